@@ -1,0 +1,26 @@
+//! The nouns that every floor of Marquetry shares, as plain data: ids, time, error codes and
+//! diagnostics, dataset references, stage descriptors, and what an attempt of a stage reports.
+//!
+//! Nothing here does I/O or decides anything. What is here is written to journals and sent over
+//! wires, so a change to a field is a change of format: add with a default, never rename.
+
+mod attempt;
+mod dataset;
+mod descriptor;
+mod diagnostic;
+mod error_code;
+mod ids;
+mod time;
+
+pub use attempt::{
+    Artifact, AttemptResult, FailureClass, LogLevel, LogLine, Outcome, Progress, StageFailure,
+};
+pub use dataset::{DATASET_KEY, DatasetRef};
+pub use descriptor::{OutputDescriptor, SCHEMA_MARK, SchemaMark, StageDescriptor};
+pub use diagnostic::{Diagnostic, Diagnostics, Location};
+pub use error_code::{ErrorCode, codes};
+pub use ids::{
+    AttemptId, AttemptNumber, Epoch, FencingToken, InvalidName, RunId, StageKind, StageName,
+    WorkerId,
+};
+pub use time::Timestamp;
