@@ -98,7 +98,9 @@ impl Seen {
 
 /// What the records of a block show; malformed ones show nothing.
 pub(crate) fn look_at(block: &Block, null_values: &[String]) -> Seen {
-    let Records::Text(text) = &block.records else { return Seen::default() };
+    let Records::Text(text) = &block.records else {
+        return Seen::default();
+    };
     let names = &block.binding.names;
     let reader = RecordReader::new(&block.binding.layout, text);
     let mut kinds = vec![Kinds::default(); names.len()];
@@ -133,7 +135,11 @@ fn kind_of(cell: &Cell<'_>, null_values: &[String]) -> Kinds {
         Cell::Null | Cell::Absent => Kinds::default(),
         Cell::Int(number) => {
             let is_small = number.unsigned_abs() < 10_u64.pow(15);
-            if is_small { Kinds::SMALL_INT } else { Kinds::BIG_INT }
+            if is_small {
+                Kinds::SMALL_INT
+            } else {
+                Kinds::BIG_INT
+            }
         }
         Cell::Float(_) => Kinds::FLOAT,
         Cell::Bool(_) => Kinds::BOOL,
@@ -153,8 +159,7 @@ fn kind_of_field(text: &str, null_values: &[String]) -> Kinds {
         return if is_bool { Kinds::BOOL } else { Kinds::TEXT };
     }
     // `007` is an article number, not seven.
-    let has_leading_zero =
-        digits.len() > 1 && digits.starts_with('0') && !digits.starts_with("0.");
+    let has_leading_zero = digits.len() > 1 && digits.starts_with('0') && !digits.starts_with("0.");
     if digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return match digits.len() {
             _ if has_leading_zero => Kinds::TEXT,

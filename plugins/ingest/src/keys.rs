@@ -30,11 +30,17 @@ impl RowEncoder {
             .iter()
             .map(|column| SortField::new(schema.field(*column).data_type().clone()))
             .collect();
-        Ok(Self { columns, converter: RowConverter::new(fields)? })
+        Ok(Self {
+            columns,
+            converter: RowConverter::new(fields)?,
+        })
     }
 
     fn arrays(&self, batch: &RecordBatch) -> Vec<ArrayRef> {
-        self.columns.iter().map(|column| Arc::clone(batch.column(*column))).collect()
+        self.columns
+            .iter()
+            .map(|column| Arc::clone(batch.column(*column)))
+            .collect()
     }
 
     fn encode(&self, batch: &RecordBatch) -> Result<Rows, ArrowError> {
@@ -61,7 +67,11 @@ struct KeyMap<V> {
 impl<V> KeyMap<V> {
     fn new(name: &str, pool: &Arc<dyn MemoryPool>) -> Self {
         let reservation = MemoryConsumer::new(name).register(pool);
-        Self { entries: HashMap::new(), value_bytes: 0, reservation }
+        Self {
+            entries: HashMap::new(),
+            value_bytes: 0,
+            reservation,
+        }
     }
 
     /// Makes room for `additional` more keys.
@@ -73,7 +83,8 @@ impl<V> KeyMap<V> {
         let slots = (self.entries.len() + additional).saturating_mul(8) / 7;
         let bytes_per_slot = size_of::<(KeyHash, V)>() + 1;
         let table_bytes = slots.next_power_of_two().saturating_mul(bytes_per_slot);
-        self.reservation.try_resize(table_bytes.saturating_add(self.value_bytes))?;
+        self.reservation
+            .try_resize(table_bytes.saturating_add(self.value_bytes))?;
         self.entries.reserve(additional);
         Ok(())
     }
@@ -112,7 +123,10 @@ impl UniqueCheck {
         pool: &Arc<dyn MemoryPool>,
     ) -> Result<Self, DataFusionError> {
         let encoder = RowEncoder::new(schema, columns)?;
-        Ok(Self { encoder, first: KeyMap::new("ingest unique keys", pool) })
+        Ok(Self {
+            encoder,
+            first: KeyMap::new("ingest unique keys", pool),
+        })
     }
 
     /// For each row its predecessor with the same key, if there is one. Rows that `alive` does not
@@ -176,9 +190,17 @@ impl WinnerSearch {
         pool: &Arc<dyn MemoryPool>,
     ) -> Result<Self, DataFusionError> {
         let keys = RowEncoder::new(schema, keys)?;
-        let order = order.map(|column| RowEncoder::new(schema, vec![column])).transpose()?;
+        let order = order
+            .map(|column| RowEncoder::new(schema, vec![column]))
+            .transpose()?;
         let best = KeyMap::new("ingest deduplication keys", pool);
-        Ok(Self { keys, order, keep, best, rows: 0 })
+        Ok(Self {
+            keys,
+            order,
+            keep,
+            best,
+            rows: 0,
+        })
     }
 
     /// Takes in the next rows.
@@ -189,7 +211,11 @@ impl WinnerSearch {
     pub(crate) fn look_at(&mut self, batch: &RecordBatch) -> Result<(), DataFusionError> {
         self.best.reserve(batch.num_rows())?;
         let keys = self.keys.encode(batch)?;
-        let orders = self.order.as_ref().map(|order| order.encode(batch)).transpose()?;
+        let orders = self
+            .order
+            .as_ref()
+            .map(|order| order.encode(batch))
+            .transpose()?;
         for (index, key) in keys.iter().enumerate() {
             let row = self.rows;
             self.rows += 1;
@@ -199,7 +225,13 @@ impl WinnerSearch {
             match self.best.entries.get_mut(&hash) {
                 None => {
                     self.best.reserve_value(order.len())?;
-                    self.best.entries.insert(hash, Winner { row, order: order.into() });
+                    self.best.entries.insert(
+                        hash,
+                        Winner {
+                            row,
+                            order: order.into(),
+                        },
+                    );
                 }
                 // Rows come in order, so among equals the last seen is the last.
                 Some(best) => {
@@ -208,7 +240,10 @@ impl WinnerSearch {
                         Keep::Last => order >= best.order.as_ref(),
                     };
                     if wins {
-                        *best = Winner { row, order: order.into() };
+                        *best = Winner {
+                            row,
+                            order: order.into(),
+                        };
                     }
                 }
             }
@@ -218,9 +253,18 @@ impl WinnerSearch {
 
     /// The rows that stay.
     pub(crate) fn finish(self) -> Winners {
-        let mut rows: Vec<u64> = self.best.entries.into_values().map(|winner| winner.row).collect();
+        let mut rows: Vec<u64> = self
+            .best
+            .entries
+            .into_values()
+            .map(|winner| winner.row)
+            .collect();
         rows.sort_unstable();
-        Winners { rows, next_winner: 0, next_row: 0 }
+        Winners {
+            rows,
+            next_winner: 0,
+            next_row: 0,
+        }
     }
 }
 
@@ -261,7 +305,10 @@ impl FirstOnly {
         pool: &Arc<dyn MemoryPool>,
     ) -> Result<Self, DataFusionError> {
         let keys = RowEncoder::new(schema, keys)?;
-        Ok(Self { keys, seen: KeyMap::new("ingest deduplication keys", pool) })
+        Ok(Self {
+            keys,
+            seen: KeyMap::new("ingest deduplication keys", pool),
+        })
     }
 
     /// For each row whether it stays.
@@ -273,7 +320,10 @@ impl FirstOnly {
         self.seen.reserve(batch.num_rows())?;
         let keys = self.keys.encode(batch)?;
         let seen = &mut self.seen.entries;
-        Ok(keys.iter().map(|key| seen.insert(hash(key.as_ref()), ()).is_none()).collect())
+        Ok(keys
+            .iter()
+            .map(|key| seen.insert(hash(key.as_ref()), ()).is_none())
+            .collect())
     }
 }
 
@@ -287,8 +337,28 @@ mod tests {
 
     fn batch() -> RecordBatch {
         RecordBatch::try_from_iter([
-            ("id", Arc::new(StringArray::from(vec![Some("a"), Some("b"), Some("a"), None, None, Some("a")])) as ArrayRef),
-            ("at", Arc::new(Int64Array::from(vec![Some(5), Some(1), Some(9), Some(1), Some(1), None])) as ArrayRef),
+            (
+                "id",
+                Arc::new(StringArray::from(vec![
+                    Some("a"),
+                    Some("b"),
+                    Some("a"),
+                    None,
+                    None,
+                    Some("a"),
+                ])) as ArrayRef,
+            ),
+            (
+                "at",
+                Arc::new(Int64Array::from(vec![
+                    Some(5),
+                    Some(1),
+                    Some(9),
+                    Some(1),
+                    Some(1),
+                    None,
+                ])) as ArrayRef,
+            ),
         ])
         .unwrap()
     }
@@ -301,9 +371,15 @@ mod tests {
     fn later_rows_with_a_known_key_have_a_predecessor() {
         let batch = batch();
         let mut check = UniqueCheck::new(&batch.schema(), vec![0], &unbounded()).unwrap();
-        let place = |index: usize| RowPlace { source: 0, record: index as u64 + 1 };
+        let place = |index: usize| RowPlace {
+            source: 0,
+            record: index as u64 + 1,
+        };
         let found = check.predecessors(&batch, &[true; 6], &place).unwrap();
-        let first = Some(RowPlace { source: 0, record: 1 });
+        let first = Some(RowPlace {
+            source: 0,
+            record: 1,
+        });
         assert_eq!(found, [None, None, first, None, None, first]);
     }
 
@@ -317,11 +393,23 @@ mod tests {
             let mut winners = search.finish();
             (0..6).map(|_| winners.next_stays()).collect::<Vec<_>>()
         };
-        assert_eq!(stays(Keep::First, None), [true, true, false, true, false, false]);
-        assert_eq!(stays(Keep::Last, None), [false, true, false, false, true, true]);
+        assert_eq!(
+            stays(Keep::First, None),
+            [true, true, false, true, false, false]
+        );
+        assert_eq!(
+            stays(Keep::Last, None),
+            [false, true, false, false, true, true]
+        );
         // By `at`, nulls first.
-        assert_eq!(stays(Keep::First, Some(1)), [false, true, false, true, false, true]);
-        assert_eq!(stays(Keep::Last, Some(1)), [false, true, true, false, true, false]);
+        assert_eq!(
+            stays(Keep::First, Some(1)),
+            [false, true, false, true, false, true]
+        );
+        assert_eq!(
+            stays(Keep::Last, Some(1)),
+            [false, true, true, false, true, false]
+        );
         let mut first_only = FirstOnly::new(&batch.schema(), vec![0], &unbounded()).unwrap();
         assert_eq!(first_only.stays(&batch).unwrap(), stays(Keep::First, None));
     }
@@ -332,6 +420,9 @@ mod tests {
         let batch = batch();
         let mut first_only = FirstOnly::new(&batch.schema(), vec![0], &pool).unwrap();
         let error = first_only.stays(&batch).unwrap_err();
-        assert!(matches!(error, DataFusionError::ResourcesExhausted(_)), "{error}");
+        assert!(
+            matches!(error, DataFusionError::ResourcesExhausted(_)),
+            "{error}"
+        );
     }
 }

@@ -20,7 +20,10 @@ pub(crate) fn parse_int(text: &str) -> Result<i64, NumberFault> {
         Some(b'+') => (false, &bytes[1..]),
         _ => (false, bytes),
     };
-    let whole_length = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let whole_length = digits
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
     let (whole, rest) = digits.split_at(whole_length);
     if whole.is_empty() {
         return parse_scientific_int(text);

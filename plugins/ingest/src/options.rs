@@ -103,7 +103,12 @@ pub struct CsvOptions {
 
 impl Default for CsvOptions {
     fn default() -> Self {
-        Self { delimiter: ',', quote: '"', header: true, comment: None }
+        Self {
+            delimiter: ',',
+            quote: '"',
+            header: true,
+            comment: None,
+        }
     }
 }
 
@@ -320,7 +325,10 @@ impl<'de> Deserialize<'de> for ColumnOption {
                 let Ok(kind) = ColumnType::deserialize(text) else {
                     return Err(E::unknown_variant(name, &ColumnType::NAMES));
                 };
-                Ok(ColumnOption(ColumnSpec { kind: Some(kind), ..ColumnSpec::default() }))
+                Ok(ColumnOption(ColumnSpec {
+                    kind: Some(kind),
+                    ..ColumnSpec::default()
+                }))
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ColumnOption, A::Error> {
@@ -371,7 +379,10 @@ mod tests {
     fn misspelt_options_are_refused_with_what_is_known() {
         let refused = |options: Value| serde_json::from_value::<FilesOptions>(options).unwrap_err();
         let unknown_type = refused(json!({ "path": "a", "columns": { "id": "integer" } }));
-        assert!(unknown_type.to_string().contains("`int64`"), "{unknown_type}");
+        assert!(
+            unknown_type.to_string().contains("`int64`"),
+            "{unknown_type}"
+        );
         let unknown_key = refused(json!({ "path": "a", "columns": { "id": { "typ": "int64" } } }));
         assert!(unknown_key.to_string().contains("typ"), "{unknown_key}");
         refused(json!({ "path": [] }));

@@ -39,9 +39,15 @@ impl CellColumn {
     /// If a value does not fit, such as a timestamp in seconds beyond the range of microseconds.
     pub(crate) fn new(array: &ArrayRef) -> Result<Self, ArrowError> {
         let (family, target) = family(array.data_type()).ok_or_else(|| {
-            ArrowError::CastError(format!("values of type {} have no cells", array.data_type()))
+            ArrowError::CastError(format!(
+                "values of type {} have no cells",
+                array.data_type()
+            ))
         })?;
-        let strict = CastOptions { safe: false, ..CastOptions::default() };
+        let strict = CastOptions {
+            safe: false,
+            ..CastOptions::default()
+        };
         let column = cast_with_options(array, &target, &strict)?;
         Ok(match family {
             Family::Int => Self::Int(column.as_primitive::<Int64Type>().clone()),
@@ -104,7 +110,11 @@ fn family(data_type: &DataType) -> Option<(Family, DataType)> {
         T::Boolean => (Family::Bool, T::Boolean),
         T::Date32 | T::Date64 => (Family::Day, T::Date32),
         T::Timestamp(_, zone) => {
-            let family = if zone.is_some() { Family::Instant } else { Family::Clock };
+            let family = if zone.is_some() {
+                Family::Instant
+            } else {
+                Family::Clock
+            };
             (family, T::Timestamp(TimeUnit::Microsecond, zone.clone()))
         }
         _ => return None,
@@ -118,7 +128,12 @@ pub(crate) fn column_type_of(data_type: &DataType) -> Option<ColumnType> {
     Some(match family {
         Family::Int | Family::Unsigned => ColumnType::Int64,
         Family::Float => ColumnType::Float64,
-        Family::Text if matches!(data_type, DataType::Decimal128(..) | DataType::Decimal256(..)) => {
+        Family::Text
+            if matches!(
+                data_type,
+                DataType::Decimal128(..) | DataType::Decimal256(..)
+            ) =>
+        {
             ColumnType::Float64
         }
         Family::Text => ColumnType::String,
@@ -157,7 +172,10 @@ pub(crate) fn found_columns(schema: &arrow::datatypes::Schema) -> Vec<crate::pla
 }
 
 /// Whether two files have the same columns, nullability and metadata apart.
-pub(crate) fn same_columns(left: &Arc<arrow::datatypes::Schema>, right: &arrow::datatypes::Schema) -> bool {
+pub(crate) fn same_columns(
+    left: &Arc<arrow::datatypes::Schema>,
+    right: &arrow::datatypes::Schema,
+) -> bool {
     found_columns(left) == found_columns(right)
 }
 
@@ -171,17 +189,21 @@ mod tests {
 
     #[test]
     fn every_type_has_its_cells() {
-        let decimal = Decimal128Array::from(vec![Some(1250), None]).with_precision_and_scale(9, 2).unwrap();
+        let decimal = Decimal128Array::from(vec![Some(1250), None])
+            .with_precision_and_scale(9, 2)
+            .unwrap();
         let decimal = CellColumn::new(&(Arc::new(decimal) as ArrayRef)).unwrap();
         assert_eq!(decimal.cell(0), Cell::Text("12.50".into()));
         assert_eq!(decimal.cell(1), Cell::Null);
         let words: DictionaryArray<Int32Type> = vec!["a", "b", "a"].into_iter().collect();
         let words = CellColumn::new(&(Arc::new(words) as ArrayRef)).unwrap();
         assert_eq!(words.cell(2), Cell::Text("a".into()));
-        let big = CellColumn::new(&(Arc::new(UInt64Array::from(vec![7, u64::MAX])) as ArrayRef)).unwrap();
+        let big =
+            CellColumn::new(&(Arc::new(UInt64Array::from(vec![7, u64::MAX])) as ArrayRef)).unwrap();
         assert_eq!(big.cell(0), Cell::Int(7));
         assert_eq!(big.cell(1), Cell::Unsigned(u64::MAX));
-        let clock = CellColumn::new(&(Arc::new(TimestampSecondArray::from(vec![2])) as ArrayRef)).unwrap();
+        let clock =
+            CellColumn::new(&(Arc::new(TimestampSecondArray::from(vec![2])) as ArrayRef)).unwrap();
         assert_eq!(clock.cell(0), Cell::Clock(2_000_000));
     }
 
@@ -194,8 +216,14 @@ mod tests {
     #[test]
     fn rows_are_shown_as_json() {
         let batch = RecordBatch::try_from_iter([
-            ("id", Arc::new(Int64Array::from(vec![Some(1), None])) as ArrayRef),
-            ("name", Arc::new(StringArray::from(vec!["a\"b", "c"])) as ArrayRef),
+            (
+                "id",
+                Arc::new(Int64Array::from(vec![Some(1), None])) as ArrayRef,
+            ),
+            (
+                "name",
+                Arc::new(StringArray::from(vec!["a\"b", "c"])) as ArrayRef,
+            ),
         ])
         .unwrap();
         assert_eq!(row_text(&batch, 0), r#"{"id":"1","name":"a\"b"}"#);

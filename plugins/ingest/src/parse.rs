@@ -173,8 +173,7 @@ impl Growing {
             columns.push(column);
         }
         let options = RecordBatchOptions::new().with_row_count(Some(self.origins.len()));
-        let batch =
-            RecordBatch::try_new_with_options(Arc::clone(&plan.schema), columns, &options)?;
+        let batch = RecordBatch::try_new_with_options(Arc::clone(&plan.schema), columns, &options)?;
         Ok(ParsedBlock {
             block,
             batch,
@@ -200,7 +199,9 @@ fn parse_text(plan: &Plan, block: &Block, text: &TextBlock) -> Growing {
             }
         });
         if let Err(reason) = read {
-            growing.rejections.push(block.reject(index, None, None, reason));
+            growing
+                .rejections
+                .push(block.reject(index, None, None, reason));
             continue;
         }
         if is_json {
@@ -255,7 +256,11 @@ pub(crate) struct RecordReader<'a> {
 
 impl<'a> RecordReader<'a> {
     pub(crate) fn new(layout: &'a RecordLayout, block: &'a TextBlock) -> Self {
-        Self { layout, block, text: std::str::from_utf8(&block.bytes).ok() }
+        Self {
+            layout,
+            block,
+            text: std::str::from_utf8(&block.bytes).ok(),
+        }
     }
 
     /// Fills `cells` with a record's values.
@@ -311,13 +316,21 @@ fn convert<'p, 'a>(
                     Ok(value) => value,
                     Err(reason) => {
                         let value = cell_of(*slot).to_text();
-                        return Err(ValueFault { column: &column.name, value, reason });
+                        return Err(ValueFault {
+                            column: &column.name,
+                            value,
+                            reason,
+                        });
                     }
                 }
             }
             (Action::Copy { not_null: true, .. }, Some(slot)) if cell_of(*slot) == Cell::Null => {
                 let reason = "no value, and the column is not_null".into();
-                return Err(ValueFault { column: &column.name, value: None, reason });
+                return Err(ValueFault {
+                    column: &column.name,
+                    value: None,
+                    reason,
+                });
             }
             (Action::Copy { .. } | Action::Convert { .. }, _) => Converted::Null,
         };

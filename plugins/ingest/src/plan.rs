@@ -48,11 +48,18 @@ pub(crate) struct PlannedColumn {
 #[derive(Debug)]
 pub(crate) enum Action {
     /// The same value in every row.
-    Constant { value: Converted<'static>, kind: ColumnType },
+    Constant {
+        value: Converted<'static>,
+        kind: ColumnType,
+    },
     /// A column of the files, cell by cell.
     Convert { from: String, rule: Rule },
     /// A Parquet column as it is.
-    Copy { from: String, data_type: DataType, not_null: bool },
+    Copy {
+        from: String,
+        data_type: DataType,
+        not_null: bool,
+    },
 }
 
 impl PlannedColumn {
@@ -76,6 +83,14 @@ pub(crate) struct Binding {
 }
 
 impl Plan {
+    /// The plan of an output without columns, to begin with.
+    pub(crate) fn empty() -> Self {
+        Self {
+            columns: Vec::new(),
+            schema: Arc::new(Schema::empty()),
+        }
+    }
+
     /// Works out the plan. `found` holds the columns of the files where they are known: always for
     /// Parquet, else where [`needs_found_columns`] says so.
     ///
@@ -89,7 +104,10 @@ impl Plan {
         let mut columns = Vec::new();
         for (name, option) in &options.columns {
             let action = plan_column(name, &option.0, &options.null_values, found)?;
-            columns.push(PlannedColumn { name: name.clone(), action });
+            columns.push(PlannedColumn {
+                name: name.clone(),
+                action,
+            });
         }
         if keeps_others(options) {
             let named: HashSet<String> = columns
@@ -100,7 +118,10 @@ impl Plan {
             for other in found.unwrap_or_default() {
                 if !named.contains(&other.name) {
                     let action = plan_other(other, &options.null_values);
-                    columns.push(PlannedColumn { name: other.name.clone(), action });
+                    columns.push(PlannedColumn {
+                        name: other.name.clone(),
+                        action,
+                    });
                 }
             }
         }
@@ -115,7 +136,10 @@ impl Plan {
                 Field::new(&column.name, data_type, true)
             })
             .collect();
-        let plan = Self { columns, schema: Arc::new(Schema::new(fields)) };
+        let plan = Self {
+            columns,
+            schema: Arc::new(Schema::new(fields)),
+        };
         for key in &options.unique {
             plan.index_of(key, "unique")?;
         }
@@ -136,11 +160,19 @@ impl Plan {
     ///
     /// `MQ0113` if there is none.
     pub(crate) fn index_of(&self, name: &str, option: &str) -> Result<usize, Diagnostic> {
-        let names: Vec<&str> = self.columns.iter().map(|column| column.name.as_str()).collect();
-        names.iter().position(|column| *column == name).ok_or_else(|| {
-            let message = format!("`{option}` names `{name}`, which is no column of the output");
-            Diagnostic::new(codes::STAGE_OPTIONS, message).help(advise(name, &names))
-        })
+        let names: Vec<&str> = self
+            .columns
+            .iter()
+            .map(|column| column.name.as_str())
+            .collect();
+        names
+            .iter()
+            .position(|column| *column == name)
+            .ok_or_else(|| {
+                let message =
+                    format!("`{option}` names `{name}`, which is no column of the output");
+                Diagnostic::new(codes::STAGE_OPTIONS, message).help(advise(name, &names))
+            })
     }
 
     /// Finds the planned columns among a file's columns.
@@ -165,13 +197,51 @@ impl Plan {
                 return Err(missing_column(file, from, &names));
             };
             if places.next().is_some() {
-                let message = format!("{file} has the column `{from}` twice, so it is unclear which is meant");
+                let message = format!(
+                    "{file} has the column `{from}` twice, so it is unclear which is meant"
+                );
                 return Err(Diagnostic::new(codes::COLUMN_MISMATCH, message)
                     .help("give the columns distinct names in the header, or read without `columns` naming it"));
             }
             slots.push(Some(slot));
         }
-        Ok(Binding { layout, names, slots })
+        Ok(Binding {
+            layout,
+            names,
+            slots,
+        })
+    }
+
+    /// Checks that the Parquet columns that are copied have the type that the plan promises.
+    ///
+    /// # Errors
+    ///
+    /// `MQ0403` if one has another type.
+    pub(crate) fn check_copies(&self, file: &str, schema: &Schema) -> Result<(), Diagnostic> {
+        for column in &self.columns {
+            let Action::Copy {
+                from, data_type, ..
+            } = &column.action
+            else {
+                continue;
+            };
+            let Ok(field) = schema.field_with_name(from) else {
+                continue;
+            };
+            if field.data_type() != data_type {
+                let message = format!(
+                    "{file} has the column `{from}` as {}, and the first file as {data_type}",
+                    field.data_type()
+                );
+                return Err(
+                    Diagnostic::new(codes::COLUMN_MISMATCH, message).help(format!(
+                        "say which type it should have: `columns: {{ {}: … }}`",
+                        column.name
+                    )),
+                );
+            }
+        }
+        Ok(())
     }
 
     /// The columns of the files that this plan reads, each once, in order.
@@ -204,9 +274,15 @@ pub(crate) fn needs_found_columns(options: &FilesOptions, types_its_values: bool
 /// `MQ0403` for a column that a file does not have.
 pub(crate) fn missing_column(file: &str, name: &str, names: &[String]) -> Diagnostic {
     let shown: Vec<_> = names.iter().take(30).map(String::as_str).collect();
-    let more = if names.len() > shown.len() { ", …" } else { "" };
-    let message =
-        format!("{file} has no column `{name}`; it has {}{more}", shown.join(", "));
+    let more = if names.len() > shown.len() {
+        ", …"
+    } else {
+        ""
+    };
+    let message = format!(
+        "{file} has no column `{name}`; it has {}{more}",
+        shown.join(", ")
+    );
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     Diagnostic::new(codes::COLUMN_MISMATCH, message).help(advise(name, &names))
 }
@@ -240,24 +316,40 @@ fn plan_column(
         Some(FoundType::Inferred(kind)) => (None, Some(*kind)),
         None => (None, Some(ColumnType::String)),
     };
-    let only_not_null = ColumnSpec { not_null: false, ..spec.clone() };
+    let only_not_null = ColumnSpec {
+        not_null: false,
+        ..spec.clone()
+    };
     if let (Some(data_type), None) = (file_type, spec.kind)
         && has_no_contract(&only_not_null)
     {
-        return Ok(Action::Copy { from, data_type: data_type.clone(), not_null: spec.not_null });
+        return Ok(Action::Copy {
+            from,
+            data_type: data_type.clone(),
+            not_null: spec.not_null,
+        });
     }
     let Some(kind) = spec.kind.or(default_kind) else {
         let shown = file_type.map(ToString::to_string).unwrap_or_default();
-        return Err(refuse(format!("values of type {shown} can be kept, but not converted or checked")));
+        return Err(refuse(format!(
+            "values of type {shown} can be kept, but not converted or checked"
+        )));
     };
     let rule = Rule::new(spec, kind, null_values).map_err(refuse)?;
     if let Some(data_type) = file_type {
         let unchecked = Rule::new(&only_not_null, kind, null_values).map_err(refuse)?;
         if *data_type == arrow_type(kind) && unchecked.is_plain() {
-            return Ok(Action::Copy { from, data_type: data_type.clone(), not_null: spec.not_null });
+            return Ok(Action::Copy {
+                from,
+                data_type: data_type.clone(),
+                not_null: spec.not_null,
+            });
         }
         if column_type_of(data_type).is_none() {
-            return Err(refuse(format!("values of type {data_type} cannot be read as {}", kind.name())));
+            return Err(refuse(format!(
+                "values of type {data_type} cannot be read as {}",
+                kind.name()
+            )));
         }
     }
     Ok(Action::Convert { from, rule })
@@ -265,14 +357,26 @@ fn plan_column(
 
 /// Whether a block says nothing but where the column comes from.
 fn has_no_contract(spec: &ColumnSpec) -> bool {
-    let ColumnSpec { min, max, allowed, pattern, default, not_null, trim, .. } = spec;
+    let ColumnSpec {
+        min,
+        max,
+        allowed,
+        pattern,
+        default,
+        not_null,
+        trim,
+        ..
+    } = spec;
     let is_checked = min.is_some() || max.is_some() || allowed.is_some() || pattern.is_some();
     !is_checked && default.is_none() && !not_null && !trim && spec.null_values.is_none()
 }
 
 fn plan_constant(spec: &ColumnSpec, value: &Value) -> Result<Action, String> {
     if spec.from.is_some() || !has_no_contract(spec) {
-        return Err("`value` is a constant: nothing is read or checked, so it stands alone or with `type`".to_owned());
+        return Err(
+            "`value` is a constant: nothing is read or checked, so it stands alone or with `type`"
+                .to_owned(),
+        );
     }
     let kind = spec.kind.unwrap_or(match value {
         Value::Bool(_) => ColumnType::Bool,
@@ -280,17 +384,32 @@ fn plan_constant(spec: &ColumnSpec, value: &Value) -> Result<Action, String> {
         Value::Number(_) => ColumnType::Float64,
         _ => ColumnType::String,
     });
-    let rule = Rule::new(&ColumnSpec { value: None, ..spec.clone() }, kind, &[])?;
-    Ok(Action::Constant { value: rule.constant("value", value)?, kind })
+    let rule = Rule::new(
+        &ColumnSpec {
+            value: None,
+            ..spec.clone()
+        },
+        kind,
+        &[],
+    )?;
+    Ok(Action::Constant {
+        value: rule.constant("value", value)?,
+        kind,
+    })
 }
 
 fn plan_other(column: &FoundColumn, null_values: &[String]) -> Action {
     let from = column.name.clone();
     match &column.kind {
-        FoundType::Inferred(kind) => Action::Convert { from, rule: Rule::plain(*kind, null_values) },
-        FoundType::Arrow(data_type) => {
-            Action::Copy { from, data_type: data_type.clone(), not_null: false }
-        }
+        FoundType::Inferred(kind) => Action::Convert {
+            from,
+            rule: Rule::plain(*kind, null_values),
+        },
+        FoundType::Arrow(data_type) => Action::Copy {
+            from,
+            data_type: data_type.clone(),
+            not_null: false,
+        },
     }
 }
 
@@ -299,12 +418,19 @@ fn advise(name: &str, names: &[&str]) -> String {
     let lowered = name.to_lowercase();
     let closest = names
         .iter()
-        .map(|other| (strsim::normalized_damerau_levenshtein(&lowered, &other.to_lowercase()), other))
+        .map(|other| {
+            (
+                strsim::normalized_damerau_levenshtein(&lowered, &other.to_lowercase()),
+                other,
+            )
+        })
         .filter(|(likeness, _)| *likeness >= 0.5)
         .max_by(|(left, _), (right, _)| left.total_cmp(right));
     match closest {
         Some((_, other)) => format!("did you mean `{other}`? `from` says the column of the file"),
-        None => "`from` says the column of the file; `marquetry stages show ingest/files`".to_owned(),
+        None => {
+            "`from` says the column of the file; `marquetry stages show ingest/files`".to_owned()
+        }
     }
 }
 
@@ -324,13 +450,23 @@ mod tests {
     }
 
     fn csv(fields: usize) -> RecordLayout {
-        RecordLayout::Csv { delimiter: b',', quote: b'"', fields }
+        RecordLayout::Csv {
+            delimiter: b',',
+            quote: b'"',
+            fields,
+        }
     }
 
     #[test]
     fn columns_are_found_by_name_in_any_order() {
-        let plan = Plan::new(&options(json!({ "id": { "from": "ID" }, "shop": { "value": 3 }, "ts": "date" })), None).unwrap();
-        let binding = plan.bind("a.csv", csv(3), names(&["ts", "x", "ID"])).unwrap();
+        let plan = Plan::new(
+            &options(json!({ "id": { "from": "ID" }, "shop": { "value": 3 }, "ts": "date" })),
+            None,
+        )
+        .unwrap();
+        let binding = plan
+            .bind("a.csv", csv(3), names(&["ts", "x", "ID"]))
+            .unwrap();
         assert_eq!(binding.slots, [Some(2), None, Some(0)]);
         assert_eq!(plan.schema.field(1).data_type(), &DataType::Int64);
         assert_eq!(plan.inputs(), ["ID", "ts"]);
@@ -339,9 +475,14 @@ mod tests {
     #[test]
     fn a_missing_column_is_named_with_what_is_there() {
         let plan = Plan::new(&options(json!({ "CustomerId": "int64" })), None).unwrap();
-        let error = plan.bind("a.csv", csv(2), names(&["InvoiceNo", "CustomerID"])).unwrap_err();
+        let error = plan
+            .bind("a.csv", csv(2), names(&["InvoiceNo", "CustomerID"]))
+            .unwrap_err();
         assert_eq!(error.code, codes::COLUMN_MISMATCH);
-        assert_eq!(error.message, "a.csv has no column `CustomerId`; it has InvoiceNo, CustomerID");
+        assert_eq!(
+            error.message,
+            "a.csv has no column `CustomerId`; it has InvoiceNo, CustomerID"
+        );
         assert!(error.help.unwrap().contains("did you mean `CustomerID`?"));
         let twice = Plan::new(&options(json!({ "a": "int64" })), None).unwrap();
         let error = twice.bind("a.csv", csv(2), names(&["a", "a"])).unwrap_err();
@@ -351,9 +492,18 @@ mod tests {
     #[test]
     fn parquet_columns_of_the_right_type_are_copied() {
         let found = [
-            FoundColumn { name: "id".into(), kind: FoundType::Arrow(DataType::Int64) },
-            FoundColumn { name: "price".into(), kind: FoundType::Arrow(DataType::Float32) },
-            FoundColumn { name: "blob".into(), kind: FoundType::Arrow(DataType::Binary) },
+            FoundColumn {
+                name: "id".into(),
+                kind: FoundType::Arrow(DataType::Int64),
+            },
+            FoundColumn {
+                name: "price".into(),
+                kind: FoundType::Arrow(DataType::Float32),
+            },
+            FoundColumn {
+                name: "blob".into(),
+                kind: FoundType::Arrow(DataType::Binary),
+            },
         ];
         let plan = |columns| Plan::new(&options(columns), Some(&found));
         let copied = plan(json!({ "id": "int64", "price": "float64", "blob": {} })).unwrap();
@@ -361,17 +511,27 @@ mod tests {
         assert!(matches!(copied.columns[1].action, Action::Convert { .. }));
         assert!(matches!(copied.columns[2].action, Action::Copy { .. }));
         let refused = plan(json!({ "blob": "int64" })).unwrap_err();
-        assert!(refused.message.contains("Binary cannot be read as int64"), "{refused}");
+        assert!(
+            refused.message.contains("Binary cannot be read as int64"),
+            "{refused}"
+        );
     }
 
     #[test]
     fn options_that_contradict_each_other_are_refused() {
-        let constant = Plan::new(&options(json!({ "a": { "value": 1, "from": "b" } })), None).unwrap_err();
-        assert!(constant.message.contains("`value` is a constant"), "{constant}");
+        let constant =
+            Plan::new(&options(json!({ "a": { "value": 1, "from": "b" } })), None).unwrap_err();
+        assert!(
+            constant.message.contains("`value` is a constant"),
+            "{constant}"
+        );
         let mut keyed = options(json!({ "id": "int64" }));
         keyed.unique = names(&["ids"]);
         let unknown = Plan::new(&keyed, None).unwrap_err();
-        assert!(unknown.message.contains("`unique` names `ids`"), "{unknown}");
+        assert!(
+            unknown.message.contains("`unique` names `ids`"),
+            "{unknown}"
+        );
         assert_eq!(unknown.code, codes::STAGE_OPTIONS);
     }
 }

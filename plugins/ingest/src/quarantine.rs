@@ -57,13 +57,36 @@ pub(crate) fn schema() -> SchemaRef {
 pub(crate) fn to_batch(source: &str, rejections: &[Rejection]) -> Result<RecordBatch, ArrowError> {
     let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     let columns: Vec<ArrayRef> = vec![
-        Arc::new(StringArray::from_iter_values(rejections.iter().map(|_| source))),
-        Arc::new(Int64Array::from_iter_values(rejections.iter().map(|one| number(one.record)))),
-        Arc::new(rejections.iter().map(|one| one.line.map(number)).collect::<Int64Array>()),
-        Arc::new(rejections.iter().map(|one| one.field.as_deref()).collect::<StringArray>()),
-        Arc::new(rejections.iter().map(|one| one.value.as_deref()).collect::<StringArray>()),
-        Arc::new(StringArray::from_iter_values(rejections.iter().map(|one| &one.reason))),
-        Arc::new(StringArray::from_iter_values(rejections.iter().map(|one| &one.raw))),
+        Arc::new(StringArray::from_iter_values(
+            rejections.iter().map(|_| source),
+        )),
+        Arc::new(Int64Array::from_iter_values(
+            rejections.iter().map(|one| number(one.record)),
+        )),
+        Arc::new(
+            rejections
+                .iter()
+                .map(|one| one.line.map(number))
+                .collect::<Int64Array>(),
+        ),
+        Arc::new(
+            rejections
+                .iter()
+                .map(|one| one.field.as_deref())
+                .collect::<StringArray>(),
+        ),
+        Arc::new(
+            rejections
+                .iter()
+                .map(|one| one.value.as_deref())
+                .collect::<StringArray>(),
+        ),
+        Arc::new(StringArray::from_iter_values(
+            rejections.iter().map(|one| &one.reason),
+        )),
+        Arc::new(StringArray::from_iter_values(
+            rejections.iter().map(|one| &one.raw),
+        )),
     ];
     RecordBatch::try_new(schema(), columns)
 }
@@ -78,7 +101,11 @@ pub(crate) fn raw_text(bytes: &[u8]) -> String {
 
 /// A value as the quarantine shows it.
 pub(crate) fn shown_value(value: String) -> String {
-    if value.len() <= MAX_RAW_BYTES { value } else { raw_text(value.as_bytes()) }
+    if value.len() <= MAX_RAW_BYTES {
+        value
+    } else {
+        raw_text(value.as_bytes())
+    }
 }
 
 /// Rejections by field and reason.
@@ -110,12 +137,15 @@ impl Tally {
         if self.by_reason.len() >= MAX_REASONS && !self.by_reason.contains_key(&key) {
             key = (String::new(), "other reasons".to_owned());
         }
-        let counted = self.by_reason.entry(key).or_insert_with_key(|(field, reason)| Counted {
-            field: field.clone(),
-            reason: reason.clone(),
-            count: 0,
-            example: example(source, rejection),
-        });
+        let counted = self
+            .by_reason
+            .entry(key)
+            .or_insert_with_key(|(field, reason)| Counted {
+                field: field.clone(),
+                reason: reason.clone(),
+                count: 0,
+                example: example(source, rejection),
+            });
         counted.count += 1;
     }
 

@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use std::fmt;
 
 use memchr::{memchr, memchr_iter};
-use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::Deserialize;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{
+    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 use serde_json::Value;
 
 use crate::cell::Cell;
@@ -17,7 +19,11 @@ use crate::rule::Reason;
 #[derive(Debug, Clone)]
 pub(crate) enum RecordLayout {
     /// Fields between delimiters.
-    Csv { delimiter: u8, quote: u8, fields: usize },
+    Csv {
+        delimiter: u8,
+        quote: u8,
+        fields: usize,
+    },
     /// Keys of a JSON object, by slot.
     Json { slots: HashMap<String, usize> },
     /// Characters from, to (counted from 0, end excluded).
@@ -41,12 +47,20 @@ impl RecordLayout {
     ) -> Result<(), Reason> {
         cells.clear();
         match self {
-            Self::Csv { delimiter, quote, fields } => {
+            Self::Csv {
+                delimiter,
+                quote,
+                fields,
+            } => {
                 read_csv(record, *delimiter, *quote, cells);
                 check_count(cells.len(), *fields, "the header has")
             }
             Self::Blanks { fields } => {
-                cells.extend(record.split_ascii_whitespace().map(|text| Cell::Field(text.into())));
+                cells.extend(
+                    record
+                        .split_ascii_whitespace()
+                        .map(|text| Cell::Field(text.into())),
+                );
                 check_count(cells.len(), *fields, "`fixed_width.fields` names")
             }
             Self::FixedWidth { ranges } => read_fixed_width(record, ranges, cells),
@@ -130,7 +144,11 @@ fn read_fixed_width<'a>(
             (byte_offset(record, *start), byte_offset(record, *end))
         };
         if from >= record.len() {
-            return Err(format!("the line ends before character {}, where a field begins", start + 1).into());
+            return Err(format!(
+                "the line ends before character {}, where a field begins",
+                start + 1
+            )
+            .into());
         }
         let text = record.get(from..to).unwrap_or_default();
         cells.push(Cell::Field(Cow::Borrowed(text.trim())));
@@ -139,7 +157,9 @@ fn read_fixed_width<'a>(
 }
 
 fn byte_offset(text: &str, character: usize) -> usize {
-    text.char_indices().nth(character).map_or(text.len(), |(offset, _)| offset)
+    text.char_indices()
+        .nth(character)
+        .map_or(text.len(), |(offset, _)| offset)
 }
 
 fn read_json<'a>(
@@ -150,16 +170,27 @@ fn read_json<'a>(
 ) -> Result<(), Reason> {
     if !record.trim_start().starts_with('{') {
         let is_json = serde_json::from_str::<IgnoredAny>(record).is_ok();
-        return Err(if is_json { "not a JSON object" } else { "not valid JSON" }.into());
+        return Err(if is_json {
+            "not a JSON object"
+        } else {
+            "not valid JSON"
+        }
+        .into());
     }
     let mut found: Vec<Option<Cell<'a>>> = vec![None; slots.len()];
     let mut deserializer = serde_json::Deserializer::from_str(record);
-    let row = RowSeed { slots, found: &mut found, other_keys };
-    row.deserialize(&mut deserializer).and_then(|()| deserializer.end()).map_err(|error| {
-        let message = error.to_string();
-        let what = message.split(" at line ").next().unwrap_or(&message);
-        Reason::Owned(format!("not valid JSON: {what}"))
-    })?;
+    let row = RowSeed {
+        slots,
+        found: &mut found,
+        other_keys,
+    };
+    row.deserialize(&mut deserializer)
+        .and_then(|()| deserializer.end())
+        .map_err(|error| {
+            let message = error.to_string();
+            let what = message.split(" at line ").next().unwrap_or(&message);
+            Reason::Owned(format!("not valid JSON: {what}"))
+        })?;
     cells.extend(found.into_iter().map(|cell| cell.unwrap_or(Cell::Absent)));
     Ok(())
 }
@@ -303,50 +334,103 @@ mod tests {
     }
 
     fn fields<'a>(texts: &[&'a str]) -> Vec<Cell<'a>> {
-        texts.iter().map(|text| Cell::Field(Cow::Borrowed(*text))).collect()
+        texts
+            .iter()
+            .map(|text| Cell::Field(Cow::Borrowed(*text)))
+            .collect()
     }
 
     #[test]
     fn csv_fields_lose_their_quotes() {
-        let csv = RecordLayout::Csv { delimiter: b',', quote: b'"', fields: 3 };
+        let csv = RecordLayout::Csv {
+            delimiter: b',',
+            quote: b'"',
+            fields: 3,
+        };
         assert_eq!(read(&csv, "a,,c").unwrap(), fields(&["a", "", "c"]));
         assert_eq!(
             read(&csv, "\"a,1\",\"say \"\"hi\"\"\nthere\",5\" x").unwrap(),
             fields(&["a,1", "say \"hi\"\nthere", "5\" x"])
         );
-        assert_eq!(read(&csv, "\"\",\"\"\"\",ä").unwrap(), fields(&["", "\"", "ä"]));
-        assert_eq!(read(&csv, "a,b").unwrap_err(), "2 fields where the header has 3");
+        assert_eq!(
+            read(&csv, "\"\",\"\"\"\",ä").unwrap(),
+            fields(&["", "\"", "ä"])
+        );
+        assert_eq!(
+            read(&csv, "a,b").unwrap_err(),
+            "2 fields where the header has 3"
+        );
     }
 
     #[test]
     fn fixed_width_counts_characters() {
-        let fixed = RecordLayout::FixedWidth { ranges: vec![(0, 4), (4, 10)] };
+        let fixed = RecordLayout::FixedWidth {
+            ranges: vec![(0, 4), (4, 10)],
+        };
         assert_eq!(read(&fixed, "ab   12.5").unwrap(), fields(&["ab", "12.5"]));
-        assert_eq!(read(&fixed, "äöüß 12.5 rest").unwrap(), fields(&["äöüß", "12.5"]));
-        assert!(read(&fixed, "abc").unwrap_err().contains("before character 5"));
+        assert_eq!(
+            read(&fixed, "äöüß 12.5 rest").unwrap(),
+            fields(&["äöüß", "12.5"])
+        );
+        assert!(
+            read(&fixed, "abc")
+                .unwrap_err()
+                .contains("before character 5")
+        );
     }
 
     #[test]
     fn blanks_separate_fields() {
         let blanks = RecordLayout::Blanks { fields: 3 };
-        assert_eq!(read(&blanks, " 00001 19970101  1 ").unwrap(), fields(&["00001", "19970101", "1"]));
+        assert_eq!(
+            read(&blanks, " 00001 19970101  1 ").unwrap(),
+            fields(&["00001", "19970101", "1"])
+        );
         assert!(read(&blanks, "1 2").unwrap_err().starts_with("2 fields"));
     }
 
     #[test]
     fn json_values_keep_their_types() {
-        let slots = ["id", "name", "tags"].iter().enumerate().map(|(slot, key)| ((*key).to_owned(), slot));
-        let json = RecordLayout::Json { slots: slots.collect() };
+        let slots = ["id", "name", "tags"]
+            .iter()
+            .enumerate()
+            .map(|(slot, key)| ((*key).to_owned(), slot));
+        let json = RecordLayout::Json {
+            slots: slots.collect(),
+        };
         assert_eq!(
-            read(&json, r#"{"name":"a\nb","x":{"y":[1]},"id":7,"tags":["a",1]}"#).unwrap(),
-            [Cell::Int(7), Cell::Text("a\nb".into()), Cell::Nested(r#"["a",1]"#.to_owned())]
+            read(
+                &json,
+                r#"{"name":"a\nb","x":{"y":[1]},"id":7,"tags":["a",1]}"#
+            )
+            .unwrap(),
+            [
+                Cell::Int(7),
+                Cell::Text("a\nb".into()),
+                Cell::Nested(r#"["a",1]"#.to_owned())
+            ]
         );
-        assert_eq!(read(&json, "{}").unwrap(), [Cell::Absent, Cell::Absent, Cell::Absent]);
+        assert_eq!(
+            read(&json, "{}").unwrap(),
+            [Cell::Absent, Cell::Absent, Cell::Absent]
+        );
         assert_eq!(read(&json, "[1]").unwrap_err(), "not a JSON object");
         assert_eq!(read(&json, "nonsense").unwrap_err(), "not valid JSON");
-        assert!(read(&json, r#"{"id":1,"id":2}"#).unwrap_err().contains("`id` stands twice"));
-        assert!(read(&json, r#"{"id":1} x"#).unwrap_err().contains("trailing characters"));
-        assert!(read(&json, r#"{"id":"#).unwrap_err().starts_with("not valid JSON: EOF"));
+        assert!(
+            read(&json, r#"{"id":1,"id":2}"#)
+                .unwrap_err()
+                .contains("`id` stands twice")
+        );
+        assert!(
+            read(&json, r#"{"id":1} x"#)
+                .unwrap_err()
+                .contains("trailing characters")
+        );
+        assert!(
+            read(&json, r#"{"id":"#)
+                .unwrap_err()
+                .starts_with("not valid JSON: EOF")
+        );
         let deep = format!("{{\"id\":{}1{}}}", "[".repeat(500), "]".repeat(500));
         assert!(read(&json, &deep).unwrap_err().contains("recursion limit"));
     }

@@ -77,21 +77,34 @@ impl Rule {
         kind: ColumnType,
         null_values: &[String],
     ) -> Result<Self, String> {
-        let patterns = spec.format.as_ref().map_or(&[] as &[String], |format| &format.0);
+        let patterns = spec
+            .format
+            .as_ref()
+            .map_or(&[] as &[String], |format| &format.0);
         let is_time = matches!(kind, ColumnType::Date | ColumnType::Timestamp);
         if !is_time && (!patterns.is_empty() || spec.timezone.is_some()) {
-            return Err(format!("`format` and `timezone` are for dates and timestamps, not for {}", kind.name()));
+            return Err(format!(
+                "`format` and `timezone` are for dates and timestamps, not for {}",
+                kind.name()
+            ));
         }
         let times = TimeReader::new(patterns, spec.timezone.as_deref())?;
         let mut rule = Self {
             kind,
             trim: spec.trim,
-            null_values: spec.null_values.clone().unwrap_or_else(|| null_values.to_vec()),
+            null_values: spec
+                .null_values
+                .clone()
+                .unwrap_or_else(|| null_values.to_vec()),
             times,
             default: None,
             contract: Contract::default(),
         };
-        rule.default = spec.default.as_ref().map(|value| rule.constant("default", value)).transpose()?;
+        rule.default = spec
+            .default
+            .as_ref()
+            .map(|value| rule.constant("default", value))
+            .transpose()?;
         let min = rule.bound("min", spec.min.as_ref())?;
         let max = rule.bound("max", spec.max.as_ref())?;
         if let (Some(low), Some(high)) = (&min, &max)
@@ -101,11 +114,19 @@ impl Rule {
         }
         let allowed = rule.allowed(spec.allowed.as_deref())?;
         let pattern = compile_regex(spec.pattern.as_deref(), kind)?;
-        rule.contract = Contract { not_null: spec.not_null, min, max, allowed, pattern };
+        rule.contract = Contract {
+            not_null: spec.not_null,
+            min,
+            max,
+            allowed,
+            pattern,
+        };
         if let Some(default) = &rule.default
             && let Err(reason) = rule.contract.check(default)
         {
-            return Err(format!("`default` breaks the column's own contract: {reason}"));
+            return Err(format!(
+                "`default` breaks the column's own contract: {reason}"
+            ));
         }
         Ok(rule)
     }
@@ -117,7 +138,13 @@ impl Rule {
 
     /// Whether this rule takes every value of its type as it is.
     pub(crate) fn is_plain(&self) -> bool {
-        let Contract { not_null, min, max, allowed, pattern } = &self.contract;
+        let Contract {
+            not_null,
+            min,
+            max,
+            allowed,
+            pattern,
+        } = &self.contract;
         let contract_is_empty =
             !not_null && min.is_none() && max.is_none() && allowed.is_none() && pattern.is_none();
         contract_is_empty && self.default.is_none() && !self.trim
@@ -133,22 +160,32 @@ impl Rule {
     /// # Errors
     ///
     /// Says why the constant is no value of the column's type.
-    pub(crate) fn constant(&self, option: &str, value: &Value) -> Result<Converted<'static>, String> {
+    pub(crate) fn constant(
+        &self,
+        option: &str,
+        value: &Value,
+    ) -> Result<Converted<'static>, String> {
         let cell = match value {
             Value::Null => return Ok(Converted::Null),
             Value::Bool(truth) => Cell::Bool(*truth),
             Value::Number(number) => number_cell(number),
             Value::String(text) if text.len() > MAX_CONSTANT_BYTES => {
-                return Err(format!("`{option}` is longer than {MAX_CONSTANT_BYTES} bytes"));
+                return Err(format!(
+                    "`{option}` is longer than {MAX_CONSTANT_BYTES} bytes"
+                ));
             }
             Value::String(text) => Cell::Text(Cow::Borrowed(text)),
             Value::Array(_) | Value::Object(_) => {
-                return Err(format!("`{option}` holds a list or a mapping; it takes one value"));
+                return Err(format!(
+                    "`{option}` holds a list or a mapping; it takes one value"
+                ));
             }
         };
         // Bounds and constants of dates are ISO 8601 whatever notation the files have.
         let converted = match (&cell, self.kind) {
-            (Cell::Text(text), ColumnType::Date) => TimeReader::iso_utc().day(text).map(Converted::Day),
+            (Cell::Text(text), ColumnType::Date) => {
+                TimeReader::iso_utc().day(text).map(Converted::Day)
+            }
             (Cell::Text(text), ColumnType::Timestamp) => {
                 self.times.clone_iso().instant(text).map(Converted::Instant)
             }
@@ -163,19 +200,28 @@ impl Rule {
     fn bound(&self, option: &'static str, value: Option<&Value>) -> Result<Option<Bound>, String> {
         let Some(value) = value else { return Ok(None) };
         if matches!(self.kind, ColumnType::String | ColumnType::Bool) {
-            return Err(format!("`{option}` is for numbers, dates and timestamps, not for {}", self.kind.name()));
+            return Err(format!(
+                "`{option}` is for numbers, dates and timestamps, not for {}",
+                self.kind.name()
+            ));
         }
         let value = self.constant(option, value)?;
         if value == Converted::Null {
             return Ok(None);
         }
-        let relation = if option == "min" { "below min" } else { "above max" };
+        let relation = if option == "min" {
+            "below min"
+        } else {
+            "above max"
+        };
         let reason = format!("{relation} {}", value.to_text()).into();
         Ok(Some(Bound { value, reason }))
     }
 
     fn allowed(&self, values: Option<&[Value]>) -> Result<Option<Allowed>, String> {
-        let Some(values) = values else { return Ok(None) };
+        let Some(values) = values else {
+            return Ok(None);
+        };
         if values.is_empty() {
             return Err("`allowed` is empty: no value could pass".to_owned());
         }
@@ -184,7 +230,11 @@ impl Rule {
             .map(|value| self.constant("allowed", value))
             .collect::<Result<Vec<_>, String>>()?;
         let shown: Vec<_> = values.iter().take(8).map(Converted::to_text).collect();
-        let more = if values.len() > shown.len() { ", …" } else { "" };
+        let more = if values.len() > shown.len() {
+            ", …"
+        } else {
+            ""
+        };
         let reason = format!("not one of {}{more}", shown.join(", ")).into();
         let texts = values
             .iter()
@@ -193,7 +243,11 @@ impl Rule {
                 _ => None,
             })
             .collect();
-        Ok(Some(Allowed { texts, values, reason }))
+        Ok(Some(Allowed {
+            texts,
+            values,
+            reason,
+        }))
     }
 
     /// The value that a cell means, if the contract lets it through.
@@ -224,7 +278,11 @@ impl Rule {
                 let trimmed = text.trim();
                 let is_null =
                     trimmed.is_empty() || self.null_values.iter().any(|null| null == trimmed);
-                if is_null { Ok(Converted::Null) } else { self.convert_text(text) }
+                if is_null {
+                    Ok(Converted::Null)
+                } else {
+                    self.convert_text(text)
+                }
             }
             Cell::Text(text) => {
                 if self.null_values.iter().any(|null| null == text.trim()) {
@@ -247,21 +305,25 @@ impl Rule {
                 Ok(Converted::Text(trim_cow(text)))
             }
             ColumnType::String => Ok(Converted::Text(text)),
-            ColumnType::Int64 => {
-                parse_int(trimmed).map(Converted::Int).map_err(|fault| self.bad_number(fault))
-            }
-            ColumnType::Float64 => {
-                parse_float(trimmed).map(Converted::Float).map_err(|fault| self.bad_number(fault))
-            }
-            ColumnType::Bool => {
-                parse_bool(trimmed).map(Converted::Bool).ok_or_else(|| self.wrong_type())
-            }
-            ColumnType::Date => {
-                self.times.day(trimmed).map(Converted::Day).ok_or_else(|| self.wrong_type())
-            }
-            ColumnType::Timestamp => {
-                self.times.instant(trimmed).map(Converted::Instant).ok_or_else(|| self.wrong_type())
-            }
+            ColumnType::Int64 => parse_int(trimmed)
+                .map(Converted::Int)
+                .map_err(|fault| self.bad_number(fault)),
+            ColumnType::Float64 => parse_float(trimmed)
+                .map(Converted::Float)
+                .map_err(|fault| self.bad_number(fault)),
+            ColumnType::Bool => parse_bool(trimmed)
+                .map(Converted::Bool)
+                .ok_or_else(|| self.wrong_type()),
+            ColumnType::Date => self
+                .times
+                .day(trimmed)
+                .map(Converted::Day)
+                .ok_or_else(|| self.wrong_type()),
+            ColumnType::Timestamp => self
+                .times
+                .instant(trimmed)
+                .map(Converted::Instant)
+                .ok_or_else(|| self.wrong_type()),
         }
     }
 
@@ -286,20 +348,27 @@ impl Rule {
             (ColumnType::Bool, Cell::Bool(truth)) => Some(Converted::Bool(*truth)),
             (ColumnType::Bool, Cell::Int(number @ (0 | 1))) => Some(Converted::Bool(*number == 1)),
             (ColumnType::Date, Cell::Day(day)) => Some(Converted::Day(*day)),
-            (ColumnType::Date, Cell::Instant(micros)) => self.times.day_of(*micros).map(Converted::Day),
-            (ColumnType::Date, Cell::Clock(micros)) => TimeReader::iso_utc().day_of(*micros).map(Converted::Day),
+            (ColumnType::Date, Cell::Instant(micros)) => {
+                self.times.day_of(*micros).map(Converted::Day)
+            }
+            (ColumnType::Date, Cell::Clock(micros)) => {
+                TimeReader::iso_utc().day_of(*micros).map(Converted::Day)
+            }
             (ColumnType::Timestamp, Cell::Instant(micros)) => Some(Converted::Instant(*micros)),
             (ColumnType::Timestamp, Cell::Clock(micros)) => {
                 self.times.instant_of_clock(*micros).map(Converted::Instant)
             }
             (ColumnType::Timestamp, Cell::Day(day)) => {
                 let midnight = i64::from(*day).checked_mul(crate::time_text::MICROS_PER_DAY);
-                midnight.and_then(|clock| self.times.instant_of_clock(clock)).map(Converted::Instant)
+                midnight
+                    .and_then(|clock| self.times.instant_of_clock(clock))
+                    .map(Converted::Instant)
             }
             // Unix times and compact notations such as 20101201 are numbers in JSON.
-            (ColumnType::Timestamp, Cell::Int(number)) => {
-                self.times.instant(&number.to_string()).map(Converted::Instant)
-            }
+            (ColumnType::Timestamp, Cell::Int(number)) => self
+                .times
+                .instant(&number.to_string())
+                .map(Converted::Instant),
             (ColumnType::Date, Cell::Int(number)) => {
                 self.times.day(&number.to_string()).map(Converted::Day)
             }
@@ -390,15 +459,24 @@ fn compile_regex(
     pattern: Option<&str>,
     kind: ColumnType,
 ) -> Result<Option<(Regex, Reason)>, String> {
-    let Some(pattern) = pattern else { return Ok(None) };
+    let Some(pattern) = pattern else {
+        return Ok(None);
+    };
     if kind != ColumnType::String {
         return Err(format!("`pattern` is for string, not for {}", kind.name()));
     }
     // Checked alone first, so that the message is about the pattern as it was written.
     Regex::new(pattern).map_err(|error| {
         let last_line = error.to_string();
-        let why = last_line.lines().last().unwrap_or("it does not parse").trim();
-        format!("`pattern: {pattern}` is no regular expression: {}", why.trim_start_matches("error: "))
+        let why = last_line
+            .lines()
+            .last()
+            .unwrap_or("it does not parse")
+            .trim();
+        format!(
+            "`pattern: {pattern}` is no regular expression: {}",
+            why.trim_start_matches("error: ")
+        )
     })?;
     let anchored = Regex::new(&format!("^(?:{pattern})$"))
         .map_err(|error| format!("`pattern: {pattern}` is too big: {error}"))?;
@@ -425,7 +503,8 @@ mod tests {
     }
 
     fn field(rule: &Rule, text: &'static str) -> Result<Converted<'static>, String> {
-        rule.apply(Cell::Field(text.into())).map_err(|reason| reason.to_string())
+        rule.apply(Cell::Field(text.into()))
+            .map_err(|reason| reason.to_string())
     }
 
     #[test]
@@ -434,12 +513,24 @@ mod tests {
         assert_eq!(field(&id, " 15987.0 "), Ok(Converted::Int(15_987)));
         assert_eq!(field(&id, ""), Ok(Converted::Null));
         assert_eq!(field(&id, " NA"), Ok(Converted::Null));
-        assert_eq!(field(&id, "12abc"), Err("not a whole number (int64)".to_owned()));
-        assert_eq!(field(&id, "1.5"), Err("has a fraction, and the column is int64".to_owned()));
-        assert_eq!(field(&id, "9223372036854775808"), Err("beyond the range of int64".to_owned()));
+        assert_eq!(
+            field(&id, "12abc"),
+            Err("not a whole number (int64)".to_owned())
+        );
+        assert_eq!(
+            field(&id, "1.5"),
+            Err("has a fraction, and the column is int64".to_owned())
+        );
+        assert_eq!(
+            field(&id, "9223372036854775808"),
+            Err("beyond the range of int64".to_owned())
+        );
         let price = rule(ColumnType::Float64, json!({})).unwrap();
         for text in ["NaN", "inf", "-Infinity"] {
-            assert_eq!(field(&price, text), Err("not a finite number (float64)".to_owned()));
+            assert_eq!(
+                field(&price, text),
+                Err("not a finite number (float64)".to_owned())
+            );
         }
     }
 
@@ -454,24 +545,48 @@ mod tests {
 
     #[test]
     fn the_contract_says_what_it_refuses() {
-        let quantity = rule(ColumnType::Int64, json!({ "min": 1, "max": 10, "not_null": true })).unwrap();
+        let quantity = rule(
+            ColumnType::Int64,
+            json!({ "min": 1, "max": 10, "not_null": true }),
+        )
+        .unwrap();
         assert_eq!(field(&quantity, "1"), Ok(Converted::Int(1)));
         assert_eq!(field(&quantity, "0"), Err("below min 1".to_owned()));
         assert_eq!(field(&quantity, "11"), Err("above max 10".to_owned()));
-        assert_eq!(field(&quantity, ""), Err("no value, and the column is not_null".to_owned()));
+        assert_eq!(
+            field(&quantity, ""),
+            Err("no value, and the column is not_null".to_owned())
+        );
         let channel = rule(ColumnType::String, json!({ "allowed": ["web", "app"] })).unwrap();
-        assert_eq!(field(&channel, "fax"), Err("not one of web, app".to_owned()));
+        assert_eq!(
+            field(&channel, "fax"),
+            Err("not one of web, app".to_owned())
+        );
         assert_eq!(field(&channel, ""), Ok(Converted::Null));
         let code = rule(ColumnType::String, json!({ "pattern": "[0-9]{5}[A-Z]?" })).unwrap();
         assert_eq!(field(&code, "85123A"), Ok(Converted::Text("85123A".into())));
-        assert_eq!(field(&code, "x85123A"), Err("does not match [0-9]{5}[A-Z]?".to_owned()));
-        let day = rule(ColumnType::Date, json!({ "format": "%d/%m/%Y", "min": "2010-12-01" })).unwrap();
-        assert_eq!(field(&day, "30/11/2010"), Err("below min 2010-12-01".to_owned()));
+        assert_eq!(
+            field(&code, "x85123A"),
+            Err("does not match [0-9]{5}[A-Z]?".to_owned())
+        );
+        let day = rule(
+            ColumnType::Date,
+            json!({ "format": "%d/%m/%Y", "min": "2010-12-01" }),
+        )
+        .unwrap();
+        assert_eq!(
+            field(&day, "30/11/2010"),
+            Err("below min 2010-12-01".to_owned())
+        );
     }
 
     #[test]
     fn defaults_stand_in_for_missing_values() {
-        let channel = rule(ColumnType::String, json!({ "default": "shop", "not_null": true })).unwrap();
+        let channel = rule(
+            ColumnType::String,
+            json!({ "default": "shop", "not_null": true }),
+        )
+        .unwrap();
         assert_eq!(field(&channel, "NA"), Ok(Converted::Text("shop".into())));
         let broken = rule(ColumnType::Int64, json!({ "default": 0, "min": 1 })).unwrap_err();
         assert!(broken.contains("below min 1"), "{broken}");
@@ -485,25 +600,66 @@ mod tests {
         assert!(id.apply(Cell::Float(f64::NAN)).is_err());
         assert!(id.apply(Cell::Unsigned(u64::MAX)).is_err());
         let text = rule(ColumnType::String, json!({})).unwrap();
-        assert_eq!(text.apply(Cell::Float(0.5)), Ok(Converted::Text("0.5".into())));
-        assert_eq!(text.apply(Cell::Nested("[1]".into())), Ok(Converted::Text("[1]".into())));
+        assert_eq!(
+            text.apply(Cell::Float(0.5)),
+            Ok(Converted::Text("0.5".into()))
+        );
+        assert_eq!(
+            text.apply(Cell::Nested("[1]".into())),
+            Ok(Converted::Text("[1]".into()))
+        );
         let day = rule(ColumnType::Date, json!({ "timezone": "Europe/London" })).unwrap();
         // 23:30Z is half past midnight in London in summer.
         let july = 1_309_476_600_000_000;
-        assert_eq!(day.apply(Cell::Instant(july)).unwrap().to_text(), "2011-07-01");
+        assert_eq!(
+            day.apply(Cell::Instant(july)).unwrap().to_text(),
+            "2011-07-01"
+        );
     }
 
     #[test]
     fn options_that_do_not_fit_are_named() {
         for (kind, spec, expected) in [
-            (ColumnType::Int64, json!({ "min": "x" }), "`min: x` is no int64"),
-            (ColumnType::String, json!({ "min": 1 }), "`min` is for numbers"),
-            (ColumnType::Int64, json!({ "pattern": "a" }), "`pattern` is for string"),
-            (ColumnType::String, json!({ "pattern": "(" }), "is no regular expression"),
-            (ColumnType::Int64, json!({ "min": 2, "max": 1 }), "`max` is less than `min`"),
-            (ColumnType::String, json!({ "format": "%Y" }), "are for dates"),
-            (ColumnType::String, json!({ "allowed": [] }), "`allowed` is empty"),
-            (ColumnType::String, json!({ "default": [1] }), "takes one value"),
+            (
+                ColumnType::Int64,
+                json!({ "min": "x" }),
+                "`min: x` is no int64",
+            ),
+            (
+                ColumnType::String,
+                json!({ "min": 1 }),
+                "`min` is for numbers",
+            ),
+            (
+                ColumnType::Int64,
+                json!({ "pattern": "a" }),
+                "`pattern` is for string",
+            ),
+            (
+                ColumnType::String,
+                json!({ "pattern": "(" }),
+                "is no regular expression",
+            ),
+            (
+                ColumnType::Int64,
+                json!({ "min": 2, "max": 1 }),
+                "`max` is less than `min`",
+            ),
+            (
+                ColumnType::String,
+                json!({ "format": "%Y" }),
+                "are for dates",
+            ),
+            (
+                ColumnType::String,
+                json!({ "allowed": [] }),
+                "`allowed` is empty",
+            ),
+            (
+                ColumnType::String,
+                json!({ "default": [1] }),
+                "takes one value",
+            ),
         ] {
             let message = rule(kind, spec).unwrap_err();
             assert!(message.contains(expected), "{message}");

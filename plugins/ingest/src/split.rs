@@ -26,7 +26,11 @@ pub(crate) enum Splitting {
         skip: u32,
     },
     /// A record is a line that is not empty, and goes on through line breaks within quotes.
-    Quoted { delimiter: u8, quote: u8, comment: Option<u8> },
+    Quoted {
+        delimiter: u8,
+        quote: u8,
+        comment: Option<u8>,
+    },
 }
 
 /// Where a record stands in its block.
@@ -83,7 +87,11 @@ pub(crate) struct Splitter {
 
 enum Scan {
     /// The record's content ends before the first offset; the next record begins at the second.
-    Record { end: usize, next: usize, fault: Option<Reason> },
+    Record {
+        end: usize,
+        next: usize,
+        fault: Option<Reason>,
+    },
     /// More bytes decide.
     NeedMore,
 }
@@ -132,21 +140,35 @@ impl Splitter {
                 position = self.drop_rest_of_line(position, at_end);
                 continue;
             }
-            let Scan::Record { end, next, fault } = self.scan(position, at_end) else { break };
+            let Scan::Record { end, next, fault } = self.scan(position, at_end) else {
+                break;
+            };
             if !self.is_skipped(position, end) {
-                records.push(RecordSpan { start: position, end, line: self.next_line, fault });
+                records.push(RecordSpan {
+                    start: position,
+                    end,
+                    line: self.next_line,
+                    fault,
+                });
             }
             let line_breaks = memchr_iter(b'\n', &self.pending[position..next]).count();
             self.next_line += line_breaks as u64;
             position = next;
         }
-        let bytes = self.pending.split_to(position.min(self.pending.len())).freeze();
+        let bytes = self
+            .pending
+            .split_to(position.min(self.pending.len()))
+            .freeze();
         if records.is_empty() {
             return Ok(None);
         }
         let first_record = self.next_record;
         self.next_record += records.len() as u64;
-        Ok(Some(TextBlock { bytes, records, first_record }))
+        Ok(Some(TextBlock {
+            bytes,
+            records,
+            first_record,
+        }))
     }
 
     /// Says that the first record was a header, so that the one after it is number 1.
@@ -223,9 +245,16 @@ impl Splitter {
         let next = (line_length + 1).min(rest.len());
         let plain_end = start + strip_carriage_return(line).len();
         if is_plain {
-            return Scan::Record { end: plain_end, next: start + next, fault: None };
+            return Scan::Record {
+                end: plain_end,
+                next: start + next,
+                fault: None,
+            };
         }
-        let Splitting::Quoted { delimiter, quote, .. } = self.splitting else {
+        let Splitting::Quoted {
+            delimiter, quote, ..
+        } = self.splitting
+        else {
             return Scan::NeedMore;
         };
         let reach = &rest[..rest.len().min(MAX_RECORD_BYTES)];
@@ -234,7 +263,11 @@ impl Splitter {
             Quoted::Ends(end) => {
                 let next = (end + 1).min(rest.len());
                 let end = strip_carriage_return(&rest[..end]).len();
-                Scan::Record { end: start + end, next: start + next, fault: None }
+                Scan::Record {
+                    end: start + end,
+                    next: start + next,
+                    fault: None,
+                }
             }
             // The bytes run out in the middle of the record: with more bytes it may end well.
             Quoted::Open | Quoted::RunsOut if !is_whole => Scan::NeedMore,
@@ -243,9 +276,11 @@ impl Splitter {
                 next: start + rest.len(),
                 fault: None,
             },
-            Quoted::RunsOut => {
-                Scan::Record { end: plain_end, next: start + next, fault: Some(too_long()) }
-            }
+            Quoted::RunsOut => Scan::Record {
+                end: plain_end,
+                next: start + next,
+                fault: Some(too_long()),
+            },
             Quoted::Open => Scan::Record {
                 end: plain_end,
                 next: start + next,
@@ -289,7 +324,9 @@ fn scan_quoted(bytes: &[u8], delimiter: u8, quote: u8) -> Quoted {
         }
         position += 1;
         loop {
-            let Some(length) = memchr(quote, &bytes[position..]) else { return Quoted::Open };
+            let Some(length) = memchr(quote, &bytes[position..]) else {
+                return Quoted::Open;
+            };
             position += length + 1;
             if bytes.get(position).copied() != Some(quote) {
                 break;
@@ -321,10 +358,18 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const CSV: Splitting = Splitting::Quoted { delimiter: b',', quote: b'"', comment: None };
+    const CSV: Splitting = Splitting::Quoted {
+        delimiter: b',',
+        quote: b'"',
+        comment: None,
+    };
 
     /// Splits `text`, given in pieces of `piece` bytes, into (line, content, fault).
-    fn split(splitting: Splitting, text: &[u8], piece: usize) -> Vec<(u64, String, Option<String>)> {
+    fn split(
+        splitting: Splitting,
+        text: &[u8],
+        piece: usize,
+    ) -> Vec<(u64, String, Option<String>)> {
         let mut splitter = Splitter::new(splitting);
         let mut found = Vec::new();
         let mut drain = |splitter: &mut Splitter, at_end| {
@@ -389,15 +434,25 @@ mod tests {
             ]
         );
         let found = split(CSV, b"a,\"b\nc,d\n", 3);
-        assert_eq!(found[0].2.as_deref(), Some("a quote is opened and not closed"));
+        assert_eq!(
+            found[0].2.as_deref(),
+            Some("a quote is opened and not closed")
+        );
         assert_eq!(found[1], (2, "c,d".to_owned(), None));
     }
 
     #[test]
     fn blank_lines_comments_and_skipped_lines_count_as_lines_only() {
         let lines = Splitting::Lines { skip: 1 };
-        assert_eq!(contents(lines, " header\n\n  \r\n 1 2\r\n"), [(4, " 1 2".to_owned())]);
-        let commented = Splitting::Quoted { delimiter: b',', quote: b'"', comment: Some(b'#') };
+        assert_eq!(
+            contents(lines, " header\n\n  \r\n 1 2\r\n"),
+            [(4, " 1 2".to_owned())]
+        );
+        let commented = Splitting::Quoted {
+            delimiter: b',',
+            quote: b'"',
+            comment: Some(b'#'),
+        };
         assert_eq!(contents(commented, "# \"a\nb,c\n"), [(2, "b,c".to_owned())]);
     }
 

@@ -55,12 +55,18 @@ impl TimeReader {
 
     /// The reader of ISO 8601 in UTC.
     pub(crate) const fn iso_utc() -> Self {
-        Self { patterns: Vec::new(), zone: None }
+        Self {
+            patterns: Vec::new(),
+            zone: None,
+        }
     }
 
     /// A reader of ISO 8601 in this reader's zone.
     pub(crate) fn clone_iso(&self) -> Self {
-        Self { patterns: Vec::new(), zone: self.zone.clone() }
+        Self {
+            patterns: Vec::new(),
+            zone: self.zone.clone(),
+        }
     }
 
     /// Reads an instant, in microseconds since 1970-01-01T00:00:00Z.
@@ -78,7 +84,10 @@ impl TimeReader {
                 }
                 let micros = clock_micros(time.to_datetime().ok()?)?;
                 let offset_seconds = time.offset().map(|offset| i64::from(offset.seconds()));
-                self.to_utc(ClockReading { micros, offset_seconds })
+                self.to_utc(ClockReading {
+                    micros,
+                    offset_seconds,
+                })
             }
         })
     }
@@ -96,7 +105,9 @@ impl TimeReader {
             TimePattern::Unix(_) => self.instant(text).and_then(|micros| self.day_of(micros)),
             TimePattern::Strptime(pattern) => {
                 let date = BrokenDownTime::parse(pattern, text).ok()?.to_date().ok()?;
-                day_of_micros(clock_micros(date.to_datetime(jiff::civil::Time::midnight()))?)
+                day_of_micros(clock_micros(
+                    date.to_datetime(jiff::civil::Time::midnight()),
+                )?)
             }
         })
     }
@@ -112,12 +123,17 @@ impl TimeReader {
 
     /// The instant at which a clock in this reader's zone shows so many microseconds since 1970.
     pub(crate) fn instant_of_clock(&self, micros: i64) -> Option<i64> {
-        self.to_utc(ClockReading { micros, offset_seconds: None })
+        self.to_utc(ClockReading {
+            micros,
+            offset_seconds: None,
+        })
     }
 
     fn to_utc(&self, reading: ClockReading) -> Option<i64> {
         if let Some(offset) = reading.offset_seconds {
-            return reading.micros.checked_sub(offset.checked_mul(MICROS_PER_SECOND)?);
+            return reading
+                .micros
+                .checked_sub(offset.checked_mul(MICROS_PER_SECOND)?);
         }
         let Some(zone) = &self.zone else {
             return Some(reading.micros);
@@ -164,7 +180,12 @@ pub(crate) fn parse_iso(text: &str) -> Option<ClockReading> {
     let (day, rest) = parse_iso_date(text.as_bytes())?;
     let midnight = i64::from(day) * MICROS_PER_DAY;
     let rest = match rest {
-        [] => return Some(ClockReading { micros: midnight, offset_seconds: None }),
+        [] => {
+            return Some(ClockReading {
+                micros: midnight,
+                offset_seconds: None,
+            });
+        }
         [b'T' | b't' | b' ', rest @ ..] => rest,
         _ => return None,
     };
@@ -189,7 +210,10 @@ pub(crate) fn parse_iso(text: &str) -> Option<ClockReading> {
     }
     let seconds = i64::from(hour) * 3600 + i64::from(minute) * 60 + i64::from(second);
     let micros = midnight + seconds * MICROS_PER_SECOND + fraction;
-    Some(ClockReading { micros, offset_seconds: parse_offset(rest)? })
+    Some(ClockReading {
+        micros,
+        offset_seconds: parse_offset(rest)?,
+    })
 }
 
 /// Reads `YYYY-MM-DD` and gives the day and what follows it.
@@ -215,7 +239,10 @@ fn two_digits(bytes: &[u8]) -> Option<(u8, &[u8])> {
 
 /// Digits after the point, as microseconds; digits beyond the sixth are dropped.
 fn parse_fraction(bytes: &[u8]) -> Option<(i64, &[u8])> {
-    let length = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let length = bytes
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
     if length == 0 {
         return None;
     }
@@ -230,7 +257,10 @@ fn parse_fraction(bytes: &[u8]) -> Option<(i64, &[u8])> {
 
 /// Nothing, `Z`, `+HH`, `+HHMM` or `+HH:MM`, as seconds ahead of UTC. The outer option is about the
 /// notation, the inner about whether there is an offset.
-#[expect(clippy::option_option, reason = "malformed, absent and present are three things")]
+#[expect(
+    clippy::option_option,
+    reason = "malformed, absent and present are three things"
+)]
 fn parse_offset(bytes: &[u8]) -> Option<Option<i64>> {
     let (sign, rest) = match bytes {
         [] => return Some(None),
@@ -248,7 +278,9 @@ fn parse_offset(bytes: &[u8]) -> Option<Option<i64>> {
     if hours > 23 || minutes > 59 {
         return None;
     }
-    Some(Some(sign * (i64::from(hours) * 3600 + i64::from(minutes) * 60)))
+    Some(Some(
+        sign * (i64::from(hours) * 3600 + i64::from(minutes) * 60),
+    ))
 }
 
 fn last_two_digits(bytes: &[u8]) -> Option<u8> {
@@ -314,7 +346,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn reader(patterns: &[&str], zone: Option<&str>) -> TimeReader {
-        let patterns: Vec<_> = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
+        let patterns: Vec<_> = patterns
+            .iter()
+            .map(|pattern| (*pattern).to_owned())
+            .collect();
         TimeReader::new(&patterns, zone).unwrap()
     }
 
@@ -325,8 +360,14 @@ mod tests {
             ("2010-12-01 08:26:00", "2010-12-01T08:26:00Z"),
             ("2010-12-01T08:26", "2010-12-01T08:26:00Z"),
             ("2010-12-01", "2010-12-01T00:00:00Z"),
-            ("2019-11-24 00:00:17.004101+00:00", "2019-11-24T00:00:17.004101Z"),
-            ("2019-11-24T01:00:00.1234567+0100", "2019-11-24T00:00:00.123456Z"),
+            (
+                "2019-11-24 00:00:17.004101+00:00",
+                "2019-11-24T00:00:17.004101Z",
+            ),
+            (
+                "2019-11-24T01:00:00.1234567+0100",
+                "2019-11-24T00:00:00.123456Z",
+            ),
             ("2019-11-24T01:00:00-05", "2019-11-24T06:00:00Z"),
             ("2024-02-29T23:59:59Z", "2024-02-29T23:59:59Z"),
         ] {
@@ -366,7 +407,10 @@ mod tests {
             write_instant(reader.instant("01/12/2010 08:26").unwrap()),
             "2010-12-01T08:26:00Z"
         );
-        assert_eq!(write_instant(reader.instant("19970101").unwrap()), "1997-01-01T00:00:00Z");
+        assert_eq!(
+            write_instant(reader.instant("19970101").unwrap()),
+            "1997-01-01T00:00:00Z"
+        );
         assert_eq!(write_day(reader.day("19970101").unwrap()), "1997-01-01");
         assert_eq!(reader.instant("1997"), None);
     }
@@ -374,10 +418,19 @@ mod tests {
     #[test]
     fn zones_apply_where_the_text_says_none() {
         let london = reader(&[], Some("Europe/London"));
-        assert_eq!(write_instant(london.instant("2011-07-01 12:00").unwrap()), "2011-07-01T11:00:00Z");
-        assert_eq!(write_instant(london.instant("2011-07-01 12:00Z").unwrap()), "2011-07-01T12:00:00Z");
+        assert_eq!(
+            write_instant(london.instant("2011-07-01 12:00").unwrap()),
+            "2011-07-01T11:00:00Z"
+        );
+        assert_eq!(
+            write_instant(london.instant("2011-07-01 12:00Z").unwrap()),
+            "2011-07-01T12:00:00Z"
+        );
         // The clocks went forward at 01:00: a time that no clock showed is read an hour later.
-        assert_eq!(write_instant(london.instant("2011-03-27 01:30").unwrap()), "2011-03-27T01:30:00Z");
+        assert_eq!(
+            write_instant(london.instant("2011-03-27 01:30").unwrap()),
+            "2011-03-27T01:30:00Z"
+        );
         let evening = london.instant("2011-07-01 00:30").unwrap();
         assert_eq!(write_day(london.day_of(evening).unwrap()), "2011-07-01");
     }
@@ -385,8 +438,14 @@ mod tests {
     #[test]
     fn unix_times_have_units() {
         let millis = reader(&["unix_millis"], None);
-        assert_eq!(write_instant(millis.instant("1291191960000").unwrap()), "2010-12-01T08:26:00Z");
-        assert_eq!(reader(&["unix_seconds"], None).instant(&i64::MAX.to_string()), None);
+        assert_eq!(
+            write_instant(millis.instant("1291191960000").unwrap()),
+            "2010-12-01T08:26:00Z"
+        );
+        assert_eq!(
+            reader(&["unix_seconds"], None).instant(&i64::MAX.to_string()),
+            None
+        );
     }
 
     #[test]
