@@ -1,1 +1,19 @@
-//! Placeholder.
+//! The journal: the durable truth about runs, and the only thing that survives a coordinator.
+//!
+//! A [`Journal`] keeps the engine's records. [`SqliteJournal`] keeps them in one SQLite file; another
+//! database is another implementation that passes [`testing::conformance`]. What may be relied on
+//! stands at the traits: commit before acting, all or nothing, fencing by epoch, and a damaged record
+//! that costs its own run only.
+//!
+//! Nothing here reads a clock or decides what happens next; what a record means is the engine's.
+
+mod envelope;
+mod error;
+mod history;
+mod journal;
+mod sqlite;
+pub mod testing;
+
+pub use error::JournalError;
+pub use journal::{Journal, JournalReader, Page, RunFilter, Unfinished};
+pub use sqlite::{Options, SqliteJournal, SqliteReader};

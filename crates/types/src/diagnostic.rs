@@ -45,7 +45,12 @@ impl Diagnostic {
     /// An error without a place and without advice; add them with `at` and `help`.
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), location: None, help: None }
+        Self {
+            code,
+            message: message.into(),
+            location: None,
+            help: None,
+        }
     }
 
     /// The same error, at a place.

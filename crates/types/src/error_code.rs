@@ -180,6 +180,9 @@ mod tests {
             .filter(|(_, code)| !pages.join(format!("{code}.md")).is_file())
             .map(|(name, code)| format!("{code} ({name})"))
             .collect();
-        assert!(missing.is_empty(), "codes without a page in docs/errors: {missing:?}");
+        assert!(
+            missing.is_empty(),
+            "codes without a page in docs/errors: {missing:?}"
+        );
     }
 }

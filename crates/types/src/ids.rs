@@ -29,7 +29,11 @@ impl RunId {
     #[must_use]
     pub fn new(at: Timestamp, entropy: u128) -> Self {
         let milliseconds = u64::try_from(at.as_millis()).unwrap_or(0);
-        Self(ulid::Ulid::from_parts(milliseconds, entropy).to_string().to_ascii_lowercase())
+        Self(
+            ulid::Ulid::from_parts(milliseconds, entropy)
+                .to_string()
+                .to_ascii_lowercase(),
+        )
     }
 
     /// The id as people type it.
@@ -46,11 +50,14 @@ impl TryFrom<String> for RunId {
         let rule = "it is 26 letters and digits, as `marquetry runs` prints them";
         match ulid::Ulid::from_string(&text.to_ascii_uppercase()) {
             Ok(_) => Ok(Self(text.to_ascii_lowercase())),
-            Err(_) => Err(InvalidName { noun: "run id", text, rule }),
+            Err(_) => Err(InvalidName {
+                noun: "run id",
+                text,
+                rule,
+            }),
         }
     }
 }
-
 
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $noun:literal, $rule:literal, $valid:expr) => {
@@ -118,7 +125,9 @@ text_id_conversions!(RunId);
 
 fn is_identifier(text: &str) -> bool {
     let mut characters = text.chars();
-    let starts_well = characters.next().is_some_and(|first| first.is_ascii_lowercase());
+    let starts_well = characters
+        .next()
+        .is_some_and(|first| first.is_ascii_lowercase());
     starts_well
         && text.len() <= 64
         && characters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
@@ -153,7 +162,9 @@ text_id!(
 );
 
 /// The coordinator's reign: it grows by one, durably, at every start and every take-over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
+)]
 #[serde(transparent)]
 pub struct Epoch(pub u64);
 

@@ -98,19 +98,6 @@ impl Converted<'_> {
             Self::Instant(micros) => Converted::Instant(micros),
         }
     }
-
-    /// The same value, borrowing its text.
-    pub(crate) fn reborrow(&self) -> Converted<'_> {
-        match self {
-            Self::Null => Converted::Null,
-            Self::Text(text) => Converted::Text(Cow::Borrowed(text)),
-            Self::Int(number) => Converted::Int(*number),
-            Self::Float(number) => Converted::Float(*number),
-            Self::Bool(truth) => Converted::Bool(*truth),
-            Self::Day(day) => Converted::Day(*day),
-            Self::Instant(micros) => Converted::Instant(*micros),
-        }
-    }
 }
 
 /// The Arrow type of a column of the output. Timestamps are instants: microseconds in UTC.

@@ -164,7 +164,7 @@ fn kind_of_field(text: &str, null_values: &[String]) -> Kinds {
         return match digits.len() {
             _ if has_leading_zero => Kinds::TEXT,
             0..=EXACT_DIGITS => Kinds::SMALL_INT,
-            ..=18 => Kinds::BIG_INT,
+            16..=18 => Kinds::BIG_INT,
             _ => Kinds::TEXT,
         };
     }

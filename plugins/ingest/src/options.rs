@@ -13,48 +13,48 @@ use serde_json::Value;
 /// Options of `ingest/files`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct FilesOptions {
+pub(crate) struct FilesOptions {
     /// What to read: a file, a folder or a glob such as `data/orders/*.csv`, on this machine or in an
     /// object store (`s3://`, `gs://`, `az://`); or a list of them. Relative paths start at the
     /// folder in which the run was submitted. Files are read in the order of their names; `.gz` and
     /// `.zst` text files are unpacked.
-    pub path: TextList,
+    pub(crate) path: TextList,
     /// The format of the files. Without it the extension says: `csv`, `tsv`, `ndjson`, `jsonl`,
     /// `parquet`; fixed width has no extension of its own and must be named, or follows from
     /// `fixed_width`.
     #[serde(default)]
-    pub format: Option<Format>,
+    pub(crate) format: Option<Format>,
     /// How CSV files are written.
     #[serde(default)]
-    pub csv: CsvOptions,
+    pub(crate) csv: CsvOptions,
     /// Where the fields stand in fixed-width files.
     #[serde(default)]
-    pub fixed_width: Option<FixedWidthOptions>,
+    pub(crate) fixed_width: Option<FixedWidthOptions>,
     /// Texts that mean "no value" in CSV and fixed-width files, compared after trimming. The empty
     /// text always does.
     #[serde(default)]
-    pub null_values: Vec<String>,
+    pub(crate) null_values: Vec<String>,
     /// The columns of the output, in this order: name to type (`customer_id: int64`), or name to a
     /// block with `from`, `type` and the contract that values must keep. Without it all columns are
     /// taken, with the types that every value in every file fits: `int64`, `float64`, `bool`, `date`,
     /// `timestamp`, else `string` (leading zeros, mixed types).
     #[serde(default)]
-    pub columns: IndexMap<String, ColumnOption>,
+    pub(crate) columns: IndexMap<String, ColumnOption>,
     /// What happens to columns of the files that `columns` does not name.
     #[serde(default)]
-    pub other_columns: OtherColumns,
+    pub(crate) other_columns: OtherColumns,
     /// Columns of the output that identify a row. A row whose values stood in an earlier row is
     /// rejected, and the reason names that row. A null in them equals nothing.
     #[serde(default)]
-    pub unique: Vec<String>,
+    pub(crate) unique: Vec<String>,
     /// Keeps one row of those with equal keys; the others are dropped and counted, not rejected.
     #[serde(default)]
-    pub deduplicate: Option<Deduplicate>,
+    pub(crate) deduplicate: Option<Deduplicate>,
     /// The share of rows, 0 to 1, that may be rejected; above it the stage fails. The default is one
     /// row in a hundred: a few bad rows should not stop the night's run, a changed export should.
     #[serde(default = "default_max_rejected_share")]
     #[schemars(range(min = 0.0, max = 1.0))]
-    pub max_rejected_share: f64,
+    pub(crate) max_rejected_share: f64,
 }
 
 const fn default_max_rejected_share() -> f64 {
@@ -64,7 +64,7 @@ const fn default_max_rejected_share() -> f64 {
 /// The format of the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Format {
+pub(crate) enum Format {
     /// Comma-separated values, RFC 4180, in UTF-8.
     Csv,
     /// One JSON object a line, in UTF-8.
@@ -90,15 +90,15 @@ impl fmt::Display for Format {
 /// lines are skipped, a byte-order mark is skipped.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct CsvOptions {
+pub(crate) struct CsvOptions {
     /// The character between fields, one ASCII character; `\t` in double quotes is a tab.
-    pub delimiter: char,
+    pub(crate) delimiter: char,
     /// The character around fields that hold a delimiter, a line break or, doubled, itself.
-    pub quote: char,
+    pub(crate) quote: char,
     /// Whether the first line names the columns. Without a header they are `column_1`, `column_2` …
-    pub header: bool,
+    pub(crate) header: bool,
     /// Lines that start with this character are skipped.
-    pub comment: Option<char>,
+    pub(crate) comment: Option<char>,
 }
 
 impl Default for CsvOptions {
@@ -115,36 +115,36 @@ impl Default for CsvOptions {
 /// Where the fields stand in fixed-width files.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct FixedWidthOptions {
+pub(crate) struct FixedWidthOptions {
     /// The fields, from left to right. Either each has `start` and `width`, or none has: then fields
     /// are separated by runs of blanks, and each record must have exactly these.
     #[schemars(length(min = 1))]
-    pub fields: Vec<FixedWidthField>,
+    pub(crate) fields: Vec<FixedWidthField>,
     /// How many lines to skip at the top of each file, a header say.
     #[serde(default)]
-    pub skip_lines: u32,
+    pub(crate) skip_lines: u32,
 }
 
 /// A field of a fixed-width line. Blanks around its value are dropped.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct FixedWidthField {
+pub(crate) struct FixedWidthField {
     /// Its name, as `from` in `columns` says it.
-    pub name: String,
+    pub(crate) name: String,
     /// The place of its first character, counted from 1.
     #[serde(default)]
     #[schemars(range(min = 1))]
-    pub start: Option<u32>,
+    pub(crate) start: Option<u32>,
     /// How many characters it takes.
     #[serde(default)]
     #[schemars(range(min = 1))]
-    pub width: Option<u32>,
+    pub(crate) width: Option<u32>,
 }
 
 /// What happens to columns of the files that `columns` does not name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum OtherColumns {
+pub(crate) enum OtherColumns {
     /// They are left out (where `columns` is given).
     #[default]
     Drop,
@@ -155,7 +155,7 @@ pub enum OtherColumns {
 /// The type of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum ColumnType {
+pub(crate) enum ColumnType {
     /// Text.
     String,
     /// A whole number of 64 bits; `15987.0` is one, `15987.5` is not.
@@ -193,58 +193,58 @@ impl ColumnType {
 /// A value that breaks the contract rejects its row.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct ColumnSpec {
+pub(crate) struct ColumnSpec {
     /// The column of the files; the output's own name if absent.
-    pub from: Option<String>,
+    pub(crate) from: Option<String>,
     /// The type. Without it text formats give `string`; JSON and Parquet keep theirs.
     #[serde(rename = "type")]
-    pub kind: Option<ColumnType>,
+    pub(crate) kind: Option<ColumnType>,
     /// How dates and timestamps are written: a strptime pattern such as `%d/%m/%Y %H:%M`, or
     /// `unix_seconds`, `unix_millis`, `unix_micros`; or a list, of which the first that fits is used.
-    pub format: Option<TextList>,
+    pub(crate) format: Option<TextList>,
     /// The zone of timestamps that say none, as in `Europe/London`; UTC if absent. Times that a change
     /// of clocks skips or repeats are read as RFC 5545 does.
-    pub timezone: Option<String>,
+    pub(crate) timezone: Option<String>,
     /// A constant: every row gets this value, and nothing is read.
-    pub value: Option<Value>,
+    pub(crate) value: Option<Value>,
     /// Rejects rows without a value.
-    pub not_null: bool,
+    pub(crate) not_null: bool,
     /// The smallest value allowed: a number, or a text for dates and timestamps.
-    pub min: Option<Value>,
+    pub(crate) min: Option<Value>,
     /// The largest value allowed.
-    pub max: Option<Value>,
+    pub(crate) max: Option<Value>,
     /// The values allowed.
-    pub allowed: Option<Vec<Value>>,
+    pub(crate) allowed: Option<Vec<Value>>,
     /// A regular expression that the whole text must match; for `string`.
-    pub pattern: Option<String>,
+    pub(crate) pattern: Option<String>,
     /// Drops blanks around the text. Numbers, dates and the like are always trimmed.
-    pub trim: bool,
+    pub(crate) trim: bool,
     /// Stands in for a missing value.
-    pub default: Option<Value>,
+    pub(crate) default: Option<Value>,
     /// Texts that mean "no value" in this column, instead of the stage's `null_values`.
-    pub null_values: Option<Vec<String>>,
+    pub(crate) null_values: Option<Vec<String>>,
 }
 
 /// Which row stays of those with equal keys.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Deduplicate {
+pub(crate) struct Deduplicate {
     /// Columns of the output; nulls in them equal each other.
     #[schemars(length(min = 1))]
-    pub keys: Vec<String>,
+    pub(crate) keys: Vec<String>,
     /// Whether the first or the last row stays.
     #[serde(default)]
-    pub keep: Keep,
+    pub(crate) keep: Keep,
     /// A column of the output that orders the rows (nulls first; equal values in the order of the
     /// files). Without it the order of the files decides.
     #[serde(default)]
-    pub order_by: Option<String>,
+    pub(crate) order_by: Option<String>,
 }
 
 /// The first or the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Keep {
+pub(crate) enum Keep {
     /// The first row stays.
     #[default]
     First,
@@ -254,7 +254,7 @@ pub enum Keep {
 
 /// One text or a list of texts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TextList(pub Vec<String>);
+pub(crate) struct TextList(pub(crate) Vec<String>);
 
 impl<'de> Deserialize<'de> for TextList {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -307,7 +307,7 @@ impl JsonSchema for TextList {
 
 /// A column as YAML writes it: the name of a type, or a block.
 #[derive(Debug, Clone)]
-pub struct ColumnOption(pub ColumnSpec);
+pub(crate) struct ColumnOption(pub(crate) ColumnSpec);
 
 impl<'de> Deserialize<'de> for ColumnOption {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -53,7 +53,7 @@ pub(crate) enum Action {
         kind: ColumnType,
     },
     /// A column of the files, cell by cell.
-    Convert { from: String, rule: Rule },
+    Convert { from: String, rule: Box<Rule> },
     /// A Parquet column as it is.
     Copy {
         from: String,
@@ -352,7 +352,10 @@ fn plan_column(
             )));
         }
     }
-    Ok(Action::Convert { from, rule })
+    Ok(Action::Convert {
+        from,
+        rule: Box::new(rule),
+    })
 }
 
 /// Whether a block says nothing but where the column comes from.
@@ -403,7 +406,7 @@ fn plan_other(column: &FoundColumn, null_values: &[String]) -> Action {
     match &column.kind {
         FoundType::Inferred(kind) => Action::Convert {
             from,
-            rule: Rule::plain(*kind, null_values),
+            rule: Box::new(Rule::plain(*kind, null_values)),
         },
         FoundType::Arrow(data_type) => Action::Copy {
             from,

@@ -157,7 +157,7 @@ impl Tally {
     /// The reasons, the most frequent first.
     pub(crate) fn reasons(&self) -> Vec<&Counted> {
         let mut reasons: Vec<_> = self.by_reason.values().collect();
-        reasons.sort_by(|left, right| right.count.cmp(&left.count));
+        reasons.sort_by_key(|counted| std::cmp::Reverse(counted.count));
         reasons
     }
 }

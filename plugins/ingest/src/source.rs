@@ -22,7 +22,9 @@ const PACKED_PIECE: u64 = 256 << 10;
 /// A file to read, pinned to how it was when it was listed.
 #[derive(Debug, Clone)]
 pub(crate) struct SourceFile {
-    /// How messages and the quarantine call it.
+    /// Its URL.
+    pub(crate) url: String,
+    /// How messages and the quarantine call it: the URL, or the path of a local file.
     pub(crate) name: String,
     /// Where it is.
     pub(crate) store: Arc<dyn ObjectStore>,

@@ -118,11 +118,6 @@ impl Splitter {
         self.pending.extend_from_slice(bytes);
     }
 
-    /// How many bytes wait for the end of their record.
-    pub(crate) fn pending_bytes(&self) -> usize {
-        self.pending.len()
-    }
-
     /// The next whole records, or nothing if there are none without more bytes. At the end of the
     /// file the last line counts as whole.
     ///

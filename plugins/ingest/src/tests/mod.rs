@@ -1,5 +1,5 @@
 //! Whole ingestions over files in memory and over the real data, short of the stage around them.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod contract;
 mod formats;
@@ -100,7 +100,9 @@ pub(super) async fn ingest_from(
         .into_iter()
         .map(|meta| {
             let name = meta.location.to_string();
+            let url = format!("memory:///{name}");
             Arc::new(SourceFile {
+                url,
                 name,
                 store: Arc::clone(&store),
                 meta,

@@ -1,0 +1,163 @@
+//! What can go wrong with a journal, told apart by what the caller must do next.
+
+use std::path::PathBuf;
+
+use marquetry_types::{Diagnostic, Epoch, ErrorCode, RunId, codes};
+
+/// An error of a journal. It is cloned to every request that shared the failed transaction, so causes
+/// are kept as text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JournalError {
+    /// The journal cannot be opened: nothing was read or written.
+    #[error("cannot open the journal {}: {reason}", path.display())]
+    Open {
+        /// The database file.
+        path: PathBuf,
+        /// What the file system or the database said.
+        reason: String,
+    },
+    /// The journal was written by a version of Marquetry that stores it in another way.
+    #[error("the journal {} has format {found}, and this version of marquetry reads format {known}", path.display())]
+    UnknownFormat {
+        /// The database file.
+        path: PathBuf,
+        /// The format it has.
+        found: i64,
+        /// The format that this version knows.
+        known: i64,
+    },
+    /// A record fails its checksum, is of an unknown version, or is missing. Other runs are not affected.
+    #[error("the journal is damaged at record {sequence} of run {run}: {reason}")]
+    Damaged {
+        /// The run whose history cannot be read.
+        run: RunId,
+        /// The record's place in that history, counted from 1.
+        sequence: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A workflow bundle fails its checksum or is missing.
+    #[error("the journal is damaged at workflow bundle {digest}: {reason}")]
+    DamagedBundle {
+        /// The bundle's digest.
+        digest: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Another coordinator has the journal open for writing.
+    #[error("the journal {} is in use by {}", path.display(), holder.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}")))]
+    InUse {
+        /// The database file.
+        path: PathBuf,
+        /// The process that holds it, where it could be read.
+        holder: Option<u32>,
+    },
+    /// Another coordinator has taken over: nothing of the request is in the journal, and nothing that
+    /// this coordinator sends any more will be.
+    #[error("this coordinator, of epoch {ours}, was superseded by epoch {current}")]
+    Fenced {
+        /// The epoch of the request.
+        ours: Epoch,
+        /// The journal's epoch.
+        current: Epoch,
+    },
+    /// The request certainly has no effect: the storage refused it before the commit.
+    #[error("cannot {doing}: {reason}")]
+    Storage {
+        /// What was being done, as in `write to the journal`.
+        doing: &'static str,
+        /// What the database said.
+        reason: String,
+    },
+    /// The request may or may not have taken effect. Whoever sent it must discard what it believes of
+    /// the runs concerned and read them again.
+    #[error("a commit to the journal has an unknown outcome: {reason}")]
+    Doubtful {
+        /// What the database said.
+        reason: String,
+    },
+    /// No such run.
+    #[error("there is no run {run}")]
+    UnknownRun {
+        /// The run.
+        run: RunId,
+    },
+    /// Another run was submitted under the same request id.
+    #[error("request {request_id} has already submitted run {run}")]
+    DuplicateRequest {
+        /// The id that the client gave its request.
+        request_id: String,
+        /// The run that the first such request made.
+        run: RunId,
+    },
+    /// The records do not continue their run's history: a bug in whoever made them. Nothing was written.
+    #[error("a record does not continue run {run}: {reason}")]
+    Inconsistent {
+        /// The run.
+        run: RunId,
+        /// Why not.
+        reason: String,
+    },
+}
+
+impl JournalError {
+    /// The stable code that `docs/errors` explains.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Open { .. } | Self::Storage { .. } | Self::Doubtful { .. } => codes::JOURNAL,
+            Self::UnknownFormat { .. } | Self::Damaged { .. } | Self::DamagedBundle { .. } => {
+                codes::DAMAGED_JOURNAL
+            }
+            Self::InUse { .. } => codes::JOURNAL_IN_USE,
+            Self::Fenced { .. } => codes::FENCED,
+            Self::UnknownRun { .. } => codes::UNKNOWN_RUN,
+            Self::DuplicateRequest { .. } => codes::WRONG_RUN_STATE,
+            Self::Inconsistent { .. } => codes::INTERNAL,
+        }
+    }
+
+    /// The error as a person reads it, with what to do.
+    #[must_use]
+    pub fn diagnostic(&self) -> Diagnostic {
+        let diagnostic = Diagnostic::new(self.code(), self.to_string());
+        match self.help() {
+            Some(help) => diagnostic.help(help),
+            None => diagnostic,
+        }
+    }
+
+    fn help(&self) -> Option<&'static str> {
+        match self {
+            Self::Open { .. } => Some("check that the folder exists, may be written and has room"),
+            Self::UnknownFormat { found, known, .. } if found > known => {
+                Some("use the newer marquetry that wrote it, or another data folder")
+            }
+            Self::UnknownFormat { .. } => {
+                Some("run or resume a workflow on it once, which brings it up to date")
+            }
+            Self::Damaged { .. } | Self::DamagedBundle { .. } => Some(
+                "restore the journal from a backup, or submit the run again; other runs are not affected",
+            ),
+            Self::InUse { .. } => Some("wait until it ends, or use another data folder"),
+            Self::Fenced { .. } => Some("nothing is lost: the newer coordinator goes on with the runs"),
+            Self::Storage { .. } | Self::Doubtful { .. } => {
+                Some("check the disk's health and free space, then resume the run")
+            }
+            Self::UnknownRun { .. } => Some("`marquetry runs` lists the runs"),
+            Self::DuplicateRequest { .. } | Self::Inconsistent { .. } => None,
+        }
+    }
+
+    /// Whether the request may have taken effect all the same, so that memory must be read anew.
+    #[must_use]
+    pub const fn is_doubtful(&self) -> bool {
+        matches!(self, Self::Doubtful { .. })
+    }
+}
+
+impl From<JournalError> for Diagnostic {
+    fn from(error: JournalError) -> Self {
+        error.diagnostic()
+    }
+}

@@ -1,0 +1,101 @@
+//! What a journal promises, whatever database keeps it.
+
+use async_trait::async_trait;
+use marquetry_engine::{Record, RunStatus, RunSummary, StoredRun};
+use marquetry_types::{Epoch, RunId};
+
+use crate::JournalError;
+
+/// What can be read while another process writes.
+///
+/// A damaged record makes its own run unreadable and no other.
+#[async_trait]
+pub trait JournalReader: Send + Sync {
+    /// Runs that pass `filter`, the latest first, at most `page.limit` of them. It reads no records.
+    async fn list_runs(&self, filter: &RunFilter, page: &Page) -> Result<Vec<RunSummary>, JournalError>;
+
+    /// A run as its records tell it.
+    ///
+    /// # Errors
+    /// [`JournalError::UnknownRun`]; [`JournalError::Damaged`] with the place of the first bad record.
+    async fn load_run(&self, run: &RunId) -> Result<StoredRun, JournalError>;
+
+    /// Every run that has not ended: what a coordinator takes up when it starts.
+    async fn load_unfinished(&self) -> Result<Unfinished, JournalError>;
+
+    /// The run that was submitted under a client's request id, so that a repeated request finds it.
+    async fn find_by_request_id(&self, request_id: &str) -> Result<Option<RunSummary>, JournalError>;
+
+    /// Runs whose ids start with `prefix` in either case, the latest first, at most `limit`.
+    async fn find_runs_by_prefix(
+        &self,
+        prefix: &str,
+        limit: usize,
+    ) -> Result<Vec<RunSummary>, JournalError>;
+
+    /// The bytes put under `digest`, or nothing.
+    ///
+    /// # Errors
+    /// [`JournalError::DamagedBundle`] if they are not what was put.
+    async fn get_bundle(&self, digest: &str) -> Result<Option<Vec<u8>>, JournalError>;
+}
+
+/// The durable truth about runs.
+///
+/// - Commit, then act: when [`append`](Self::append) returns `Ok`, the records survive a power cut.
+/// - All or nothing: the records of one call are committed together or not at all.
+/// - Fencing: an append of an epoch that is not the latest has no effect.
+/// - Cancelling: dropping the future of a write leaves its outcome unknown, as
+///   [`JournalError::Doubtful`] does.
+#[async_trait]
+pub trait Journal: JournalReader {
+    /// Begins a reign: increments the epoch durably. Everything of earlier epochs is refused from here.
+    async fn acquire_epoch(&self) -> Result<Epoch, JournalError>;
+
+    /// Appends records, each to the history of its run, in this order. Calls that arrive while a
+    /// commit is under way share the next one.
+    ///
+    /// # Errors
+    /// After [`JournalError::Doubtful`] the records may be there or not; after any other error
+    /// nothing of this call is.
+    async fn append(&self, epoch: Epoch, records: Vec<Record>) -> Result<(), JournalError>;
+
+    /// Keeps `bytes` under their `digest`, durably; doing it again changes nothing. A bundle is put
+    /// before the submission that names it is appended.
+    async fn put_bundle(&self, digest: &str, bytes: Vec<u8>) -> Result<(), JournalError>;
+}
+
+/// Which runs to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunFilter {
+    /// Only runs with this status.
+    pub status: Option<RunStatus>,
+    /// Only runs of the workflow of this name.
+    pub name: Option<String>,
+}
+
+/// Which part of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// Only runs older than this one: the last of the page before.
+    pub after: Option<RunId>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+impl Page {
+    /// The first `limit` entries.
+    #[must_use]
+    pub const fn first(limit: usize) -> Self {
+        Self { after: None, limit }
+    }
+}
+
+/// The runs that have not ended.
+#[derive(Debug, Clone, Default)]
+pub struct Unfinished {
+    /// Those that can go on, the earliest first.
+    pub runs: Vec<StoredRun>,
+    /// Those that cannot be read, and why not: a person must look at them.
+    pub damaged: Vec<(RunId, JournalError)>,
+}

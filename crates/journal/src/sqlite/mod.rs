@@ -1,0 +1,184 @@
+//! The journal in one SQLite file: what a laptop and a single coordinator use.
+//!
+//! One thread owns the connection that writes ([`writer`]), reads go over connections of their own
+//! ([`readers`]), and a lock beside the file keeps a second coordinator out ([`lock`]).
+
+mod connect;
+mod lock;
+mod readers;
+mod rows;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use marquetry_engine::{Record, RunSummary, StoredRun};
+use marquetry_types::{Epoch, RunId};
+
+use self::lock::WriterLock;
+use self::readers::Readers;
+use self::writer::{Work, Writer};
+use crate::history::History;
+use crate::{Journal, JournalError, JournalReader, Page, RunFilter, Unfinished};
+
+/// How a journal is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// After how many records of an unfinished run a snapshot is written, so that loading it reads
+    /// no more than about so many. At least 1.
+    pub snapshot_every: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { snapshot_every: 500 }
+    }
+}
+
+/// A journal in a SQLite file, opened for writing. There is one at a time for a file, in all processes.
+///
+/// Dropping it waits for the commit under way.
+#[derive(Debug)]
+pub struct SqliteJournal {
+    writer: Writer,
+    reader: SqliteReader,
+}
+
+impl SqliteJournal {
+    /// Opens the journal at `path`, making the file and its folders where needed and bringing an older
+    /// format up to date. The calls of its traits need a tokio runtime.
+    ///
+    /// # Errors
+    /// [`JournalError::InUse`] if another process has it open for writing;
+    /// [`JournalError::UnknownFormat`] if a newer version wrote it; [`JournalError::Open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, JournalError> {
+        Self::open_with(path, &Options::default())
+    }
+
+    /// The same, with options.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(path: impl AsRef<Path>, options: &Options) -> Result<Self, JournalError> {
+        let path = path.as_ref();
+        connect::create_folder(path)?;
+        let lock = WriterLock::acquire(path)?;
+        let connection = connect::open_writer(path)?;
+        let writer = Writer::start(connection, lock, options.snapshot_every.max(1)).map_err(|error| {
+            JournalError::Open { path: path.to_owned(), reason: format!("no thread for it: {error}") }
+        })?;
+        Ok(Self { writer, reader: SqliteReader::open(path)? })
+    }
+
+    /// Opens the journal at `path` for reading only, which works while a coordinator writes to it.
+    ///
+    /// # Errors
+    /// [`JournalError::Open`], also when there is no journal; [`JournalError::UnknownFormat`].
+    pub fn open_read_only(path: impl AsRef<Path>) -> Result<SqliteReader, JournalError> {
+        SqliteReader::open(path.as_ref())
+    }
+}
+
+/// A journal in a SQLite file, opened for reading.
+#[derive(Debug, Clone)]
+pub struct SqliteReader {
+    readers: Readers,
+}
+
+impl SqliteReader {
+    fn open(path: &Path) -> Result<Self, JournalError> {
+        Ok(Self { readers: Readers::open(path)? })
+    }
+}
+
+#[async_trait]
+impl JournalReader for SqliteReader {
+    async fn list_runs(&self, filter: &RunFilter, page: &Page) -> Result<Vec<RunSummary>, JournalError> {
+        let (filter, page) = (filter.clone(), page.clone());
+        self.readers.read(move |connection| rows::list_runs(connection, &filter, &page)).await
+    }
+
+    async fn load_run(&self, run: &RunId) -> Result<StoredRun, JournalError> {
+        let run = run.clone();
+        self.readers
+            .read(move |connection| {
+                rows::load_history(connection, &run)?
+                    .and_then(History::into_stored)
+                    .ok_or(JournalError::UnknownRun { run })
+            })
+            .await
+    }
+
+    async fn load_unfinished(&self) -> Result<Unfinished, JournalError> {
+        self.readers.read(rows::load_unfinished).await
+    }
+
+    async fn find_by_request_id(&self, request_id: &str) -> Result<Option<RunSummary>, JournalError> {
+        let request_id = request_id.to_owned();
+        self.readers.read(move |connection| rows::find_by_request(connection, &request_id)).await
+    }
+
+    async fn find_runs_by_prefix(
+        &self,
+        prefix: &str,
+        limit: usize,
+    ) -> Result<Vec<RunSummary>, JournalError> {
+        let prefix = prefix.to_owned();
+        self.readers.read(move |connection| rows::find_by_prefix(connection, &prefix, limit)).await
+    }
+
+    async fn get_bundle(&self, digest: &str) -> Result<Option<Vec<u8>>, JournalError> {
+        let digest = digest.to_owned();
+        self.readers.read(move |connection| rows::get_bundle(connection, &digest)).await
+    }
+}
+
+#[async_trait]
+impl JournalReader for SqliteJournal {
+    async fn list_runs(&self, filter: &RunFilter, page: &Page) -> Result<Vec<RunSummary>, JournalError> {
+        self.reader.list_runs(filter, page).await
+    }
+
+    async fn load_run(&self, run: &RunId) -> Result<StoredRun, JournalError> {
+        self.reader.load_run(run).await
+    }
+
+    async fn load_unfinished(&self) -> Result<Unfinished, JournalError> {
+        self.reader.load_unfinished().await
+    }
+
+    async fn find_by_request_id(&self, request_id: &str) -> Result<Option<RunSummary>, JournalError> {
+        self.reader.find_by_request_id(request_id).await
+    }
+
+    async fn find_runs_by_prefix(
+        &self,
+        prefix: &str,
+        limit: usize,
+    ) -> Result<Vec<RunSummary>, JournalError> {
+        self.reader.find_runs_by_prefix(prefix, limit).await
+    }
+
+    async fn get_bundle(&self, digest: &str) -> Result<Option<Vec<u8>>, JournalError> {
+        self.reader.get_bundle(digest).await
+    }
+}
+
+#[async_trait]
+impl Journal for SqliteJournal {
+    async fn acquire_epoch(&self) -> Result<Epoch, JournalError> {
+        self.writer.perform(Work::AcquireEpoch).await
+    }
+
+    async fn append(&self, epoch: Epoch, records: Vec<Record>) -> Result<(), JournalError> {
+        self.writer.perform(Work::Append { epoch, records }).await.map(|_| ())
+    }
+
+    async fn put_bundle(&self, digest: &str, bytes: Vec<u8>) -> Result<(), JournalError> {
+        let digest = digest.to_owned();
+        self.writer.perform(Work::PutBundle { digest, bytes }).await.map(|_| ())
+    }
+}

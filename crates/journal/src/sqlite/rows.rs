@@ -1,0 +1,362 @@
+//! Every statement on the tables, for the writer's transaction and the readers' connections alike.
+
+use marquetry_engine::{Record, RunState, RunStatus, RunSummary};
+use marquetry_types::{Epoch, RunId};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
+
+use crate::envelope::{Envelope, RECORD_VERSION, SNAPSHOT_VERSION, StoredEnvelope};
+use crate::history::History;
+use crate::journal::Unfinished;
+use crate::{JournalError, Page, RunFilter};
+
+/// Turns a database error into one that says what was being done.
+pub(super) fn storage(doing: &'static str) -> impl Fn(rusqlite::Error) -> JournalError + Copy {
+    move |error| JournalError::Storage { doing, reason: error.to_string() }
+}
+
+const READING: &str = "read the journal";
+const WRITING: &str = "write to the journal";
+
+/// SQLite's integers are signed; sequences and epochs count from 1 and never come near the sign.
+fn to_database(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn from_database(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+pub(super) fn epoch(connection: &Connection) -> Result<Epoch, JournalError> {
+    connection
+        .query_row("SELECT epoch FROM leadership WHERE id = 1", [], |row| row.get(0))
+        .map(|epoch| Epoch(from_database(epoch)))
+        .map_err(storage(READING))
+}
+
+pub(super) fn increment_epoch(connection: &Connection) -> Result<Epoch, JournalError> {
+    connection
+        .query_row(
+            "UPDATE leadership SET epoch = epoch + 1 WHERE id = 1 RETURNING epoch",
+            [],
+            |row| row.get(0),
+        )
+        .map(|epoch| Epoch(from_database(epoch)))
+        .map_err(storage(WRITING))
+}
+
+pub(super) fn insert_record(
+    connection: &Connection,
+    run: &RunId,
+    sequence: u64,
+    record: &Record,
+) -> Result<(), JournalError> {
+    let envelope = Envelope::seal(run, sequence, RECORD_VERSION, record)?;
+    connection
+        .execute(
+            "INSERT INTO records (run_id, sequence, version, checksum, payload) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![
+                run.as_str(),
+                to_database(sequence),
+                envelope.version,
+                envelope.checksum,
+                envelope.payload
+            ],
+        )
+        .map(|_| ())
+        .map_err(storage(WRITING))
+}
+
+/// Brings the run's row in `runs` up to date with its history.
+pub(super) fn put_summary(connection: &Connection, history: &History) -> Result<(), JournalError> {
+    let Some(state) = history.state() else { return Ok(()) };
+    let summary = state.summary();
+    let run = &summary.run;
+    if let Some(request_id) = state.request_id()
+        && let Some(first) = run_of_request(connection, request_id)?
+        && first != *run
+    {
+        return Err(JournalError::DuplicateRequest { request_id: request_id.to_owned(), run: first });
+    }
+    let json = serde_json::to_string(&summary).map_err(|error| JournalError::Inconsistent {
+        run: run.clone(),
+        reason: format!("its summary cannot be written as JSON: {error}"),
+    })?;
+    connection
+        .execute(
+            "INSERT INTO runs (run_id, name, status, request_id, submitted_at, finished_at, last_sequence, summary)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+             ON CONFLICT (run_id) DO UPDATE SET status = excluded.status, finished_at = excluded.finished_at,
+                 last_sequence = excluded.last_sequence, summary = excluded.summary",
+            params![
+                run.as_str(),
+                summary.name,
+                status_text(summary.status)?,
+                state.request_id(),
+                summary.submitted_at.as_millis(),
+                summary.finished_at.map(|at| at.as_millis()),
+                to_database(history.sequence()),
+                json
+            ],
+        )
+        .map(|_| ())
+        .map_err(storage(WRITING))
+}
+
+pub(super) fn put_snapshot(connection: &Connection, history: &History) -> Result<(), JournalError> {
+    let Some(state) = history.state() else { return Ok(()) };
+    let (run, sequence) = (history.run(), history.sequence());
+    let envelope = Envelope::seal(run, sequence, SNAPSHOT_VERSION, state)?;
+    connection
+        .execute(
+            "INSERT OR REPLACE INTO snapshots (run_id, sequence, version, checksum, payload)
+             VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![
+                run.as_str(),
+                to_database(sequence),
+                envelope.version,
+                envelope.checksum,
+                envelope.payload
+            ],
+        )
+        .map(|_| ())
+        .map_err(storage(WRITING))
+}
+
+/// A run's history from its snapshot and the records after it; `None` if there is no such run.
+pub(super) fn load_history(
+    connection: &Connection,
+    run: &RunId,
+) -> Result<Option<History>, JournalError> {
+    let last: Option<i64> = connection
+        .query_row("SELECT last_sequence FROM runs WHERE run_id = ?1", [run.as_str()], |row| row.get(0))
+        .optional()
+        .map_err(storage(READING))?;
+    let Some(last) = last.map(from_database) else { return Ok(None) };
+    let mut history = match load_snapshot(connection, run, last)? {
+        Some((state, sequence)) => History::restore(run.clone(), state, sequence),
+        None => History::new(run.clone()),
+    };
+    let mut statement = connection
+        .prepare(
+            "SELECT sequence, version, checksum, payload FROM records
+             WHERE run_id = ?1 AND sequence > ?2 ORDER BY sequence",
+        )
+        .map_err(storage(READING))?;
+    let mut rows = statement
+        .query(params![run.as_str(), to_database(history.sequence())])
+        .map_err(storage(READING))?;
+    while let Some(row) = rows.next().map_err(storage(READING))? {
+        let expected = history.sequence().saturating_add(1);
+        let (sequence, stored) = envelope_of(row).map_err(storage(READING))?;
+        if sequence != expected {
+            return Err(missing(run, expected));
+        }
+        let record: Record = Envelope::open(run, sequence, RECORD_VERSION, &stored)?;
+        history.apply(&record).map_err(|error| JournalError::Damaged {
+            run: run.clone(),
+            sequence,
+            reason: error.to_string(),
+        })?;
+    }
+    if history.sequence() != last {
+        return Err(missing(run, history.sequence().saturating_add(1)));
+    }
+    Ok(Some(history))
+}
+
+fn missing(run: &RunId, sequence: u64) -> JournalError {
+    JournalError::Damaged { run: run.clone(), sequence, reason: "it is missing".to_owned() }
+}
+
+/// The snapshot of a run with `last` records, if there is one and it can be believed.
+fn load_snapshot(
+    connection: &Connection,
+    run: &RunId,
+    last: u64,
+) -> Result<Option<(RunState, u64)>, JournalError> {
+    let stored = connection
+        .query_row(
+            "SELECT sequence, version, checksum, payload FROM snapshots WHERE run_id = ?1",
+            [run.as_str()],
+            envelope_of,
+        )
+        .optional()
+        .map_err(storage(READING))?;
+    let Some((sequence, stored)) = stored else { return Ok(None) };
+    match Envelope::open(run, sequence, SNAPSHOT_VERSION, &stored) {
+        Ok(state) if sequence <= last => Ok(Some((state, sequence))),
+        Ok(_) => Ok(None),
+        Err(error) => {
+            tracing::warn!(%run, sequence, %error, "snapshot left unread: its records say the same");
+            Ok(None)
+        }
+    }
+}
+
+/// `sequence, version, checksum, payload`, believing nothing: the payload need not be text.
+fn envelope_of(row: &Row<'_>) -> rusqlite::Result<(u64, StoredEnvelope)> {
+    let payload = row.get_ref(3)?.as_bytes()?.to_vec();
+    let stored = StoredEnvelope { version: row.get(1)?, checksum: row.get(2)?, payload };
+    Ok((from_database(row.get(0)?), stored))
+}
+
+/// Every run without an end, the earliest first.
+pub(super) fn load_unfinished(connection: &Connection) -> Result<Unfinished, JournalError> {
+    let mut statement = connection
+        .prepare("SELECT run_id FROM runs WHERE finished_at IS NULL ORDER BY run_id")
+        .map_err(storage(READING))?;
+    let ids = statement
+        .query_map([], |row| row.get::<_, String>(0))
+        .and_then(Iterator::collect::<rusqlite::Result<Vec<String>>>)
+        .map_err(storage(READING))?;
+    let mut unfinished = Unfinished::default();
+    for id in ids {
+        let run = run_id(id)?;
+        match load_history(connection, &run) {
+            Ok(history) => unfinished.runs.extend(history.and_then(History::into_stored)),
+            Err(error @ JournalError::Storage { .. }) => return Err(error),
+            Err(error) => unfinished.damaged.push((run, error)),
+        }
+    }
+    Ok(unfinished)
+}
+
+/// The latest first; see [`JournalReader::list_runs`](crate::JournalReader::list_runs).
+pub(super) fn list_runs(
+    connection: &Connection,
+    filter: &RunFilter,
+    page: &Page,
+) -> Result<Vec<RunSummary>, JournalError> {
+    // Only the conditions that are asked for, so that each filter is served by its own index. Ids are
+    // lower-case letters and digits, and `~` sorts after every one of them.
+    let after = page.after.as_ref().map_or("~", RunId::as_str);
+    let mut sql = String::from("SELECT run_id, summary FROM runs WHERE run_id < ?");
+    let mut parameters = vec![Value::from(after.to_owned())];
+    if let Some(name) = &filter.name {
+        sql.push_str(" AND name = ?");
+        parameters.push(Value::from(name.clone()));
+    }
+    if let Some(status) = filter.status {
+        sql.push_str(" AND status = ?");
+        parameters.push(Value::from(status_text(status)?));
+    }
+    sql.push_str(" ORDER BY run_id DESC LIMIT ?");
+    parameters.push(Value::from(i64::try_from(page.limit).unwrap_or(i64::MAX)));
+    summaries(connection, &sql, params_from_iter(parameters))
+}
+
+pub(super) fn find_by_prefix(
+    connection: &Connection,
+    prefix: &str,
+    limit: usize,
+) -> Result<Vec<RunSummary>, JournalError> {
+    let prefix = prefix.to_ascii_lowercase();
+    let end = format!("{prefix}~");
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    summaries(
+        connection,
+        "SELECT run_id, summary FROM runs WHERE run_id >= ?1 AND run_id < ?2
+         ORDER BY run_id DESC LIMIT ?3",
+        params![prefix, end, limit],
+    )
+}
+
+pub(super) fn find_by_request(
+    connection: &Connection,
+    request_id: &str,
+) -> Result<Option<RunSummary>, JournalError> {
+    let found = summaries(
+        connection,
+        "SELECT run_id, summary FROM runs WHERE request_id = ?1",
+        params![request_id],
+    )?;
+    Ok(found.into_iter().next())
+}
+
+fn run_of_request(connection: &Connection, request_id: &str) -> Result<Option<RunId>, JournalError> {
+    connection
+        .query_row("SELECT run_id FROM runs WHERE request_id = ?1", [request_id], |row| row.get(0))
+        .optional()
+        .map_err(storage(READING))?
+        .map(run_id)
+        .transpose()
+}
+
+fn summaries(
+    connection: &Connection,
+    sql: &str,
+    parameters: impl rusqlite::Params,
+) -> Result<Vec<RunSummary>, JournalError> {
+    let mut statement = connection.prepare(sql).map_err(storage(READING))?;
+    let mut rows = statement.query(parameters).map_err(storage(READING))?;
+    let mut summaries = Vec::new();
+    while let Some(row) = rows.next().map_err(storage(READING))? {
+        let json = row.get_ref(1).and_then(|value| Ok(value.as_bytes()?)).map_err(storage(READING))?;
+        match serde_json::from_slice(json) {
+            Ok(summary) => summaries.push(summary),
+            // A list that fails for one row would hide all the others.
+            Err(error) => {
+                let run: String = row.get(0).unwrap_or_default();
+                tracing::error!(run, %error, "the journal's summary of a run is damaged: not listed");
+            }
+        }
+    }
+    Ok(summaries)
+}
+
+pub(super) fn put_bundle(
+    connection: &Connection,
+    digest: &str,
+    bytes: &[u8],
+) -> Result<(), JournalError> {
+    connection
+        .execute(
+            "INSERT INTO bundles (digest, checksum, payload) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+            params![digest, bundle_checksum(digest, bytes), bytes],
+        )
+        .map(|_| ())
+        .map_err(storage(WRITING))
+}
+
+pub(super) fn get_bundle(
+    connection: &Connection,
+    digest: &str,
+) -> Result<Option<Vec<u8>>, JournalError> {
+    let stored: Option<(i64, Vec<u8>)> = connection
+        .query_row("SELECT checksum, payload FROM bundles WHERE digest = ?1", [digest], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()
+        .map_err(storage(READING))?;
+    let Some((checksum, payload)) = stored else { return Ok(None) };
+    if checksum != i64::from(bundle_checksum(digest, &payload)) {
+        return Err(JournalError::DamagedBundle {
+            digest: digest.to_owned(),
+            reason: "it fails its checksum".to_owned(),
+        });
+    }
+    Ok(Some(payload))
+}
+
+fn bundle_checksum(digest: &str, bytes: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(digest.as_bytes()), bytes)
+}
+
+fn run_id(text: String) -> Result<RunId, JournalError> {
+    RunId::try_from(text).map_err(|error| JournalError::Storage {
+        doing: READING,
+        reason: format!("its table of runs is damaged: {error}"),
+    })
+}
+
+/// The status as its JSON spells it, which is what people see in the table.
+fn status_text(status: RunStatus) -> Result<String, JournalError> {
+    match serde_json::to_value(status) {
+        Ok(serde_json::Value::String(text)) => Ok(text),
+        other => Err(JournalError::Storage {
+            doing: READING,
+            reason: format!("a run's status is no plain word: {other:?}"),
+        }),
+    }
+}

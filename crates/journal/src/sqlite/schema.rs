@@ -1,0 +1,95 @@
+//! The tables, and how an older file becomes a present one: forward only, one transaction in all.
+
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
+
+/// Marks a SQLite file as a Marquetry journal: `MQTY`.
+pub(super) const APPLICATION_ID: i64 = 0x4D51_5459;
+
+/// What makes format `n + 1` out of format `n`. Entries are never changed, only added.
+const MIGRATIONS: &[&str] = &["
+    -- The reign of the present coordinator: every append compares its own with this.
+    CREATE TABLE leadership (
+        id          INTEGER PRIMARY KEY CHECK (id = 1),
+        epoch       INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO leadership VALUES (1, 0);
+
+    -- One row a run, kept by every append in its own transaction, so that lists read no records.
+    CREATE TABLE runs (
+        run_id           TEXT PRIMARY KEY,
+        name             TEXT NOT NULL,
+        status           TEXT NOT NULL,
+        request_id       TEXT UNIQUE,
+        submitted_at     INTEGER NOT NULL,   -- milliseconds since 1970, UTC
+        finished_at      INTEGER,            -- null while the run is unfinished
+        last_sequence    INTEGER NOT NULL,   -- how many records the run has
+        summary          TEXT NOT NULL       -- what lists show, as JSON, stage counts included
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX runs_by_name ON runs (name, run_id);
+    CREATE INDEX runs_by_status ON runs (status, run_id);
+    CREATE INDEX runs_unfinished ON runs (run_id) WHERE finished_at IS NULL;
+
+    -- The truth. Sequences count from 1 without gaps within a run.
+    CREATE TABLE records (
+        run_id      TEXT NOT NULL,
+        sequence    INTEGER NOT NULL,
+        version     INTEGER NOT NULL,
+        checksum    INTEGER NOT NULL,        -- CRC-32C over run, sequence, version and payload
+        payload     TEXT NOT NULL,           -- JSON
+        PRIMARY KEY (run_id, sequence)
+    ) STRICT;
+
+    -- What the records up to a sequence amount to: a shortcut for loading, never the truth.
+    CREATE TABLE snapshots (
+        run_id      TEXT PRIMARY KEY,
+        sequence    INTEGER NOT NULL,
+        version     INTEGER NOT NULL,
+        checksum    INTEGER NOT NULL,
+        payload     TEXT NOT NULL
+    ) STRICT;
+
+    -- Workflow files as they were submitted, by digest.
+    CREATE TABLE bundles (
+        digest      TEXT PRIMARY KEY,
+        checksum    INTEGER NOT NULL,        -- CRC-32C over digest and payload
+        payload     BLOB NOT NULL
+    ) STRICT;
+"];
+
+/// The format that this version reads and writes.
+pub(super) const FORMAT: i64 = MIGRATIONS.len() as i64;
+
+/// The format of an open file; 0 if it holds no table yet.
+pub(super) fn format_of(connection: &Connection) -> rusqlite::Result<i64> {
+    let has_table: bool = connection.query_row(
+        "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'schema_version')",
+        [],
+        |row| row.get(0),
+    )?;
+    if !has_table {
+        return Ok(0);
+    }
+    let format = connection
+        .query_row("SELECT version FROM schema_version", [], |row| row.get(0))
+        .optional()?;
+    Ok(format.unwrap_or(0))
+}
+
+/// Brings a file of format `from`, 0 to [`FORMAT`], up to date.
+pub(super) fn migrate(connection: &mut Connection, from: i64) -> rusqlite::Result<()> {
+    let done = usize::try_from(from).unwrap_or(0);
+    if done >= MIGRATIONS.len() {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute_batch(
+        "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL) STRICT;
+         DELETE FROM schema_version;",
+    )?;
+    for migration in MIGRATIONS.iter().skip(done) {
+        transaction.execute_batch(migration)?;
+    }
+    transaction.execute("INSERT INTO schema_version VALUES (?1)", [FORMAT])?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.commit()
+}
