@@ -36,15 +36,25 @@ pub enum ScriptErrorKind {
 
 impl ScriptError {
     pub(crate) fn new(kind: ScriptErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), line: None, column: None, help: None }
+        Self {
+            kind,
+            message: message.into(),
+            line: None,
+            column: None,
+            help: None,
+        }
     }
 
     pub(crate) fn at(mut self, position: Position) -> Self {
         if self.line.is_none() {
             self.line = position.line().and_then(|line| u32::try_from(line).ok());
             // A position at the beginning of a line has no column.
-            self.column =
-                self.line.map(|_| position.position().and_then(|n| u32::try_from(n).ok()).unwrap_or(1));
+            self.column = self.line.map(|_| {
+                position
+                    .position()
+                    .and_then(|n| u32::try_from(n).ok())
+                    .unwrap_or(1)
+            });
         }
         self
     }
@@ -105,18 +115,19 @@ fn explain_parse(error: &ParseErrorType) -> ScriptError {
     let text = |message: String| ScriptError::new(Syntax, message);
     match error {
         ParseErrorType::UnexpectedEOF => text("it ends too early".to_owned()),
-        ParseErrorType::ExprTooDeep => {
-            ScriptError::new(Limit, "it is nested too deeply")
-                .help("split it, or test for one of many values with `x in [\"a\", \"b\"]`")
+        ParseErrorType::ExprTooDeep => ScriptError::new(Limit, "it is nested too deeply")
+            .help("split it, or test for one of many values with `x in [\"a\", \"b\"]`"),
+        ParseErrorType::LiteralTooLarge(what, limit) => ScriptError::new(
+            Limit,
+            format!("a literal is too large: {what}, limit {limit}"),
+        ),
+        ParseErrorType::TooManyFunctions => {
+            ScriptError::new(Limit, "it defines too many functions")
         }
-        ParseErrorType::LiteralTooLarge(what, limit) => {
-            ScriptError::new(Limit, format!("a literal is too large: {what}, limit {limit}"))
-        }
-        ParseErrorType::TooManyFunctions => ScriptError::new(Limit, "it defines too many functions"),
-        ParseErrorType::Reserved(symbol) if DISABLED.contains(&symbol.as_str()) => {
-            text(format!("`{symbol}` is not available in scripts"))
-                .help("scripts read their inputs and give a value; they reach no file, clock or console")
-        }
+        ParseErrorType::Reserved(symbol) if DISABLED.contains(&symbol.as_str()) => text(format!(
+            "`{symbol}` is not available in scripts"
+        ))
+        .help("scripts read their inputs and give a value; they reach no file, clock or console"),
         ParseErrorType::BadInput(error) => {
             let message = lower_first(&error.to_string());
             if message.starts_with("invalid character") {
@@ -128,9 +139,11 @@ fn explain_parse(error: &ParseErrorType) -> ScriptError {
         ParseErrorType::AssignmentToInvalidLHS(_) | ParseErrorType::AssignmentToConstant(_) => {
             text(lower_first(&error.to_string())).help("to compare, write `==`")
         }
-        ParseErrorType::MissingToken(token, why) => {
-            text(format!("expected `{token}` {}", lower_first(why)).trim_end().to_owned())
-        }
+        ParseErrorType::MissingToken(token, why) => text(
+            format!("expected `{token}` {}", lower_first(why))
+                .trim_end()
+                .to_owned(),
+        ),
         other => {
             let message = lower_first(&other.to_string());
             if message.contains("'='") {
@@ -143,8 +156,16 @@ fn explain_parse(error: &ParseErrorType) -> ScriptError {
 }
 
 /// Names that the sandbox takes out of the language. `sleep` would spend time without operations.
-pub(crate) const DISABLED: [&str; 8] =
-    ["eval", "import", "export", "print", "debug", "sleep", "parse_json", "exit"];
+pub(crate) const DISABLED: [&str; 8] = [
+    "eval",
+    "import",
+    "export",
+    "print",
+    "debug",
+    "sleep",
+    "parse_json",
+    "exit",
+];
 
 fn explain_eval(error: &EvalAltResult) -> ScriptError {
     use EvalAltResult as E;
@@ -170,7 +191,8 @@ fn explain_eval(error: &EvalAltResult) -> ScriptError {
             let signature = readable_types(signature);
             let explained = ScriptError::new(Type, format!("there is no function `{signature}`"));
             if signature.contains("null") {
-                explained.help("a value is null here: give a default, as in `x ?? 0` or `x ?? \"\"`")
+                explained
+                    .help("a value is null here: give a default, as in `x ?? 0` or `x ?? \"\"`")
             } else {
                 explained
             }
@@ -178,20 +200,27 @@ fn explain_eval(error: &EvalAltResult) -> ScriptError {
         E::ErrorMismatchDataType(expected, actual, _)
         | E::ErrorMismatchOutputType(expected, actual, _) => ScriptError::new(
             Type,
-            format!("expected {}, got {}", readable_types(expected), readable_types(actual)),
+            format!(
+                "expected {}, got {}",
+                readable_types(expected),
+                readable_types(actual)
+            ),
         ),
         E::ErrorIndexingType(name, _) => {
             ScriptError::new(Type, format!("{} has no elements", readable_types(name)))
         }
-        E::ErrorDotExpr(message, _) => ScriptError::new(Type, readable_types(&lower_first(message))),
+        E::ErrorDotExpr(message, _) => {
+            ScriptError::new(Type, readable_types(&lower_first(message)))
+        }
         E::ErrorArithmetic(message, _) => ScriptError::new(Runtime, lower_first(message)),
         E::ErrorTooManyOperations(_) => ScriptError::new(Limit, "it runs for too long")
             .help("look for a loop without an end; a script has a fixed number of operations"),
         E::ErrorStackOverflow(_) => ScriptError::new(Limit, "functions call each other too deeply")
             .help("look for a function that calls itself without an end"),
-        E::ErrorDataTooLarge(what, _) => {
-            ScriptError::new(Limit, format!("a value grows too large: {}", lower_first(what)))
-        }
+        E::ErrorDataTooLarge(what, _) => ScriptError::new(
+            Limit,
+            format!("a value grows too large: {}", lower_first(what)),
+        ),
         E::ErrorTooManyVariables(_) => ScriptError::new(Limit, "it declares too many variables"),
         E::ErrorRuntime(value, _) => match crate::operators::mismatch_of(value) {
             Some(message) => ScriptError::new(Type, message),

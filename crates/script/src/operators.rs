@@ -97,7 +97,9 @@ impl Binary {
     }
 
     pub(crate) fn from_symbol(symbol: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|operator| operator.symbol() == symbol)
+        Self::ALL
+            .into_iter()
+            .find(|operator| operator.symbol() == symbol)
     }
 
     pub(crate) const fn is_comparison(self) -> bool {
@@ -145,7 +147,10 @@ impl Number {
         }
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "an integer beside a float becomes a float")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "an integer beside a float becomes a float"
+    )]
     const fn as_float(&self) -> f64 {
         match self {
             Self::Int(integer) => *integer as f64,
@@ -174,7 +179,10 @@ fn equal(left: &Dynamic, right: &Dynamic) -> Result<bool, OperatorError> {
     if left.is_unit() || right.is_unit() {
         return Ok(left.is_unit() && right.is_unit());
     }
-    if let (Ok(a), Ok(b)) = (left.as_immutable_string_ref(), right.as_immutable_string_ref()) {
+    if let (Ok(a), Ok(b)) = (
+        left.as_immutable_string_ref(),
+        right.as_immutable_string_ref(),
+    ) {
         return Ok(*a == *b);
     }
     if let (Ok(a), Ok(b)) = (left.as_bool(), right.as_bool()) {
@@ -223,7 +231,10 @@ fn compare(
     if left.is_unit() || right.is_unit() {
         return Ok(None);
     }
-    if let (Ok(a), Ok(b)) = (left.as_immutable_string_ref(), right.as_immutable_string_ref()) {
+    if let (Ok(a), Ok(b)) = (
+        left.as_immutable_string_ref(),
+        right.as_immutable_string_ref(),
+    ) {
         return Ok(Some(a.as_str().cmp(b.as_str())));
     }
     if let (Some(a), Some(b)) = (text(left), text(right)) {
@@ -231,25 +242,29 @@ fn compare(
     }
     if left.is_bool() && right.is_bool() {
         let symbol = operator.symbol();
-        return Err(OperatorError::Mismatch(format!("`{symbol}` does not order true and false")));
+        return Err(OperatorError::Mismatch(format!(
+            "`{symbol}` does not order true and false"
+        )));
     }
     Err(incomparable(left, right))
 }
 
 fn incomparable(left: &Dynamic, right: &Dynamic) -> OperatorError {
     let (left, right) = (type_name(left), type_name(right));
-    OperatorError::Mismatch(format!("a value of type {left} cannot be compared with one of type {right}"))
+    OperatorError::Mismatch(format!(
+        "a value of type {left} cannot be compared with one of type {right}"
+    ))
 }
 
-fn arithmetic(
-    operator: Binary,
-    left: &Dynamic,
-    right: &Dynamic,
-) -> Result<Dynamic, OperatorError> {
+fn arithmetic(operator: Binary, left: &Dynamic, right: &Dynamic) -> Result<Dynamic, OperatorError> {
     if let (Some(a), Some(b)) = (Number::of(left), Number::of(right)) {
         return match (a, b) {
             (Number::Int(a), Number::Int(b)) => integers(operator, a, b).map(Dynamic::from_int),
-            (a, b) => Ok(Dynamic::from_float(floats(operator, a.as_float(), b.as_float()))),
+            (a, b) => Ok(Dynamic::from_float(floats(
+                operator,
+                a.as_float(),
+                b.as_float(),
+            ))),
         };
     }
     if operator == Binary::Add && (text(left).is_some() || text(right).is_some()) {
@@ -259,7 +274,9 @@ fn arithmetic(
         return Ok(Dynamic::UNIT);
     }
     let (symbol, left, right) = (operator.symbol(), type_name(left), type_name(right));
-    Err(OperatorError::Mismatch(format!("`{symbol}` does not work on {left} and {right}")))
+    Err(OperatorError::Mismatch(format!(
+        "`{symbol}` does not work on {left} and {right}"
+    )))
 }
 
 /// What `+` appends for a value beside text.
@@ -269,7 +286,9 @@ fn appended(value: &Dynamic) -> Result<String, OperatorError> {
     }
     if value.is_array() || value.is_map() || value.is_fnptr() {
         let name = type_name(value);
-        return Err(OperatorError::Mismatch(format!("`+` does not append a {name} to text")));
+        return Err(OperatorError::Mismatch(format!(
+            "`+` does not append a {name} to text"
+        )));
     }
     Ok(value.to_string())
 }
@@ -280,7 +299,9 @@ fn integers(operator: Binary, a: i64, b: i64) -> Result<i64, OperatorError> {
         Binary::Subtract => a.checked_sub(b),
         Binary::Multiply => a.checked_mul(b),
         Binary::Divide | Binary::Remainder if b == 0 => {
-            return Err(OperatorError::Arithmetic(format!("division of {a} by zero")));
+            return Err(OperatorError::Arithmetic(format!(
+                "division of {a} by zero"
+            )));
         }
         Binary::Divide => a.checked_div(b),
         // The one overflow, `i64::MIN % -1`, has the result 0 in mathematics and in Arrow.
@@ -305,12 +326,17 @@ fn floats(operator: Binary, a: f64, b: f64) -> f64 {
 /// `-x`; null stays null.
 pub(crate) fn negate(value: &Dynamic) -> Result<Dynamic, OperatorError> {
     match Number::of(value) {
-        Some(Number::Int(integer)) => integer.checked_neg().map(Dynamic::from_int).ok_or_else(|| {
-            OperatorError::Arithmetic(format!("-({integer}) is out of range for integers"))
-        }),
+        Some(Number::Int(integer)) => {
+            integer.checked_neg().map(Dynamic::from_int).ok_or_else(|| {
+                OperatorError::Arithmetic(format!("-({integer}) is out of range for integers"))
+            })
+        }
         Some(Number::Float(float)) => Ok(Dynamic::from_float(-float)),
         None if value.is_unit() => Ok(Dynamic::UNIT),
-        None => Err(OperatorError::Mismatch(format!("`-` does not work on {}", type_name(value)))),
+        None => Err(OperatorError::Mismatch(format!(
+            "`-` does not work on {}",
+            type_name(value)
+        ))),
     }
 }
 
@@ -337,14 +363,20 @@ pub(crate) fn register(engine: &mut Engine) {
             },
         );
     }
-    engine.register_fn("-", |value: Dynamic| -> Result<Dynamic, Box<EvalAltResult>> {
-        negate(&value).map_err(Into::into)
-    });
+    engine.register_fn(
+        "-",
+        |value: Dynamic| -> Result<Dynamic, Box<EvalAltResult>> {
+            negate(&value).map_err(Into::into)
+        },
+    );
     engine.register_fn("!", |value: Dynamic| -> Result<bool, Box<EvalAltResult>> {
         condition(&value).map(|holds| !holds).map_err(Into::into)
     });
-    engine.register_fn("is_true", |value: Dynamic| -> Result<bool, Box<EvalAltResult>> {
-        condition(&value).map_err(Into::into)
-    });
+    engine.register_fn(
+        "is_true",
+        |value: Dynamic| -> Result<bool, Box<EvalAltResult>> {
+            condition(&value).map_err(Into::into)
+        },
+    );
     engine.register_fn("is_null", |value: Dynamic| value.is_unit());
 }

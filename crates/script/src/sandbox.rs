@@ -23,7 +23,10 @@ pub struct Sandbox {
 
 impl std::fmt::Debug for Sandbox {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Sandbox").field("limits", &self.limits).finish_non_exhaustive()
+        formatter
+            .debug_struct("Sandbox")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }
 
@@ -68,11 +71,10 @@ impl Sandbox {
         for symbol in DISABLED {
             engine.disable_symbol(symbol);
         }
-        Self { engine: Arc::new(engine), limits }
-    }
-
-    pub(crate) fn engine(&self) -> &Engine {
-        &self.engine
+        Self {
+            engine: Arc::new(engine),
+            limits,
+        }
     }
 
     /// Compiles by `compile`, which is given the engine.
@@ -104,7 +106,10 @@ impl Sandbox {
 /// say). A script's text must not take its process down.
 fn guarded<T>(work: impl FnOnce() -> Result<T, ScriptError>) -> Result<T, ScriptError> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
-        Err(ScriptError::new(ScriptErrorKind::Runtime, "the script engine failed on this script")
-            .help("look for a `sort` whose comparison contradicts itself"))
+        Err(ScriptError::new(
+            ScriptErrorKind::Runtime,
+            "the script engine failed on this script",
+        )
+        .help("look for a `sort` whose comparison contradicts itself"))
     })
 }

@@ -10,7 +10,7 @@
 //! The way back is the same; a character becomes a string, and a float that JSON cannot hold (NaN,
 //! infinite) is an error rather than a null that nobody asked for.
 
-use rhai::{Array, Dynamic, Map};
+use rhai::{Array, Dynamic, ImmutableString, Map};
 use serde_json::{Number, Value};
 
 use crate::{ScriptError, ScriptErrorKind};
@@ -24,7 +24,7 @@ pub(crate) fn to_dynamic(value: &Value) -> Dynamic {
             Some(integer) => Dynamic::from_int(integer),
             None => Dynamic::from_float(number.as_f64().unwrap_or(f64::NAN)),
         },
-        Value::String(text) => Dynamic::from(text.as_str()),
+        Value::String(text) => Dynamic::from(ImmutableString::from(text.as_str())),
         Value::Array(items) => Dynamic::from_array(items.iter().map(to_dynamic).collect::<Array>()),
         Value::Object(entries) => Dynamic::from_map(
             entries
@@ -49,8 +49,11 @@ pub(crate) fn to_json(value: &Dynamic) -> Result<Value, ScriptError> {
     }
     if let Ok(float) = value.as_float() {
         return Number::from_f64(float).map(Value::Number).ok_or_else(|| {
-            ScriptError::new(ScriptErrorKind::Type, format!("the result is {float}, not a number"))
-                .help("look for a division by zero, or the root or logarithm of a negative number")
+            ScriptError::new(
+                ScriptErrorKind::Type,
+                format!("the result is {float}, not a number"),
+            )
+            .help("look for a division by zero, or the root or logarithm of a negative number")
         });
     }
     if let Ok(character) = value.as_char() {
@@ -61,7 +64,11 @@ pub(crate) fn to_json(value: &Dynamic) -> Result<Value, ScriptError> {
     }
     if value.is_array() {
         let items = value.into_array().unwrap_or_default();
-        return items.iter().map(to_json).collect::<Result<Vec<_>, _>>().map(Value::Array);
+        return items
+            .iter()
+            .map(to_json)
+            .collect::<Result<Vec<_>, _>>()
+            .map(Value::Array);
     }
     if value.is_map() {
         let entries = value.try_cast::<Map>().unwrap_or_default();

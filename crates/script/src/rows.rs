@@ -1,0 +1,352 @@
+//! Scripts over the rows of a dataset: rules written as expressions over columns, and scripts with a
+//! function `segment(row)`.
+//!
+//! A rule is compiled once for the columns of its input and evaluated for batches of rows, reading
+//! only the cells that it names. Null in a rule's result is no match.
+
+use std::sync::Arc;
+
+use rhai::{AST, CallFnOptions, Dynamic, ImmutableString, Map, Scope};
+use serde_json::Value;
+
+use crate::fast::{self, Node};
+use crate::suggest::nearest;
+use crate::syntax;
+use crate::{Sandbox, ScriptError, ScriptErrorKind, value};
+
+/// A value of a row.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Cell<'a> {
+    /// No value.
+    Null,
+    /// True or false.
+    Bool(bool),
+    /// An integer.
+    Int(i64),
+    /// A floating-point number.
+    Float(f64),
+    /// Text.
+    Text(&'a str),
+}
+
+impl Cell<'_> {
+    fn to_dynamic(self) -> Dynamic {
+        match self {
+            Self::Null => Dynamic::UNIT,
+            Self::Bool(flag) => Dynamic::from_bool(flag),
+            Self::Int(integer) => Dynamic::from_int(integer),
+            Self::Float(float) => Dynamic::from_float(float),
+            Self::Text(text) => Dynamic::from(ImmutableString::from(text)),
+        }
+    }
+}
+
+/// A batch of rows, by column: what a record batch looks like to a script.
+pub trait Columns {
+    /// How many rows there are.
+    fn rows(&self) -> usize;
+    /// The value at a row of a column; columns are numbered as they were named at compilation.
+    fn cell(&self, column: usize, row: usize) -> Cell<'_>;
+}
+
+/// A script that failed at a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowError {
+    /// The row within the batch, counted from 0.
+    pub row: usize,
+    /// What failed.
+    pub error: ScriptError,
+}
+
+/// A script over rows, compiled for the columns of its input. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct RowScript {
+    sandbox: Sandbox,
+    program: Arc<Program>,
+    /// The columns that are read: their numbers in the input and their names.
+    reads: Arc<[(usize, String)]>,
+}
+
+#[derive(Debug)]
+enum Program {
+    /// An expression that is evaluated directly.
+    Direct(Node),
+    /// An expression that rhai evaluates, its columns being variables.
+    Expression(AST),
+    /// A script whose `segment` is called with a map of the row.
+    Function(AST),
+}
+
+/// The function that a row script defines.
+const ENTRY: &str = "segment";
+
+impl RowScript {
+    /// An expression over columns, such as `monetary > 1000 && recency_days < 30`.
+    ///
+    /// # Errors
+    /// It does not parse, calls an unknown function, or names a column that is not there.
+    pub fn expression(source: &str, columns: &[&str]) -> Result<Self, ScriptError> {
+        Self::expression_in(Sandbox::shared(), source, columns)
+    }
+
+    /// As [`RowScript::expression`], in a sandbox with limits of its own.
+    ///
+    /// # Errors
+    /// As [`RowScript::expression`].
+    pub fn expression_in(
+        sandbox: &Sandbox,
+        source: &str,
+        columns: &[&str],
+    ) -> Result<Self, ScriptError> {
+        let mut root = parse_expression(sandbox, source)?;
+        let findings = syntax::survey(&root)?;
+        syntax::check_calls(&findings, false)?;
+        let mut reads: Vec<(usize, String)> = Vec::new();
+        for path in &findings.paths {
+            let Some(name) = path.names.first() else {
+                continue;
+            };
+            if reads.iter().any(|(_, known)| known == name) {
+                continue;
+            }
+            match columns.iter().position(|column| column == name) {
+                Some(index) => reads.push((index, name.clone())),
+                None => return Err(unknown_column(name, columns).at(path.position)),
+            }
+        }
+        syntax::adjust(&mut root);
+        let place = |name: &str| reads.iter().position(|(_, read)| read == name);
+        let program = match fast::translate(&root, &place) {
+            Some(node) => Program::Direct(node),
+            None => Program::Expression(syntax::ast_of(root)),
+        };
+        Ok(Self {
+            sandbox: sandbox.clone(),
+            program: Arc::new(program),
+            reads: reads.into(),
+        })
+    }
+
+    /// Checks the syntax of an expression whose columns are not known yet.
+    ///
+    /// # Errors
+    /// It does not parse, or calls an unknown function.
+    pub fn check_expression(source: &str) -> Result<(), ScriptError> {
+        let root = parse_expression(Sandbox::shared(), source)?;
+        syntax::check_calls(&syntax::survey(&root)?, false)
+    }
+
+    /// A script that defines `fn segment(row)`, where `row.NAME` is the value of a column.
+    ///
+    /// # Errors
+    /// It does not parse, or has no function `segment` with one parameter.
+    pub fn script(source: &str, columns: &[&str]) -> Result<Self, ScriptError> {
+        Self::script_in(Sandbox::shared(), source, columns)
+    }
+
+    /// As [`RowScript::script`], in a sandbox with limits of its own.
+    ///
+    /// # Errors
+    /// As [`RowScript::script`].
+    pub fn script_in(
+        sandbox: &Sandbox,
+        source: &str,
+        columns: &[&str],
+    ) -> Result<Self, ScriptError> {
+        let ast = sandbox.compile(source, |engine| engine.compile(source))?;
+        let entry = ast.iter_functions().find(|function| function.name == ENTRY);
+        match entry.map(|function| function.params.len()) {
+            Some(1) => {}
+            Some(count) => {
+                let message = format!("`fn {ENTRY}` has {count} parameters");
+                return Err(ScriptError::new(ScriptErrorKind::Syntax, message)
+                    .help(format!("give it one, the row: `fn {ENTRY}(row) {{ … }}`")));
+            }
+            None => {
+                let message = format!("the script has no function `{ENTRY}`");
+                return Err(
+                    ScriptError::new(ScriptErrorKind::Syntax, message).help(format!(
+                        "define `fn {ENTRY}(row) {{ … }}`, which gives the segment"
+                    )),
+                );
+            }
+        }
+        let reads = columns
+            .iter()
+            .enumerate()
+            .map(|(index, name)| (index, (*name).to_owned()))
+            .collect();
+        // Only its functions: statements outside would run for every row.
+        let program = Program::Function(ast.clone_functions_only());
+        Ok(Self {
+            sandbox: sandbox.clone(),
+            program: Arc::new(program),
+            reads,
+        })
+    }
+
+    /// The numbers of the columns that it reads.
+    pub fn columns(&self) -> impl Iterator<Item = usize> {
+        self.reads.iter().map(|(index, _)| *index)
+    }
+
+    /// An evaluator, which holds what can be used again from row to row.
+    #[must_use]
+    pub fn evaluator(&self) -> RowEvaluator<'_> {
+        RowEvaluator {
+            script: self,
+            cells: Vec::with_capacity(self.reads.len()),
+            scope: Scope::new(),
+        }
+    }
+
+    /// Its value for every row of a batch.
+    ///
+    /// # Errors
+    /// The first row at which it fails.
+    pub fn evaluate_batch(&self, batch: &dyn Columns) -> Result<Vec<Value>, RowError> {
+        let mut evaluator = self.evaluator();
+        (0..batch.rows())
+            .map(|row| {
+                evaluator
+                    .value(batch, row)
+                    .map_err(|error| RowError { row, error })
+            })
+            .collect()
+    }
+
+    /// Whether it holds for every row of a batch; null is no match.
+    ///
+    /// # Errors
+    /// The first row at which it fails, or gives neither true, false nor null.
+    pub fn matches_batch(&self, batch: &dyn Columns) -> Result<Vec<bool>, RowError> {
+        let mut evaluator = self.evaluator();
+        (0..batch.rows())
+            .map(|row| {
+                evaluator
+                    .is_match(batch, row)
+                    .map_err(|error| RowError { row, error })
+            })
+            .collect()
+    }
+}
+
+/// Evaluates a [`RowScript`] row by row, using its space again.
+#[derive(Debug)]
+pub struct RowEvaluator<'a> {
+    script: &'a RowScript,
+    cells: Vec<Dynamic>,
+    scope: Scope<'static>,
+}
+
+impl RowEvaluator<'_> {
+    /// The script's value for a row.
+    ///
+    /// # Errors
+    /// The script fails.
+    pub fn value(&mut self, batch: &dyn Columns, row: usize) -> Result<Value, ScriptError> {
+        value::to_json(&self.run(batch, row)?)
+    }
+
+    /// Whether the script holds for a row; null is no match.
+    ///
+    /// # Errors
+    /// The script fails, or gives neither true, false nor null.
+    pub fn is_match(&mut self, batch: &dyn Columns, row: usize) -> Result<bool, ScriptError> {
+        fast::is_match(&self.run(batch, row)?)
+    }
+
+    fn run(&mut self, batch: &dyn Columns, row: usize) -> Result<Dynamic, ScriptError> {
+        let reads = &self.script.reads;
+        match &*self.script.program {
+            Program::Direct(node) => {
+                self.cells.clear();
+                self.cells.extend(
+                    reads
+                        .iter()
+                        .map(|(column, _)| batch.cell(*column, row).to_dynamic()),
+                );
+                node.evaluate(&self.cells)
+            }
+            Program::Expression(ast) => {
+                self.scope.clear();
+                for (column, name) in reads.iter() {
+                    self.scope
+                        .push_dynamic(name.as_str(), batch.cell(*column, row).to_dynamic());
+                }
+                let scope = &mut self.scope;
+                self.script
+                    .sandbox
+                    .evaluate(|engine| engine.eval_ast_with_scope::<Dynamic>(scope, ast))
+            }
+            Program::Function(ast) => {
+                let fields: Map = reads
+                    .iter()
+                    .map(|(column, name)| {
+                        (name.as_str().into(), batch.cell(*column, row).to_dynamic())
+                    })
+                    .collect();
+                self.scope.clear();
+                let scope = &mut self.scope;
+                let options = CallFnOptions::new().eval_ast(false);
+                self.script
+                    .sandbox
+                    .evaluate(|engine| {
+                        engine.call_fn_with_options(options, scope, ast, ENTRY, (fields,))
+                    })
+                    .map_err(|error| self.suggest_column(error))
+            }
+        }
+    }
+
+    fn suggest_column(&self, error: ScriptError) -> ScriptError {
+        let missing = error
+            .message
+            .strip_prefix("there is no `")
+            .and_then(|rest| rest.split_once('`'))
+            .map(|(name, _)| name);
+        let names = self.script.reads.iter().map(|(_, name)| name.as_str());
+        match missing.and_then(|name| nearest(name, names)) {
+            Some(other) if error.help.is_none() => error.help(format!("did you mean `{other}`?")),
+            _ => error,
+        }
+    }
+}
+
+fn parse_expression(sandbox: &Sandbox, source: &str) -> Result<rhai::Expr, ScriptError> {
+    if source.trim().is_empty() {
+        return Err(ScriptError::new(
+            ScriptErrorKind::Syntax,
+            "the expression is empty",
+        ));
+    }
+    let ast = sandbox.compile(source, |engine| engine.compile_expression(source))?;
+    syntax::root(&ast).ok_or_else(|| {
+        ScriptError::new(ScriptErrorKind::Syntax, "it is no expression with a value")
+    })
+}
+
+fn unknown_column(name: &str, columns: &[&str]) -> ScriptError {
+    let error = ScriptError::new(
+        ScriptErrorKind::Syntax,
+        format!("there is no column `{name}`"),
+    );
+    match nearest(name, columns.iter().copied()) {
+        Some(other) => error.help(format!("did you mean `{other}`?")),
+        None => error.help(format!("the columns are {}", listed(columns))),
+    }
+}
+
+fn listed(names: &[&str]) -> String {
+    let shown: Vec<String> = names
+        .iter()
+        .take(20)
+        .map(|name| format!("`{name}`"))
+        .collect();
+    let more = names.len().saturating_sub(shown.len());
+    if more == 0 {
+        shown.join(", ")
+    } else {
+        format!("{} and {more} more", shown.join(", "))
+    }
+}
