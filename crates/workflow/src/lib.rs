@@ -1,1 +1,30 @@
-//! Placeholder.
+//! Workflow files: from YAML to a checked graph.
+//!
+//! [`parse`] reads a file into a [`Workflow`], in which every parameter has a type, every reference
+//! is resolved and every stage's options fit the schema of its kind; or it says everything that is
+//! wrong with it, each with line, column and advice. Nothing here does I/O: the text, the catalogue
+//! of stage kinds and a way to read the files that the workflow names are handed in.
+//!
+//! - `yaml`: text to a tree in which every node knows its place, under limits.
+//! - `read`: the tree to the typed [`Workflow`], collecting every error on the way.
+//! - `options`: a stage's `with` against the JSON Schema of its kind.
+//! - [`render`]: errors as a person reads them, with the line and a caret.
+
+mod bundle;
+mod catalogue;
+mod graph;
+mod json_schema;
+mod model;
+mod options;
+mod params;
+mod parse;
+mod render;
+
+pub use bundle::Bundle;
+pub use catalogue::StageCatalogue;
+pub use json_schema::json_schema;
+pub use model::{Condition, ConfigValue, Retry, Stage, Workflow};
+pub use options::check_options;
+pub use params::{ParamInput, ParamSpec, ParamType};
+pub use parse::parse;
+pub use render::render;
