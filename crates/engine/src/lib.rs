@@ -1,1 +1,31 @@
-//! Placeholder.
+//! The state machine of runs, stages, attempts and leases: inputs in, records and actions out.
+//!
+//! It is pure. There is no clock, no I/O, no randomness and no task in here: time comes with each
+//! input, and what is to be done goes out as data. So everything that can go wrong in a cluster is
+//! tested by feeding inputs, and a run's state is nothing but the fold of its records.
+//!
+//! The contract with the caller, the coordinator: [`Engine::step`] applies its records to memory at
+//! once. The caller commits them and only then performs the actions (*commit, then act*). If the
+//! commit fails or is in doubt, the caller throws the engine away and restores one from the journal.
+
+mod action;
+mod backoff;
+mod config;
+mod dispatch;
+mod engine;
+mod input;
+mod live_run;
+mod record;
+mod run_state;
+mod scope;
+mod stage_state;
+mod timers;
+mod workers;
+
+pub use action::{Action, Assignment, Decision};
+pub use config::EngineConfig;
+pub use engine::{Engine, Rejection};
+pub use input::{Input, Submission, WorkerHello};
+pub use record::{Record, RunSubmitted};
+pub use run_state::{BadRecord, RunFailure, RunState, RunStatus, RunSummary, StageCounts};
+pub use stage_state::{AttemptEnd, AttemptState, StageState, StageStatus};

@@ -1,0 +1,80 @@
+//! What the engine wants done, once its records are durable.
+
+use std::time::Duration;
+
+use marquetry_types::{FencingToken, RunId, StageKind, WorkerId};
+use serde_json::Value;
+
+use crate::Record;
+
+/// The engine's answer to an input.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Decision {
+    /// To be made durable first, in this order and together.
+    pub records: Vec<Record>,
+    /// To be done afterwards, in this order.
+    pub actions: Vec<Action>,
+}
+
+/// An attempt for a worker to run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assignment {
+    /// The right to report its result.
+    pub token: FencingToken,
+    /// What the stage does.
+    pub kind: StageKind,
+    /// The evaluated `with`; datasets stand as `{"$dataset": …}`.
+    pub options: Value,
+    /// Digest of the run's workflow, SQL and script files.
+    pub bundle: String,
+    /// Seed of whatever is random in the stage. It follows from the names of workflow and stage and
+    /// not from the run, so that the same data gives the same segments tomorrow.
+    pub seed: u64,
+    /// How long it may run.
+    pub timeout: Option<Duration>,
+    /// Bytes of memory that it may use; the worker's own limit if none.
+    pub memory: Option<u64>,
+    /// The folder in which relative source paths start.
+    pub base_dir: Option<String>,
+}
+
+/// Something to be done. Losing one is harmless: the lease or the next hello makes up for it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Push an attempt to a worker.
+    Assign {
+        /// To whom.
+        worker: WorkerId,
+        /// Over which connection.
+        session: u64,
+        /// What.
+        assignment: Box<Assignment>,
+    },
+    /// Tell a worker to end an attempt.
+    CancelAttempt {
+        /// Whom.
+        worker: WorkerId,
+        /// Over which connection.
+        session: u64,
+        /// Which attempt.
+        token: FencingToken,
+        /// Why.
+        reason: String,
+    },
+    /// Tell a worker that it may forget a result.
+    AcknowledgeResult {
+        /// Whom.
+        worker: WorkerId,
+        /// Over which connection.
+        session: u64,
+        /// Which attempt's.
+        token: FencingToken,
+        /// False when the right to report it had passed to another attempt.
+        accepted: bool,
+    },
+    /// The run ended and leaves the working set.
+    RunEnded {
+        /// The run.
+        run: RunId,
+    },
+}

@@ -1,0 +1,615 @@
+//! The engine: one input at a time, to records and actions.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use marquetry_types::{
+    AttemptResult, Diagnostic, Epoch, FailureClass, FencingToken, Outcome, RunId, StageFailure,
+    Timestamp, WorkerId, codes,
+};
+
+use crate::live_run::LiveRun;
+use crate::timers::{Timer, Timers};
+use crate::workers::Workers;
+use crate::{
+    Action, BadRecord, Decision, EngineConfig, Input, Record, RunState, RunStatus, RunSubmitted,
+    Submission, WorkerHello, backoff,
+};
+
+/// Why an input was not taken.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Rejection {
+    /// The run exists already.
+    #[error("run {0} exists already")]
+    DuplicateRun(RunId),
+    /// The run is not in the working set: it ended, or never was.
+    #[error("run {0} does not run")]
+    NotRunning(RunId),
+    /// The run cannot be resumed.
+    #[error("run {run} is {}, and only a failed or cancelled run can be resumed", status.as_str())]
+    NotResumable {
+        /// The run.
+        run: RunId,
+        /// Where it stands.
+        status: RunStatus,
+    },
+    /// A record does not follow: memory is spoilt and must be restored from the journal.
+    #[error(transparent)]
+    Spoilt(#[from] BadRecord),
+}
+
+/// The state machine. See the crate's documentation for its contract.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    epoch: Epoch,
+    config: EngineConfig,
+    pub(crate) runs: BTreeMap<RunId, LiveRun>,
+    pub(crate) workers: Workers,
+    pub(crate) timers: Timers,
+    /// Stages that may run now and wait for a worker, by the place of their run and their own.
+    pub(crate) ready: BTreeSet<(u64, usize, RunId)>,
+    /// Runs about which something is to be decided before this step ends.
+    pub(crate) touched: BTreeSet<RunId>,
+    next_place: u64,
+}
+
+impl Engine {
+    /// The engine of a new reign, with the runs that have not ended. Whoever was granted something
+    /// has the take-over grace to come and say that it still has it.
+    #[must_use]
+    pub fn restore(
+        epoch: Epoch,
+        config: EngineConfig,
+        now: Timestamp,
+        runs: Vec<RunState>,
+    ) -> Self {
+        let mut engine = Self {
+            epoch,
+            config,
+            runs: BTreeMap::new(),
+            workers: Workers::default(),
+            timers: Timers::default(),
+            ready: BTreeSet::new(),
+            touched: BTreeSet::new(),
+            next_place: 0,
+        };
+        for state in runs {
+            if state.status != RunStatus::Running {
+                continue;
+            }
+            for (token, worker) in state.grants() {
+                engine.workers.expect(worker, token.clone(), now);
+                let grace = Timer::Grace(worker.clone(), 0);
+                engine
+                    .timers
+                    .arm(now.saturating_add(engine.config.takeover_grace), grace);
+                let stage = state.workflow().stages.get(&token.attempt.stage);
+                engine.arm_timeout(stage.and_then(|stage| stage.timeout), token, now);
+            }
+            engine.enter(state);
+        }
+        engine
+    }
+
+    /// The reign in which it grants attempts.
+    #[must_use]
+    pub const fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// A run of the working set.
+    #[must_use]
+    pub fn run(&self, run: &RunId) -> Option<&RunState> {
+        self.runs.get(run).map(|live| &live.state)
+    }
+
+    /// When it wants a [`Input::Tick`] at the latest.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Timestamp> {
+        self.timers.next()
+    }
+
+    /// Forgets a run that has ended. A finished run costs the next one nothing.
+    pub fn release(&mut self, run: &RunId) {
+        if self
+            .run(run)
+            .is_some_and(|state| state.status != RunStatus::Running)
+        {
+            self.runs.remove(run);
+        }
+    }
+
+    /// Takes one input at the time `now`, which does not run backwards.
+    ///
+    /// # Errors
+    /// The input asks for what cannot be; nothing changed, except after [`Rejection::Spoilt`].
+    pub fn step(&mut self, now: Timestamp, input: Input) -> Result<Decision, Rejection> {
+        let mut decision = Decision::default();
+        while let Some(timer) = self.timers.pop_due(now) {
+            self.timer_due(timer, now, &mut decision)?;
+        }
+        match input {
+            Input::Submit(submission) => self.submit(submission, now, &mut decision)?,
+            Input::WorkerConnected(hello) => self.connected(&hello, now, &mut decision)?,
+            Input::WorkerDisconnected { worker, session } => {
+                self.disconnected(&worker, session, now)
+            }
+            Input::Heartbeat {
+                worker,
+                session,
+                held,
+            } => {
+                self.heartbeat(&worker, session, &held, now, &mut decision);
+            }
+            Input::AttemptFinished {
+                worker,
+                session,
+                token,
+                result,
+            } => {
+                self.finished(&worker, session, token, result, now, &mut decision)?;
+            }
+            Input::CancelRun { run, reason } => self.cancel(&run, reason, now, &mut decision)?,
+            Input::ResumeRun { state } => self.resume(*state, now, &mut decision)?,
+            Input::Tick => {}
+        }
+        self.settle(now, &mut decision)?;
+        self.assign_ready(now, &mut decision)?;
+        Ok(decision)
+    }
+
+    /// Applies a record to memory and puts it among those to be made durable.
+    pub(crate) fn record(
+        &mut self,
+        record: Record,
+        decision: &mut Decision,
+    ) -> Result<(), BadRecord> {
+        if let Some(live) = self.runs.get_mut(record.run()) {
+            live.apply(&record)?;
+            self.touched.insert(record.run().clone());
+        }
+        decision.records.push(record);
+        Ok(())
+    }
+
+    /// Takes a run into the working set.
+    fn enter(&mut self, state: RunState) {
+        let run = state.id().clone();
+        self.runs
+            .insert(run.clone(), LiveRun::new(state, self.next_place));
+        self.next_place += 1;
+        self.touched.insert(run);
+    }
+
+    fn submit(
+        &mut self,
+        submission: Submission,
+        now: Timestamp,
+        decision: &mut Decision,
+    ) -> Result<(), Rejection> {
+        let Submission {
+            run,
+            workflow,
+            bundle,
+            params,
+            request_id,
+            base_dir,
+        } = submission;
+        if self.runs.contains_key(&run) {
+            return Err(Rejection::DuplicateRun(run));
+        }
+        let submitted = RunSubmitted {
+            run,
+            at: now,
+            workflow,
+            bundle,
+            params,
+            request_id,
+            base_dir,
+        };
+        self.enter(RunState::submitted(submitted.clone()));
+        decision.records.push(Record::RunSubmitted(submitted));
+        Ok(())
+    }
+
+    fn cancel(
+        &mut self,
+        run: &RunId,
+        reason: String,
+        now: Timestamp,
+        decision: &mut Decision,
+    ) -> Result<(), Rejection> {
+        let state = self
+            .run(run)
+            .filter(|state| state.status == RunStatus::Running);
+        let Some(state) = state else {
+            return Err(Rejection::NotRunning(run.clone()));
+        };
+        if state.cancel_reason.is_some() {
+            return Ok(());
+        }
+        let grants: Vec<_> = state
+            .grants()
+            .map(|(t, w)| (t.clone(), w.clone()))
+            .collect();
+        for (token, worker) in grants {
+            self.tell_cancel(&worker, token, reason.clone(), decision);
+        }
+        let record = Record::CancelRequested {
+            run: run.clone(),
+            reason,
+            at: now,
+        };
+        Ok(self.record(record, decision)?)
+    }
+
+    fn resume(
+        &mut self,
+        state: RunState,
+        now: Timestamp,
+        decision: &mut Decision,
+    ) -> Result<(), Rejection> {
+        let run = state.id().clone();
+        if let Some(state) = self
+            .run(&run)
+            .filter(|state| state.status == RunStatus::Running)
+        {
+            return Err(Rejection::NotResumable {
+                run,
+                status: state.status,
+            });
+        }
+        if !matches!(state.status, RunStatus::Failed | RunStatus::Cancelled) {
+            return Err(Rejection::NotResumable {
+                run,
+                status: state.status,
+            });
+        }
+        self.enter(state);
+        Ok(self.record(Record::RunResumed { run, at: now }, decision)?)
+    }
+
+    fn connected(
+        &mut self,
+        hello: &WorkerHello,
+        now: Timestamp,
+        decision: &mut Decision,
+    ) -> Result<(), Rejection> {
+        let Some(worker) = self.workers.connect(hello, now) else {
+            return Ok(());
+        };
+        let gone: Vec<_> = worker
+            .granted
+            .iter()
+            .filter(|token| !hello.held.contains(token))
+            .cloned()
+            .collect();
+        self.timers.arm(
+            now.saturating_add(self.config.lease),
+            Timer::Lease(hello.worker.clone()),
+        );
+        for token in gone {
+            self.lose(&token, "its worker no longer has it", now, decision)?;
+        }
+        self.refuse_stale(&hello.worker, &hello.held, decision);
+        Ok(())
+    }
+
+    fn disconnected(&mut self, worker: &WorkerId, session: u64, now: Timestamp) {
+        if self.workers.current(worker, session).is_some() {
+            self.workers.disconnect(worker);
+            let grace = Timer::Grace(worker.clone(), session);
+            self.timers
+                .arm(now.saturating_add(self.config.disconnect_grace), grace);
+        }
+    }
+
+    fn heartbeat(
+        &mut self,
+        worker: &WorkerId,
+        session: u64,
+        held: &[FencingToken],
+        now: Timestamp,
+        decision: &mut Decision,
+    ) {
+        if let Some(known) = self.workers.current(worker, session) {
+            known.last_seen = now;
+            self.refuse_stale(worker, held, decision);
+        }
+    }
+
+    /// Tells a worker to end what it holds without a right to. A result that is already on record is
+    /// acknowledged instead: the first acknowledgement may have been lost with its stream.
+    fn refuse_stale(&self, worker: &WorkerId, held: &[FencingToken], decision: &mut Decision) {
+        for token in held {
+            let stage = self
+                .run(&token.attempt.run)
+                .and_then(|run| run.stages.get(&token.attempt.stage));
+            let grant = stage.and_then(|stage| stage.granted());
+            if grant.is_some_and(|grant| grant.token == *token && grant.worker == *worker) {
+                continue;
+            }
+            self.tell_cancel(
+                worker,
+                token.clone(),
+                "it was given up".to_owned(),
+                decision,
+            );
+        }
+    }
+
+    fn finished(
+        &mut self,
+        worker: &WorkerId,
+        session: u64,
+        token: FencingToken,
+        result: AttemptResult,
+        now: Timestamp,
+        decision: &mut Decision,
+    ) -> Result<(), Rejection> {
+        let Some(known) = self.workers.current(worker, session) else {
+            return Ok(());
+        };
+        known.last_seen = now;
+        let run = self.run(&token.attempt.run);
+        let stage = run.and_then(|run| run.stages.get(&token.attempt.stage));
+        let is_granted = stage
+            .and_then(|stage| stage.granted())
+            .is_some_and(|grant| grant.token == token && grant.worker == *worker);
+        let was_won = stage.is_some_and(|stage| stage.was_won_by(&token));
+        if is_granted {
+            self.workers.release(worker, &token);
+            match result {
+                AttemptResult::Succeeded(outcome) => {
+                    self.succeed(token.clone(), outcome, now, decision)?
+                }
+                AttemptResult::Failed(failure) => {
+                    self.fail(token.clone(), failure, now, decision)?
+                }
+            }
+        }
+        decision.actions.push(Action::AcknowledgeResult {
+            worker: worker.clone(),
+            session,
+            token,
+            accepted: is_granted || was_won,
+        });
+        Ok(())
+    }
+
+    fn succeed(
+        &mut self,
+        token: FencingToken,
+        mut outcome: Outcome,
+        now: Timestamp,
+        decision: &mut Decision,
+    ) -> Result<(), Rejection> {
+        // JSON has no such numbers, so the record could not be read back.
+        outcome.metrics.retain(|_, value| value.is_finite());
+        Ok(self.record(
+            Record::StageSucceeded {
+                token,
+                outcome,
+                at: now,
+            },
+            decision,
+        )?)
+    }
+
+    fn fail(
+        &mut self,
+        token: FencingToken,
+        failure: StageFailure,
+        now: Timestamp,
+        decision: &mut Decision,
+    ) -> Result<(), Rejection> {
+        let Some(run) = self.run(&token.attempt.run) else {
+            return Ok(());
+        };
+        let is_cancelled = run.cancel_reason.is_some();
+        if failure.class == FailureClass::Cancelled && !is_cancelled {
+            // Nobody asked the stage to stop: its worker is going away.
+            return self.lose(&token, "its worker stopped", now, decision);
+        }
+        let retry = run
+            .workflow()
+            .stages
+            .get(&token.attempt.stage)
+            .map(|stage| &stage.retry);
+        let failures = run
+            .stages
+            .get(&token.attempt.stage)
+            .map_or(0, |stage| stage.failed_attempts.saturating_add(1));
+        let retry_at = retry
+            .filter(|retry| {
+                !is_cancelled && failure.class.is_retryable() && failures < retry.attempts
+            })
+            .map(|retry| now.saturating_add(backoff::delay(retry, failures, &token.attempt)));
+        Ok(self.record(
+            Record::AttemptFailed {
+                token,
+                failure,
+                retry_at,
+                at: now,
+            },
+            decision,
+        )?)
+    }
+
+    /// Gives an attempt up. A stage that loses too many fails: it may be what kills its workers.
+    fn lose(
+        &mut self,
+        token: &FencingToken,
+        reason: &str,
+        now: Timestamp,
+        decision: &mut Decision,
+    ) -> Result<(), Rejection> {
+        let run = self.run(&token.attempt.run);
+        let Some(stage) = run.and_then(|run| run.stages.get(&token.attempt.stage)) else {
+            return Ok(());
+        };
+        let Some(grant) = stage.granted().filter(|grant| grant.token == *token) else {
+            return Ok(());
+        };
+        let worker = grant.worker.clone();
+        let lost = stage.lost_attempts.saturating_add(1);
+        let is_cancelled = run.is_some_and(|run| run.cancel_reason.is_some());
+        self.workers.release(&worker, token);
+        let record = Record::AttemptLost {
+            token: token.clone(),
+            reason: reason.to_owned(),
+            at: now,
+        };
+        self.record(record, decision)?;
+        if lost >= self.config.lost_attempts && !is_cancelled {
+            let message = format!("{lost} attempts were lost, the last one because {reason}");
+            let diagnostic = Diagnostic::new(codes::WORKER_LOST, message)
+                .help("look at the workers' logs: the stage may need more memory than they have");
+            let failure = StageFailure {
+                class: FailureClass::Transient,
+                diagnostic,
+            };
+            let (run, stage) = (token.attempt.run.clone(), token.attempt.stage.clone());
+            self.record(
+                Record::StageFailed {
+                    run,
+                    stage,
+                    failure,
+                    at: now,
+                },
+                decision,
+            )?;
+        }
+        Ok(())
+    }
+
+    fn timer_due(
+        &mut self,
+        timer: Timer,
+        now: Timestamp,
+        decision: &mut Decision,
+    ) -> Result<(), Rejection> {
+        match timer {
+            Timer::Retry(run, stage) => {
+                if let Some(live) = self.runs.get_mut(&run)
+                    && let Some(index) = live.state.stages.get_index_of(&stage)
+                {
+                    live.decidable.push(index);
+                    self.touched.insert(run);
+                }
+            }
+            Timer::Lease(id) => {
+                let Some(worker) = self.workers.get(&id) else {
+                    return Ok(());
+                };
+                let due = worker.last_seen.saturating_add(self.config.lease);
+                if !worker.is_connected {
+                    // The grace decides.
+                } else if due > now {
+                    self.timers.arm(due, Timer::Lease(id));
+                } else {
+                    let reason = format!("its worker was silent for {:?}", self.config.lease);
+                    self.lose_worker(&id, &reason, now, decision)?;
+                }
+            }
+            Timer::Grace(id, session) => {
+                let is_gone = |worker: &crate::workers::Worker| {
+                    !worker.is_connected && worker.session == session
+                };
+                if self.workers.get(&id).is_some_and(is_gone) {
+                    self.lose_worker(&id, "its worker went away", now, decision)?;
+                }
+            }
+            Timer::Timeout(token) => self.outlived(&token, now, decision)?,
+        }
+        Ok(())
+    }
+
+    fn lose_worker(
+        &mut self,
+        id: &WorkerId,
+        reason: &str,
+        now: Timestamp,
+        decision: &mut Decision,
+    ) -> Result<(), Rejection> {
+        let granted = self
+            .workers
+            .get(id)
+            .map(|worker| worker.granted.clone())
+            .unwrap_or_default();
+        self.workers.remove(id);
+        for token in granted {
+            self.lose(&token, reason, now, decision)?;
+        }
+        Ok(())
+    }
+
+    /// The worker should have ended the attempt itself; it is not listening to its own clock.
+    fn outlived(
+        &mut self,
+        token: &FencingToken,
+        now: Timestamp,
+        decision: &mut Decision,
+    ) -> Result<(), Rejection> {
+        let stage = self
+            .run(&token.attempt.run)
+            .and_then(|run| run.stages.get(&token.attempt.stage));
+        let grant = stage
+            .and_then(|stage| stage.granted())
+            .filter(|grant| grant.token == *token);
+        let Some(grant) = grant else { return Ok(()) };
+        let worker = grant.worker.clone();
+        let ran = now.saturating_since(grant.assigned_at);
+        let message = format!(
+            "the stage ran for {} s, longer than its timeout",
+            ran.as_secs()
+        );
+        let diagnostic = Diagnostic::new(codes::STAGE_TIMEOUT, message)
+            .help("raise the stage's `timeout`, or give it less to do");
+        let failure = StageFailure {
+            class: FailureClass::Transient,
+            diagnostic,
+        };
+        self.tell_cancel(
+            &worker,
+            token.clone(),
+            "it outlived its timeout".to_owned(),
+            decision,
+        );
+        self.workers.release(&worker, token);
+        self.fail(token.clone(), failure, now, decision)
+    }
+
+    /// Arms the engine's own watch over a stage's timeout, for a worker that does not keep it.
+    pub(crate) fn arm_timeout(
+        &mut self,
+        timeout: Option<Duration>,
+        token: &FencingToken,
+        from: Timestamp,
+    ) {
+        if let Some(timeout) = timeout {
+            let due = from
+                .saturating_add(timeout)
+                .saturating_add(self.config.timeout_grace);
+            self.timers.arm(due, Timer::Timeout(token.clone()));
+        }
+    }
+
+    fn tell_cancel(
+        &self,
+        worker: &WorkerId,
+        token: FencingToken,
+        reason: String,
+        decision: &mut Decision,
+    ) {
+        if let Some(known) = self.workers.get(worker).filter(|known| known.is_connected) {
+            let (worker, session) = (worker.clone(), known.session);
+            decision.actions.push(Action::CancelAttempt {
+                worker,
+                session,
+                token,
+                reason,
+            });
+        }
+    }
+}

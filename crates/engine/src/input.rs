@@ -1,0 +1,91 @@
+//! What happens to the engine.
+
+use std::collections::BTreeSet;
+
+use marquetry_types::{AttemptResult, FencingToken, RunId, StageKind, WorkerId};
+use marquetry_workflow::Workflow;
+use serde_json::{Map, Value};
+
+use crate::RunState;
+
+/// A checked workflow with resolved parameters, to be run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Submission {
+    /// The id of the run to be.
+    pub run: RunId,
+    /// What to run.
+    pub workflow: Box<Workflow>,
+    /// Digest of its files, which are stored already.
+    pub bundle: String,
+    /// Values by parameter, defaults filled in.
+    pub params: Map<String, Value>,
+    /// The client's own id of its request.
+    pub request_id: Option<String>,
+    /// The folder in which relative source paths start.
+    pub base_dir: Option<String>,
+}
+
+/// What a worker says of itself when it connects.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkerHello {
+    /// Its name, for as long as its process lives.
+    pub worker: WorkerId,
+    /// Tells its connections apart; grows.
+    pub session: u64,
+    /// How many attempts it runs at a time.
+    pub slots: u32,
+    /// The stage kinds that it has.
+    pub kinds: BTreeSet<StageKind>,
+    /// Attempts that it runs, or whose results are not acknowledged.
+    pub held: Vec<FencingToken>,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// Somebody wants a workflow run.
+    Submit(Submission),
+    /// A worker opened a stream.
+    WorkerConnected(WorkerHello),
+    /// A worker's stream broke.
+    WorkerDisconnected {
+        /// Which worker.
+        worker: WorkerId,
+        /// Which of its connections.
+        session: u64,
+    },
+    /// A worker shows that it lives.
+    Heartbeat {
+        /// Which worker.
+        worker: WorkerId,
+        /// Which of its connections.
+        session: u64,
+        /// Attempts that it runs, or whose results are not acknowledged.
+        held: Vec<FencingToken>,
+    },
+    /// A worker reports how an attempt ended.
+    AttemptFinished {
+        /// Which worker.
+        worker: WorkerId,
+        /// Which of its connections.
+        session: u64,
+        /// Which attempt, by which right.
+        token: FencingToken,
+        /// How it ended.
+        result: AttemptResult,
+    },
+    /// Somebody wants a run stopped.
+    CancelRun {
+        /// The run.
+        run: RunId,
+        /// Why.
+        reason: String,
+    },
+    /// Somebody wants an ended run to go on.
+    ResumeRun {
+        /// The run as the journal has it.
+        state: Box<RunState>,
+    },
+    /// Time moved on.
+    Tick,
+}

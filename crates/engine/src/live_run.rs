@@ -1,0 +1,146 @@
+//! A run that has not ended, with what the engine works out from its records: which stages wait for
+//! which, and how many are still open. None of it is stored.
+
+use std::collections::BTreeMap;
+
+use marquetry_types::{StageName, Timestamp};
+use serde_json::Value;
+
+use crate::{BadRecord, Record, RunState, StageStatus};
+
+/// A run in the working set.
+#[derive(Debug, Clone)]
+pub(crate) struct LiveRun {
+    pub(crate) state: RunState,
+    /// Runs are served in the order in which they came.
+    pub(crate) place: u64,
+    /// By stage: needs that have not ended.
+    unmet: Vec<usize>,
+    /// By stage: the stages that need it.
+    dependents: Vec<Vec<usize>>,
+    /// Stages that have not ended.
+    open: usize,
+    /// Stages, all of whose needs ended, and that nothing was decided about yet.
+    pub(crate) decidable: Vec<usize>,
+    /// Options of the stages that may run, by stage, as they were evaluated once.
+    pub(crate) options: BTreeMap<usize, Value>,
+}
+
+impl LiveRun {
+    pub(crate) fn new(state: RunState, place: u64) -> Self {
+        let mut run = Self {
+            dependents: Vec::new(),
+            unmet: Vec::new(),
+            open: 0,
+            decidable: Vec::new(),
+            options: BTreeMap::new(),
+            state,
+            place,
+        };
+        run.take_stock();
+        run
+    }
+
+    /// Works everything out anew, after a record that changed many stages at once.
+    fn take_stock(&mut self) {
+        let stages = &self.state.stages;
+        self.dependents = vec![Vec::new(); stages.len()];
+        self.unmet = vec![0; stages.len()];
+        self.open = 0;
+        self.decidable.clear();
+        for (index, (name, stage)) in stages.iter().enumerate() {
+            let needs = self
+                .state
+                .workflow()
+                .stages
+                .get(name)
+                .map(|stage| &stage.needs);
+            for need in needs.into_iter().flatten() {
+                let Some((need, _, needed)) = stages.get_full(need) else {
+                    continue;
+                };
+                self.dependents[need].push(index);
+                if !needed.status.is_terminal() {
+                    self.unmet[index] += 1;
+                }
+            }
+            self.open += usize::from(!stage.status.is_terminal());
+            let waits = matches!(stage.status, StageStatus::Pending | StageStatus::Retrying);
+            if waits && self.unmet[index] == 0 {
+                self.decidable.push(index);
+            }
+        }
+    }
+
+    /// Applies a record and keeps the books.
+    pub(crate) fn apply(&mut self, record: &Record) -> Result<(), BadRecord> {
+        self.state.apply(record)?;
+        if matches!(
+            record,
+            Record::CancelRequested { .. } | Record::RunResumed { .. }
+        ) {
+            self.options.clear();
+            self.take_stock();
+            return Ok(());
+        }
+        let Some(stage) = record.stage() else {
+            return Ok(());
+        };
+        let Some((index, _, state)) = self.state.stages.get_full(stage) else {
+            return Ok(());
+        };
+        if state.status.is_terminal() {
+            self.open = self.open.saturating_sub(1);
+            self.options.remove(&index);
+            for &dependent in &self.dependents[index] {
+                self.unmet[dependent] = self.unmet[dependent].saturating_sub(1);
+                if self.unmet[dependent] == 0 {
+                    self.decidable.push(dependent);
+                }
+            }
+        } else if state.status == StageStatus::Retrying {
+            self.decidable.push(index);
+        }
+        Ok(())
+    }
+
+    pub(crate) const fn all_ended(&self) -> bool {
+        self.open == 0
+    }
+
+    pub(crate) fn name(&self, index: usize) -> Option<&StageName> {
+        self.state.stages.get_index(index).map(|(name, _)| name)
+    }
+
+    /// Whether the stage waits for an attempt, and when that may begin.
+    pub(crate) fn waits_until(&self, index: usize) -> Option<Option<Timestamp>> {
+        let (_, stage) = self.state.stages.get_index(index)?;
+        let waits = matches!(stage.status, StageStatus::Pending | StageStatus::Retrying);
+        waits.then_some(stage.retry_at)
+    }
+
+    /// Whether a stage that this one needs, directly or not, failed: what `failure()` asks.
+    pub(crate) fn has_failed_ancestor(&self, name: &StageName) -> bool {
+        let mut seen = std::collections::BTreeSet::new();
+        let mut open = vec![name];
+        while let Some(name) = open.pop() {
+            let Some(stage) = self.state.workflow().stages.get(name) else {
+                continue;
+            };
+            for need in &stage.needs {
+                if self
+                    .state
+                    .stages
+                    .get(need)
+                    .is_some_and(|need| need.status == StageStatus::Failed)
+                {
+                    return true;
+                }
+                if seen.insert(need) {
+                    open.push(need);
+                }
+            }
+        }
+        false
+    }
+}

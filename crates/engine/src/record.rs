@@ -1,0 +1,176 @@
+//! What the journal keeps: each record is a transition that was decided, once.
+
+use marquetry_types::{FencingToken, Outcome, RunId, StageFailure, StageName, Timestamp, WorkerId};
+use marquetry_workflow::Workflow;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{RunFailure, RunStatus};
+
+/// The beginning of a run, with all that it needs to go on anywhere.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunSubmitted {
+    /// The run.
+    pub run: RunId,
+    /// When.
+    pub at: Timestamp,
+    /// The workflow as it was: a run stays on the version it began with.
+    pub workflow: Box<Workflow>,
+    /// Digest of the workflow, SQL and script files.
+    pub bundle: String,
+    /// Values by parameter, defaults filled in.
+    pub params: Map<String, Value>,
+    /// The client's own id of its request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// The folder in which relative source paths start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_dir: Option<String>,
+}
+
+/// A durable transition of one run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Record {
+    /// A run began.
+    RunSubmitted(RunSubmitted),
+    /// A worker was granted an attempt.
+    AttemptAssigned {
+        /// The grant.
+        token: FencingToken,
+        /// To whom.
+        worker: WorkerId,
+        /// When.
+        at: Timestamp,
+    },
+    /// The granted attempt failed.
+    AttemptFailed {
+        /// The grant that ends.
+        token: FencingToken,
+        /// Why.
+        failure: StageFailure,
+        /// When the next attempt may begin; the stage has failed for good if there is none.
+        retry_at: Option<Timestamp>,
+        /// When.
+        at: Timestamp,
+    },
+    /// The granted attempt is given up through no fault of the stage; it does not count as a try.
+    AttemptLost {
+        /// The grant that ends.
+        token: FencingToken,
+        /// What was seen, as in `its worker was silent for 15 s`.
+        reason: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// The granted attempt succeeded: its outputs are visible from here on.
+    StageSucceeded {
+        /// The grant that ends.
+        token: FencingToken,
+        /// What it gave.
+        outcome: Outcome,
+        /// When.
+        at: Timestamp,
+    },
+    /// A stage will not run.
+    StageSkipped {
+        /// The run.
+        run: RunId,
+        /// The stage.
+        stage: StageName,
+        /// Why.
+        reason: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// A stage failed before or between attempts: its expressions, or too many lost attempts.
+    StageFailed {
+        /// The run.
+        run: RunId,
+        /// The stage.
+        stage: StageName,
+        /// Why.
+        failure: StageFailure,
+        /// When.
+        at: Timestamp,
+    },
+    /// Somebody asked for the run to stop. What has not started will not.
+    CancelRequested {
+        /// The run.
+        run: RunId,
+        /// Why.
+        reason: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// Somebody asked for an ended run to go on: what did not succeed is open again.
+    RunResumed {
+        /// The run.
+        run: RunId,
+        /// When.
+        at: Timestamp,
+    },
+    /// Every stage has ended.
+    RunFinished {
+        /// The run.
+        run: RunId,
+        /// How.
+        status: RunStatus,
+        /// The first failure, where there is one.
+        failure: Option<RunFailure>,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+impl Record {
+    /// The run that it belongs to.
+    #[must_use]
+    pub fn run(&self) -> &RunId {
+        match self {
+            Self::RunSubmitted(submitted) => &submitted.run,
+            Self::AttemptAssigned { token, .. }
+            | Self::AttemptFailed { token, .. }
+            | Self::AttemptLost { token, .. }
+            | Self::StageSucceeded { token, .. } => &token.attempt.run,
+            Self::StageSkipped { run, .. }
+            | Self::StageFailed { run, .. }
+            | Self::CancelRequested { run, .. }
+            | Self::RunResumed { run, .. }
+            | Self::RunFinished { run, .. } => run,
+        }
+    }
+
+    /// The stage that it is about, if it is about one.
+    #[must_use]
+    pub fn stage(&self) -> Option<&StageName> {
+        match self {
+            Self::AttemptAssigned { token, .. }
+            | Self::AttemptFailed { token, .. }
+            | Self::AttemptLost { token, .. }
+            | Self::StageSucceeded { token, .. } => Some(&token.attempt.stage),
+            Self::StageSkipped { stage, .. } | Self::StageFailed { stage, .. } => Some(stage),
+            Self::RunSubmitted(_)
+            | Self::CancelRequested { .. }
+            | Self::RunResumed { .. }
+            | Self::RunFinished { .. } => None,
+        }
+    }
+
+    /// When it was decided.
+    #[must_use]
+    pub fn at(&self) -> Timestamp {
+        match self {
+            Self::RunSubmitted(submitted) => submitted.at,
+            Self::AttemptAssigned { at, .. }
+            | Self::AttemptFailed { at, .. }
+            | Self::AttemptLost { at, .. }
+            | Self::StageSucceeded { at, .. }
+            | Self::StageSkipped { at, .. }
+            | Self::StageFailed { at, .. }
+            | Self::CancelRequested { at, .. }
+            | Self::RunResumed { at, .. }
+            | Self::RunFinished { at, .. } => *at,
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! What the expressions of a stage can see: parameters, the run, and the stages that it needs.
+
+use std::collections::BTreeSet;
+
+use marquetry_types::{DATASET_KEY, DatasetRef, StageName};
+use serde_json::{Map, Value, json};
+
+use crate::RunState;
+
+/// The names for the expressions of a stage that needs `needs`. Only these stages are in it: a scope
+/// of hundreds would cost every stage the size of the run.
+pub(crate) fn scope(run: &RunState, needs: &BTreeSet<StageName>) -> Map<String, Value> {
+    let stages = needs
+        .iter()
+        .filter_map(|name| Some((name.to_string(), stage(run, name)?)));
+    let mut scope = Map::new();
+    scope.insert("params".to_owned(), Value::Object(run.params().clone()));
+    scope.insert("stages".to_owned(), Value::Object(stages.collect()));
+    let submitted_at = run.submitted.at.to_string();
+    let about_run = json!({"id": run.id(), "submitted_at": submitted_at});
+    scope.insert("run".to_owned(), about_run);
+    scope
+}
+
+/// A stage as expressions see it. It stands for its first output, so it carries that reference.
+fn stage(run: &RunState, name: &StageName) -> Option<Value> {
+    let state = run.stages.get(name)?;
+    let mut value = Map::new();
+    value.insert("status".to_owned(), json!(state.status.as_str()));
+    let Some(outcome) = &state.outcome else {
+        value.insert("outputs".to_owned(), json!({}));
+        value.insert("metrics".to_owned(), json!({}));
+        return Some(Value::Object(value));
+    };
+    let declared = run
+        .workflow()
+        .stages
+        .get(name)
+        .and_then(|stage| stage.outputs.first());
+    if let Some(primary) = declared.and_then(|primary| outcome.outputs.get(primary)) {
+        value.insert("rows".to_owned(), json!(primary.rows));
+        value.insert(DATASET_KEY.to_owned(), json!(primary));
+    }
+    let outputs = outcome
+        .outputs
+        .iter()
+        .map(|(name, output)| (name.clone(), dataset(output)));
+    value.insert("outputs".to_owned(), Value::Object(outputs.collect()));
+    value.insert("metrics".to_owned(), json!(outcome.metrics));
+    Some(Value::Object(value))
+}
+
+fn dataset(output: &DatasetRef) -> Value {
+    json!({"rows": output.rows, DATASET_KEY: output})
+}
+
+/// Leaves of whatever stands for a dataset nothing but the reference.
+pub(crate) fn reduce_datasets(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            if let Some(dataset) = fields.remove(DATASET_KEY) {
+                *fields = Map::from_iter([(DATASET_KEY.to_owned(), dataset)]);
+            } else {
+                fields.values_mut().for_each(reduce_datasets);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(reduce_datasets),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}

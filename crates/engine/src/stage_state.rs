@@ -1,0 +1,155 @@
+//! Where a stage of a run stands.
+
+use marquetry_types::{AttemptNumber, FencingToken, Outcome, StageFailure, Timestamp, WorkerId};
+use serde::{Deserialize, Serialize};
+
+/// Where a stage stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StageStatus {
+    /// It waits for what it needs, or for a worker.
+    Pending,
+    /// An attempt ended without success, and another one will follow.
+    Retrying,
+    /// An attempt is granted.
+    Running,
+    /// Its outputs are committed.
+    Succeeded,
+    /// It failed for good.
+    Failed,
+    /// It will not run.
+    Skipped,
+    /// The run was cancelled before it ended.
+    Cancelled,
+}
+
+impl StageStatus {
+    /// Whether nothing more happens to the stage, unless the run is resumed.
+    #[must_use]
+    pub const fn is_terminal(self) -> bool {
+        matches!(
+            self,
+            Self::Succeeded | Self::Failed | Self::Skipped | Self::Cancelled
+        )
+    }
+
+    /// The word that expressions, the command line and the report use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Retrying => "retrying",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttemptEnd {
+    /// With the stage's outcome.
+    Succeeded,
+    /// With a failure.
+    Failed(StageFailure),
+    /// Given up, through no fault of the stage.
+    Lost(String),
+}
+
+/// One attempt at a stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptState {
+    /// The grant.
+    pub token: FencingToken,
+    /// Who runs it.
+    pub worker: WorkerId,
+    /// When it was granted.
+    pub assigned_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// How it ended.
+    pub end: Option<AttemptEnd>,
+}
+
+/// A stage of a run: the fold of its records.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StageState {
+    /// Where it stands.
+    pub status: StageStatus,
+    /// Its attempts, oldest first.
+    pub attempts: Vec<AttemptState>,
+    /// What it gave, once it succeeded.
+    pub outcome: Option<Outcome>,
+    /// Why it failed for good.
+    pub failure: Option<StageFailure>,
+    /// Why it was skipped.
+    pub skip_reason: Option<String>,
+    /// When the next attempt may begin, while it is retrying.
+    pub retry_at: Option<Timestamp>,
+    /// Attempts that failed since the run began or was last resumed.
+    pub failed_attempts: u32,
+    /// Attempts that were lost since the run began or was last resumed.
+    pub lost_attempts: u32,
+}
+
+impl StageState {
+    pub(crate) fn new() -> Self {
+        Self {
+            status: StageStatus::Pending,
+            attempts: Vec::new(),
+            outcome: None,
+            failure: None,
+            skip_reason: None,
+            retry_at: None,
+            failed_attempts: 0,
+            lost_attempts: 0,
+        }
+    }
+
+    /// The attempt that is granted now: the last one, as long as it has not ended.
+    #[must_use]
+    pub fn granted(&self) -> Option<&AttemptState> {
+        self.attempts.last().filter(|attempt| attempt.end.is_none())
+    }
+
+    /// The number that the next attempt will have.
+    #[must_use]
+    pub fn next_attempt(&self) -> AttemptNumber {
+        let last = self
+            .attempts
+            .last()
+            .map_or(0, |attempt| attempt.token.attempt.attempt.0);
+        AttemptNumber(last.saturating_add(1))
+    }
+
+    /// Whether this very grant is the one that succeeded.
+    #[must_use]
+    pub fn was_won_by(&self, token: &FencingToken) -> bool {
+        self.attempts
+            .last()
+            .is_some_and(|last| last.token == *token && last.end == Some(AttemptEnd::Succeeded))
+    }
+
+    pub(crate) fn end_attempt(&mut self, end: AttemptEnd, at: Timestamp) {
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.finished_at = Some(at);
+            attempt.end = Some(end);
+        }
+    }
+
+    /// Opens a stage that did not succeed, for another go. Its past attempts stay on record.
+    pub(crate) fn reopen(&mut self) {
+        if self.status == StageStatus::Succeeded {
+            return;
+        }
+        let attempts = std::mem::take(&mut self.attempts);
+        *self = Self {
+            attempts,
+            ..Self::new()
+        };
+    }
+}
