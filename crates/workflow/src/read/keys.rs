@@ -1,0 +1,163 @@
+//! The keys of each place, and what to say of others.
+
+use marquetry_types::codes;
+
+use super::Reader;
+use crate::words::{quoted, suggestion};
+use crate::yaml::{Entry, Yaml};
+
+/// A place in the format with the keys that it takes.
+pub(super) struct Place {
+    /// What the keys belong to.
+    pub(super) what: &'static str,
+    /// The keys that it takes.
+    pub(super) keys: &'static [&'static str],
+    /// Keys of the format that this version does not do.
+    pub(super) later: &'static [&'static str],
+    /// Words that other tools use, and the key that is meant.
+    pub(super) synonyms: &'static [(&'static str, &'static str)],
+}
+
+const SCHEDULING: [&str; 3] = ["queue", "priority", "concurrency"];
+
+pub(super) const TOP: Place = Place {
+    what: "a workflow",
+    keys: &[
+        "marquetry",
+        "name",
+        "description",
+        "params",
+        "defaults",
+        "stages",
+    ],
+    later: &["on", "queue", "priority", "concurrency"],
+    synonyms: &[
+        ("version", "marquetry"),
+        ("inputs", "params"),
+        ("parameters", "params"),
+        ("jobs", "stages"),
+        ("steps", "stages"),
+        ("tasks", "stages"),
+        ("schedule", "on"),
+        ("triggers", "on"),
+    ],
+};
+
+pub(super) const DEFAULTS: Place = Place {
+    what: "`defaults`",
+    keys: &["retry", "timeout", "memory"],
+    later: &SCHEDULING,
+    synonyms: &[("retries", "retry")],
+};
+
+pub(super) const STAGE: Place = Place {
+    what: "a stage",
+    keys: &[
+        "uses",
+        "with",
+        "needs",
+        "if",
+        "retry",
+        "timeout",
+        "memory",
+        "description",
+    ],
+    later: &[
+        "for_each",
+        "cache",
+        "publish",
+        "queue",
+        "priority",
+        "concurrency",
+    ],
+    synonyms: &[
+        ("kind", "uses"),
+        ("type", "uses"),
+        ("run", "uses"),
+        ("options", "with"),
+        ("config", "with"),
+        ("args", "with"),
+        ("params", "with"),
+        ("inputs", "with"),
+        ("depends_on", "needs"),
+        ("after", "needs"),
+        ("when", "if"),
+        ("condition", "if"),
+        ("retries", "retry"),
+        ("name", "description"),
+    ],
+};
+
+pub(super) const PARAM: Place = Place {
+    what: "a parameter",
+    keys: &["type", "default", "min", "max", "allowed", "description"],
+    later: &[],
+    synonyms: &[
+        ("minimum", "min"),
+        ("maximum", "max"),
+        ("enum", "allowed"),
+        ("values", "allowed"),
+        ("value", "default"),
+    ],
+};
+
+pub(super) const RETRY: Place = Place {
+    what: "`retry`",
+    keys: &["attempts", "backoff"],
+    later: &[],
+    synonyms: &[
+        ("max_attempts", "attempts"),
+        ("count", "attempts"),
+        ("delay", "backoff"),
+    ],
+};
+
+pub(super) const BACKOFF: Place = Place {
+    what: "`backoff`",
+    keys: &["initial", "factor", "max"],
+    later: &[],
+    synonyms: &[
+        ("multiplier", "factor"),
+        ("delay", "initial"),
+        ("start", "initial"),
+    ],
+};
+
+impl Reader<'_> {
+    /// A key that the place does not take.
+    pub(super) fn unknown_key(&mut self, entry: &Entry, place: &Place) {
+        self.unknown_key_with(entry, place, None);
+    }
+
+    /// As [`Reader::unknown_key`], with better advice where the caller has it.
+    pub(super) fn unknown_key_with(
+        &mut self,
+        entry: &Entry,
+        place: &Place,
+        advice: Option<String>,
+    ) {
+        let key = entry.key.as_str();
+        let what = place.what;
+        let synonym = place.synonyms.iter().find(|(other, _)| *other == key);
+        if place.later.contains(&key) {
+            let message = format!("`{key}` is not in this version");
+            let help =
+                "leave it out; it is refused rather than ignored, so that nothing runs without it";
+            self.error(entry.key_span, codes::NOT_IN_THIS_VERSION, &message, help);
+            return;
+        }
+        let is_stage = place.what == TOP.what
+            && matches!(&entry.value.value, Yaml::Map(inner) if inner.iter().any(|e| e.key == "uses"));
+        let help = if let Some(advice) = advice {
+            advice
+        } else if is_stage {
+            "it looks like a stage: indent it below `stages:`".to_owned()
+        } else if let Some((_, meant)) = synonym {
+            format!("here it is called `{meant}`")
+        } else {
+            suggestion(key, place.keys.iter().copied(), "the keys here are").unwrap_or_default()
+        };
+        let message = format!("{what} has no key {}", quoted(key));
+        self.error(entry.key_span, codes::UNKNOWN_KEY, &message, &help);
+    }
+}

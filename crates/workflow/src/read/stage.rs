@@ -1,0 +1,231 @@
+//! One stage: what it uses, with what, after what, when, and how often.
+
+use std::collections::BTreeSet;
+
+use marquetry_types::{StageDescriptor, StageKind, StageName, codes};
+
+use super::graph::Needs;
+use super::policy::Policy;
+use super::{Context, Reader, keys, there_are};
+use crate::Stage;
+use crate::options::SchemaView;
+use crate::words::{quoted, suggestion};
+use crate::yaml::{Entry, Node, Span, Yaml};
+
+/// Kinds of the format that this version does not do.
+const LATER_KINDS: [&str; 2] = ["workflow/", "wait/"];
+
+/// What is known of a stage before its references are looked at.
+pub(super) struct Header<'n, 'c> {
+    pub(super) entry: &'n Entry,
+    entries: &'n [Entry],
+    name: Option<StageName>,
+    kind: Option<StageKind>,
+    uses_span: Span,
+    pub(super) descriptor: Option<&'c StageDescriptor>,
+}
+
+impl Header<'_, '_> {
+    /// Where the kind stands, or the stage where it has none.
+    pub(super) const fn uses_span(&self) -> Span {
+        self.uses_span
+    }
+}
+
+impl Reader<'_> {
+    pub(super) fn stage_header<'n, 'c>(
+        &mut self,
+        entry: &'n Entry,
+        context: &Context<'c>,
+    ) -> Header<'n, 'c> {
+        let mut header = Header {
+            entry,
+            entries: &[],
+            name: self.check_name(entry, "stage"),
+            kind: None,
+            uses_span: entry.key_span,
+            descriptor: None,
+        };
+        let what = format!("the stage `{}`", entry.key);
+        let example = format!("{}: {{ uses: ingest/files }}", entry.key);
+        if matches!(entry.value.value, Yaml::Null) {
+            let message = format!("{what} is empty");
+            self.error(
+                entry.key_span,
+                codes::MISSING_KEY,
+                &message,
+                &format!("write it as in `{example}`"),
+            );
+            return header;
+        }
+        header.entries = self.map(&entry.value, &what, &example);
+        if !matches!(entry.value.value, Yaml::Map(_)) {
+            return header;
+        }
+        let Some(uses) = header.entries.iter().find(|field| field.key == "uses") else {
+            let message = format!("{what} has no `uses`");
+            let help = "add `uses:` with the kind of the stage, as in `uses: ingest/files`";
+            self.error(entry.key_span, codes::MISSING_KEY, &message, help);
+            return header;
+        };
+        header.uses_span = uses.value.span;
+        let Some(text) = self.text(&uses.value, "`uses`") else {
+            return header;
+        };
+        header.descriptor = context.catalogue.descriptor(text);
+        match header.descriptor {
+            Some(descriptor) => header.kind = Some(descriptor.kind.clone()),
+            None => self.unknown_kind(&uses.value, text, context),
+        }
+        header
+    }
+
+    fn unknown_kind(&mut self, node: &Node, kind: &str, context: &Context<'_>) {
+        if LATER_KINDS.iter().any(|family| kind.starts_with(family)) {
+            let message = format!("the stage kind {} is not in this version", quoted(kind));
+            let help = "leave the stage out; it is refused rather than skipped";
+            self.error(node.span, codes::NOT_IN_THIS_VERSION, &message, help);
+            return;
+        }
+        if self.is_full() {
+            self.error(node.span, codes::UNKNOWN_STAGE_KIND, "", "");
+            return;
+        }
+        let kinds = context.catalogue.kinds();
+        // `kmeans` for `segmentation/kmeans`.
+        let last_part = |known: &&&str| known.rsplit('/').next() == kind.rsplit('/').next();
+        let help = match kinds.iter().find(last_part) {
+            Some(known) => Some(format!("did you mean `{known}`?")),
+            None => suggestion(kind, kinds.iter().copied(), "there are"),
+        };
+        let help = format!(
+            "{}; `marquetry stages` lists them",
+            help.unwrap_or_else(|| "no stage kinds are installed".to_owned())
+        );
+        let message = format!("there is no stage kind {}", quoted(kind));
+        self.error(node.span, codes::UNKNOWN_STAGE_KIND, &message, &help);
+    }
+
+    pub(super) fn stage(
+        &mut self,
+        header: &Header<'_, '_>,
+        defaults: &Policy,
+        context: &mut Context<'_>,
+        needs: &mut Needs,
+    ) -> Option<Stage> {
+        let own = header.entry.key.as_str();
+        let mut policy = Policy::default();
+        let mut description = None;
+        let mut condition = None;
+        let mut with = None;
+        for entry in header.entries {
+            match entry.key.as_str() {
+                "uses" => {}
+                "with" => with = Some(entry),
+                "needs" => self.needs(&entry.value, own, context, needs),
+                "if" => condition = self.condition(&entry.value, own, context, needs),
+                "description" => description = self.description(&entry.value),
+                _ if self.policy_key(entry, &mut policy) => {}
+                _ => {
+                    let advice = self.option_advice(entry, header);
+                    self.unknown_key_with(entry, &keys::STAGE, advice);
+                }
+            }
+        }
+        let with = self.with(with, header, context, needs);
+        Some(Stage {
+            name: header.name.clone()?,
+            description,
+            uses: header.kind.clone()?,
+            with: with?,
+            needs: declared(needs, context),
+            condition,
+            retry: policy.retry(defaults),
+            timeout: policy.timeout.or(defaults.timeout),
+            memory: policy.memory.or(defaults.memory),
+            outputs: header.descriptor.map_or_else(Vec::new, |descriptor| {
+                descriptor
+                    .outputs
+                    .iter()
+                    .map(|output| output.name.clone())
+                    .collect()
+            }),
+        })
+    }
+
+    /// For a key that is an option of the stage's kind, and so stands one level too high.
+    fn option_advice(&self, entry: &Entry, header: &Header<'_, '_>) -> Option<String> {
+        let descriptor = header.descriptor?;
+        let view = SchemaView::new(&descriptor.options);
+        view.properties(&view.root())
+            .contains(&entry.key.as_str())
+            .then(|| {
+                format!(
+                    "it is an option of `{}`: put it under `with`",
+                    descriptor.kind
+                )
+            })
+    }
+
+    fn needs(&mut self, node: &Node, own: &str, context: &Context<'_>, needs: &mut Needs) {
+        let items = match &node.value {
+            Yaml::Null => return,
+            Yaml::List(items) => items.as_slice(),
+            Yaml::Text { .. } => std::slice::from_ref(node),
+            _ => {
+                self.wrong(
+                    node,
+                    "`needs` must be a list of stages",
+                    "write it as in `needs: [orders]`",
+                );
+                return;
+            }
+        };
+        for item in items {
+            if let Some(name) = self.text(item, "the name of a stage") {
+                if name == own {
+                    let message = format!("the stage `{own}` needs itself");
+                    self.error(
+                        item.span,
+                        codes::CYCLE,
+                        &message,
+                        "remove it from its own `needs`",
+                    );
+                } else if self.known_stage(name, item.span, context) {
+                    needs.add(name);
+                }
+            }
+        }
+    }
+
+    /// Whether a stage is declared; an error if not.
+    pub(super) fn known_stage(&mut self, name: &str, span: Span, context: &Context<'_>) -> bool {
+        if context.stages.contains_key(name) {
+            return true;
+        }
+        let help = if self.is_full() {
+            None
+        } else {
+            let names = context.stages.keys().map(String::as_str);
+            suggestion(name, names.clone(), "the stages are")
+                .or_else(|| Some(there_are("stages", names)))
+        };
+        let message = format!("there is no stage {}", quoted(name));
+        self.error(
+            span,
+            codes::UNKNOWN_REFERENCE,
+            &message,
+            &help.unwrap_or_default(),
+        );
+        false
+    }
+}
+
+/// The needs that are stages.
+fn declared(needs: &Needs, context: &Context<'_>) -> BTreeSet<StageName> {
+    needs
+        .names()
+        .filter(|name| context.stages.contains_key(*name))
+        .filter_map(|name| StageName::try_from(name.to_owned()).ok())
+        .collect()
+}
