@@ -1,1 +1,78 @@
-fn main() {}
+//! `marquetry`: workflows for customer segmentation, from the command line.
+//!
+//! It wires and decides nothing: workflows are read by `marquetry_workflow`, runs are decided by the
+//! coordinator and done by the worker, both of which live in this process and talk gRPC over a pipe.
+
+mod arguments;
+mod commands;
+mod datasets;
+mod embedded;
+mod failure;
+mod output;
+mod place;
+mod progress;
+mod run_view;
+mod stages;
+mod workflow_file;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::arguments::{Arguments, Command};
+use crate::failure::Failure;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let format = arguments.common.output;
+    match start(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::failure(&failure, format);
+            failure.exit_code()
+        }
+    }
+}
+
+fn start(arguments: Arguments) -> Result<(), Failure> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&arguments.common.log).map_err(|error| {
+        let message = format!("`--log {}` cannot be understood: {error}", arguments.common.log);
+        Failure::no_match(message, "write `info`, `debug` or a filter such as `marquetry_worker=debug`")
+    })?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let common = &arguments.common;
+    // What needs no runtime starts none: checking a file takes milliseconds.
+    match &arguments.command {
+        Command::Validate(arguments) => return commands::run::validate(common, arguments),
+        Command::Stages(arguments) => return commands::describe::stages(common, arguments),
+        Command::Sample(sample) => return commands::sample::make(common, sample),
+        Command::Schema => return commands::describe::schema(),
+        Command::Completions { shell } => return commands::describe::completions(*shell),
+        _ => {}
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(Failure::internal)?;
+    let done = runtime.block_on(async {
+        match &arguments.command {
+            Command::Run(arguments) => commands::run::run(common, arguments).await,
+            Command::Resume(arguments) => commands::run::resume(common, arguments).await,
+            Command::Runs(arguments) => commands::runs::list(common, arguments).await,
+            Command::Show(arguments) => commands::runs::show(common, arguments).await,
+            Command::Logs(arguments) => commands::logs::print(common, arguments).await,
+            Command::Report(arguments) => commands::report::write(common, arguments).await,
+            Command::Head(arguments) => commands::data::head(common, arguments).await,
+            Command::Export(arguments) => commands::data::export(common, arguments).await,
+            Command::Validate(_)
+            | Command::Stages(_)
+            | Command::Sample(_)
+            | Command::Schema
+            | Command::Completions { .. } => Ok(()),
+        }
+    });
+    // A stage that does not heed its cancellation must not keep the program.
+    runtime.shutdown_background();
+    done
+}

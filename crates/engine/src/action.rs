@@ -72,6 +72,14 @@ pub enum Action {
         /// False when the right to report it had passed to another attempt.
         accepted: bool,
     },
+    /// Close a worker's stream: it was silent for too long. If it lives it comes back and says what it
+    /// holds.
+    CloseStream {
+        /// Whose.
+        worker: WorkerId,
+        /// Which connection.
+        session: u64,
+    },
     /// The run ended and leaves the working set.
     RunEnded {
         /// The run.

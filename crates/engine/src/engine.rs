@@ -508,6 +508,11 @@ impl Engine {
                 } else if due > now {
                     self.timers.arm(due, Timer::Lease(id));
                 } else {
+                    let session = worker.session;
+                    decision.actions.push(Action::CloseStream {
+                        worker: id.clone(),
+                        session,
+                    });
                     let reason = format!("its worker was silent for {:?}", self.config.lease);
                     self.lose_worker(&id, &reason, now, decision)?;
                 }

@@ -36,7 +36,11 @@ impl Envelope {
             reason: format!("it cannot be written as JSON: {error}"),
         })?;
         let checksum = checksum(run, sequence, version, payload.as_bytes());
-        Ok(Self { version, checksum, payload })
+        Ok(Self {
+            version,
+            checksum,
+            payload,
+        })
     }
 
     /// Checks and decodes what was sealed for place `sequence` of `run`.
@@ -46,7 +50,11 @@ impl Envelope {
         known_version: i64,
         stored: &StoredEnvelope,
     ) -> Result<T, JournalError> {
-        let damaged = |reason: String| JournalError::Damaged { run: run.clone(), sequence, reason };
+        let damaged = |reason: String| JournalError::Damaged {
+            run: run.clone(),
+            sequence,
+            reason,
+        };
         if stored.checksum != i64::from(checksum(run, sequence, stored.version, &stored.payload)) {
             return Err(damaged("it fails its checksum".to_owned()));
         }
@@ -104,7 +112,12 @@ mod tests {
         );
         for (run, sequence) in [(&other, 7), (&run, 8)] {
             let error = Envelope::open::<Vec<String>>(run, sequence, RECORD_VERSION, &good);
-            assert!(error.unwrap_err().to_string().contains("fails its checksum"));
+            assert!(
+                error
+                    .unwrap_err()
+                    .to_string()
+                    .contains("fails its checksum")
+            );
         }
         for bit in 0..good.payload.len() * 8 {
             let mut flipped = good.clone();
@@ -117,7 +130,8 @@ mod tests {
     fn a_version_from_the_future_is_named_with_its_place() {
         let run = RunId::new(Timestamp::from_millis(1), 1);
         let sealed = Envelope::seal(&run, 3, 9, &"x").unwrap();
-        let error = Envelope::open::<String>(&run, 3, RECORD_VERSION, &stored(&sealed)).unwrap_err();
+        let error =
+            Envelope::open::<String>(&run, 3, RECORD_VERSION, &stored(&sealed)).unwrap_err();
         assert_eq!(
             error.to_string(),
             format!(

@@ -140,7 +140,9 @@ impl JournalError {
                 "restore the journal from a backup, or submit the run again; other runs are not affected",
             ),
             Self::InUse { .. } => Some("wait until it ends, or use another data folder"),
-            Self::Fenced { .. } => Some("nothing is lost: the newer coordinator goes on with the runs"),
+            Self::Fenced { .. } => {
+                Some("nothing is lost: the newer coordinator goes on with the runs")
+            }
             Self::Storage { .. } | Self::Doubtful { .. } => {
                 Some("check the disk's health and free space, then resume the run")
             }

@@ -1,7 +1,7 @@
 //! What a journal promises, whatever database keeps it.
 
 use async_trait::async_trait;
-use marquetry_engine::{Record, RunStatus, RunSummary, StoredRun};
+use marquetry_engine::{Record, RunState, RunStatus, RunSummary};
 use marquetry_types::{Epoch, RunId};
 
 use crate::JournalError;
@@ -12,19 +12,26 @@ use crate::JournalError;
 #[async_trait]
 pub trait JournalReader: Send + Sync {
     /// Runs that pass `filter`, the latest first, at most `page.limit` of them. It reads no records.
-    async fn list_runs(&self, filter: &RunFilter, page: &Page) -> Result<Vec<RunSummary>, JournalError>;
+    async fn list_runs(
+        &self,
+        filter: &RunFilter,
+        page: &Page,
+    ) -> Result<Vec<RunSummary>, JournalError>;
 
     /// A run as its records tell it.
     ///
     /// # Errors
     /// [`JournalError::UnknownRun`]; [`JournalError::Damaged`] with the place of the first bad record.
-    async fn load_run(&self, run: &RunId) -> Result<StoredRun, JournalError>;
+    async fn load_run(&self, run: &RunId) -> Result<RunState, JournalError>;
 
     /// Every run that has not ended: what a coordinator takes up when it starts.
     async fn load_unfinished(&self) -> Result<Unfinished, JournalError>;
 
     /// The run that was submitted under a client's request id, so that a repeated request finds it.
-    async fn find_by_request_id(&self, request_id: &str) -> Result<Option<RunSummary>, JournalError>;
+    async fn find_by_request_id(
+        &self,
+        request_id: &str,
+    ) -> Result<Option<RunSummary>, JournalError>;
 
     /// Runs whose ids start with `prefix` in either case, the latest first, at most `limit`.
     async fn find_runs_by_prefix(
@@ -95,7 +102,7 @@ impl Page {
 #[derive(Debug, Clone, Default)]
 pub struct Unfinished {
     /// Those that can go on, the earliest first.
-    pub runs: Vec<StoredRun>,
+    pub runs: Vec<RunState>,
     /// Those that cannot be read, and why not: a person must look at them.
     pub damaged: Vec<(RunId, JournalError)>,
 }

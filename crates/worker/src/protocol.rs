@@ -7,28 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use marquetry_types::{AttemptResult, Epoch, FencingToken, StageKind};
-
-/// An attempt to be run.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Assignment {
-    /// The right to report its result.
-    pub token: FencingToken,
-    /// What the stage does.
-    pub kind: StageKind,
-    /// The evaluated `with`.
-    pub options: serde_json::Value,
-    /// Digest of the run's workflow, SQL and script files.
-    pub bundle: String,
-    /// Seed of whatever is random in the stage.
-    pub seed: u64,
-    /// How long it may run.
-    pub timeout: Option<std::time::Duration>,
-    /// Bytes of memory that it may use; the worker's own limit if none.
-    pub memory: Option<u64>,
-    /// The folder in which relative source paths start.
-    pub base_dir: Option<String>,
-}
+use marquetry_engine::Assignment;
+use marquetry_types::{AttemptResult, Epoch, FencingToken};
 
 /// What happens to the machine.
 #[derive(Debug, Clone, PartialEq)]

@@ -16,21 +16,29 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Makes the folder that a database file lies in. A journal whose folder may vanish with a power cut
 /// is not durable, so the folders that are new are made so, too.
 pub(super) fn create_folder(database: &Path) -> Result<(), JournalError> {
-    let Some(folder) = database.parent().filter(|folder| !folder.as_os_str().is_empty()) else {
+    let Some(folder) = database
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    else {
         return Ok(());
     };
     let refused = |error: std::io::Error| JournalError::Open {
         path: database.to_owned(),
         reason: format!("its folder cannot be made: {error}"),
     };
-    let existing = folder.ancestors().find(|ancestor| ancestor.exists()).map(Path::to_owned);
+    let existing = folder
+        .ancestors()
+        .find(|ancestor| ancestor.exists())
+        .map(Path::to_owned);
     if existing.as_deref() == Some(folder) {
         return Ok(());
     }
     fs::create_dir_all(folder).map_err(refused)?;
     for ancestor in folder.ancestors() {
         if cfg!(unix) && !ancestor.as_os_str().is_empty() {
-            File::open(ancestor).and_then(|folder| folder.sync_all()).map_err(refused)?;
+            File::open(ancestor)
+                .and_then(|folder| folder.sync_all())
+                .map_err(refused)?;
         }
         if Some(ancestor) == existing.as_deref() {
             break;
@@ -54,11 +62,15 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, JournalError> {
     if !mode.eq_ignore_ascii_case("wal") {
         return Err(JournalError::Open {
             path: path.to_owned(),
-            reason: format!("the file system does not support a write-ahead log (SQLite chose `{mode}`)"),
+            reason: format!(
+                "the file system does not support a write-ahead log (SQLite chose `{mode}`)"
+            ),
         });
     }
     // FULL: a commit returns when the log is on the disk, not only with the operating system.
-    connection.pragma_update(None, "synchronous", "FULL").map_err(refused)?;
+    connection
+        .pragma_update(None, "synchronous", "FULL")
+        .map_err(refused)?;
     schema::migrate(&mut connection, format).map_err(refused)?;
     Ok(connection)
 }
@@ -67,7 +79,10 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, JournalError> {
 pub(super) fn open_reader(path: &Path) -> Result<Connection, JournalError> {
     if !path.exists() {
         let reason = "there is no such file: no run was submitted here yet".to_owned();
-        return Err(JournalError::Open { path: path.to_owned(), reason });
+        return Err(JournalError::Open {
+            path: path.to_owned(),
+            reason,
+        });
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let refused = |error: rusqlite::Error| open_error(path, &error);
@@ -75,7 +90,11 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, JournalError> {
     connection.busy_timeout(BUSY_TIMEOUT).map_err(refused)?;
     let format = checked_format(&connection, path)?;
     if format < FORMAT {
-        return Err(JournalError::UnknownFormat { path: path.to_owned(), found: format, known: FORMAT });
+        return Err(JournalError::UnknownFormat {
+            path: path.to_owned(),
+            found: format,
+            known: FORMAT,
+        });
     }
     Ok(connection)
 }
@@ -98,11 +117,18 @@ fn checked_format(connection: &Connection, path: &Path) -> Result<i64, JournalEr
     }
     let found = schema::format_of(connection).map_err(refused)?;
     if found > FORMAT {
-        return Err(JournalError::UnknownFormat { path: path.to_owned(), found, known: FORMAT });
+        return Err(JournalError::UnknownFormat {
+            path: path.to_owned(),
+            found,
+            known: FORMAT,
+        });
     }
     Ok(found)
 }
 
 fn open_error(path: &Path, error: &rusqlite::Error) -> JournalError {
-    JournalError::Open { path: path.to_owned(), reason: error.to_string() }
+    JournalError::Open {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    }
 }

@@ -37,7 +37,10 @@ impl WriterLock {
                 // The holder may not have written its id yet: the lock is refused all the same.
                 let _ = file.read_to_string(&mut text);
                 let holder = text.trim().parse().ok();
-                return Err(JournalError::InUse { path: database.to_owned(), holder });
+                return Err(JournalError::InUse {
+                    path: database.to_owned(),
+                    holder,
+                });
             }
             Err(TryLockError::Error(error)) => return Err(refuse(error)),
         }
@@ -68,7 +71,10 @@ mod tests {
         let first = WriterLock::acquire(&database).unwrap();
         assert_eq!(
             WriterLock::acquire(&database).unwrap_err(),
-            JournalError::InUse { path: database.clone(), holder: Some(std::process::id()) }
+            JournalError::InUse {
+                path: database.clone(),
+                holder: Some(std::process::id())
+            }
         );
         drop(first);
         WriterLock::acquire(&database).unwrap();

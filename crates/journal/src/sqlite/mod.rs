@@ -15,7 +15,7 @@ mod writer;
 use std::path::Path;
 
 use async_trait::async_trait;
-use marquetry_engine::{Record, RunSummary, StoredRun};
+use marquetry_engine::{Record, RunState, RunSummary};
 use marquetry_types::{Epoch, RunId};
 
 use self::lock::WriterLock;
@@ -34,7 +34,9 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { snapshot_every: 500 }
+        Self {
+            snapshot_every: 500,
+        }
     }
 }
 
@@ -67,10 +69,17 @@ impl SqliteJournal {
         connect::create_folder(path)?;
         let lock = WriterLock::acquire(path)?;
         let connection = connect::open_writer(path)?;
-        let writer = Writer::start(connection, lock, options.snapshot_every.max(1)).map_err(|error| {
-            JournalError::Open { path: path.to_owned(), reason: format!("no thread for it: {error}") }
-        })?;
-        Ok(Self { writer, reader: SqliteReader::open(path)? })
+        let writer =
+            Writer::start(connection, lock, options.snapshot_every.max(1)).map_err(|error| {
+                JournalError::Open {
+                    path: path.to_owned(),
+                    reason: format!("no thread for it: {error}"),
+                }
+            })?;
+        Ok(Self {
+            writer,
+            reader: SqliteReader::open(path)?,
+        })
     }
 
     /// Opens the journal at `path` for reading only, which works while a coordinator writes to it.
@@ -90,18 +99,26 @@ pub struct SqliteReader {
 
 impl SqliteReader {
     fn open(path: &Path) -> Result<Self, JournalError> {
-        Ok(Self { readers: Readers::open(path)? })
+        Ok(Self {
+            readers: Readers::open(path)?,
+        })
     }
 }
 
 #[async_trait]
 impl JournalReader for SqliteReader {
-    async fn list_runs(&self, filter: &RunFilter, page: &Page) -> Result<Vec<RunSummary>, JournalError> {
+    async fn list_runs(
+        &self,
+        filter: &RunFilter,
+        page: &Page,
+    ) -> Result<Vec<RunSummary>, JournalError> {
         let (filter, page) = (filter.clone(), page.clone());
-        self.readers.read(move |connection| rows::list_runs(connection, &filter, &page)).await
+        self.readers
+            .read(move |connection| rows::list_runs(connection, &filter, &page))
+            .await
     }
 
-    async fn load_run(&self, run: &RunId) -> Result<StoredRun, JournalError> {
+    async fn load_run(&self, run: &RunId) -> Result<RunState, JournalError> {
         let run = run.clone();
         self.readers
             .read(move |connection| {
@@ -116,9 +133,14 @@ impl JournalReader for SqliteReader {
         self.readers.read(rows::load_unfinished).await
     }
 
-    async fn find_by_request_id(&self, request_id: &str) -> Result<Option<RunSummary>, JournalError> {
+    async fn find_by_request_id(
+        &self,
+        request_id: &str,
+    ) -> Result<Option<RunSummary>, JournalError> {
         let request_id = request_id.to_owned();
-        self.readers.read(move |connection| rows::find_by_request(connection, &request_id)).await
+        self.readers
+            .read(move |connection| rows::find_by_request(connection, &request_id))
+            .await
     }
 
     async fn find_runs_by_prefix(
@@ -127,22 +149,30 @@ impl JournalReader for SqliteReader {
         limit: usize,
     ) -> Result<Vec<RunSummary>, JournalError> {
         let prefix = prefix.to_owned();
-        self.readers.read(move |connection| rows::find_by_prefix(connection, &prefix, limit)).await
+        self.readers
+            .read(move |connection| rows::find_by_prefix(connection, &prefix, limit))
+            .await
     }
 
     async fn get_bundle(&self, digest: &str) -> Result<Option<Vec<u8>>, JournalError> {
         let digest = digest.to_owned();
-        self.readers.read(move |connection| rows::get_bundle(connection, &digest)).await
+        self.readers
+            .read(move |connection| rows::get_bundle(connection, &digest))
+            .await
     }
 }
 
 #[async_trait]
 impl JournalReader for SqliteJournal {
-    async fn list_runs(&self, filter: &RunFilter, page: &Page) -> Result<Vec<RunSummary>, JournalError> {
+    async fn list_runs(
+        &self,
+        filter: &RunFilter,
+        page: &Page,
+    ) -> Result<Vec<RunSummary>, JournalError> {
         self.reader.list_runs(filter, page).await
     }
 
-    async fn load_run(&self, run: &RunId) -> Result<StoredRun, JournalError> {
+    async fn load_run(&self, run: &RunId) -> Result<RunState, JournalError> {
         self.reader.load_run(run).await
     }
 
@@ -150,7 +180,10 @@ impl JournalReader for SqliteJournal {
         self.reader.load_unfinished().await
     }
 
-    async fn find_by_request_id(&self, request_id: &str) -> Result<Option<RunSummary>, JournalError> {
+    async fn find_by_request_id(
+        &self,
+        request_id: &str,
+    ) -> Result<Option<RunSummary>, JournalError> {
         self.reader.find_by_request_id(request_id).await
     }
 
@@ -174,11 +207,17 @@ impl Journal for SqliteJournal {
     }
 
     async fn append(&self, epoch: Epoch, records: Vec<Record>) -> Result<(), JournalError> {
-        self.writer.perform(Work::Append { epoch, records }).await.map(|_| ())
+        self.writer
+            .perform(Work::Append { epoch, records })
+            .await
+            .map(|_| ())
     }
 
     async fn put_bundle(&self, digest: &str, bytes: Vec<u8>) -> Result<(), JournalError> {
         let digest = digest.to_owned();
-        self.writer.perform(Work::PutBundle { digest, bytes }).await.map(|_| ())
+        self.writer
+            .perform(Work::PutBundle { digest, bytes })
+            .await
+            .map(|_| ())
     }
 }

@@ -28,8 +28,13 @@ impl Readers {
     /// Opens the first connection, which checks the file.
     pub(super) fn open(path: &Path) -> Result<Self, JournalError> {
         let first = connect::open_reader(path)?;
-        let shared = Shared { path: path.to_owned(), idle: Mutex::new(vec![first]) };
-        Ok(Self { shared: Arc::new(shared) })
+        let shared = Shared {
+            path: path.to_owned(),
+            idle: Mutex::new(vec![first]),
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
     }
 
     /// Runs `read` on a connection, all of it on one state of the database.
@@ -41,7 +46,10 @@ impl Readers {
         let shared = Arc::clone(&self.shared);
         let done = tokio::task::spawn_blocking(move || shared.read(read)).await;
         done.unwrap_or_else(|error| {
-            Err(JournalError::Storage { doing: "read the journal", reason: error.to_string() })
+            Err(JournalError::Storage {
+                doing: "read the journal",
+                reason: error.to_string(),
+            })
         })
     }
 }
@@ -51,7 +59,11 @@ impl Shared {
         &self,
         read: impl FnOnce(&Connection) -> Result<T, JournalError>,
     ) -> Result<T, JournalError> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let idle = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
         let connection = match idle {
             Some(connection) => connection,
             None => connect::open_reader(&self.path)?,

@@ -12,7 +12,10 @@ use crate::{JournalError, Page, RunFilter};
 
 /// Turns a database error into one that says what was being done.
 pub(super) fn storage(doing: &'static str) -> impl Fn(rusqlite::Error) -> JournalError + Copy {
-    move |error| JournalError::Storage { doing, reason: error.to_string() }
+    move |error| JournalError::Storage {
+        doing,
+        reason: error.to_string(),
+    }
 }
 
 const READING: &str = "read the journal";
@@ -29,7 +32,9 @@ fn from_database(number: i64) -> u64 {
 
 pub(super) fn epoch(connection: &Connection) -> Result<Epoch, JournalError> {
     connection
-        .query_row("SELECT epoch FROM leadership WHERE id = 1", [], |row| row.get(0))
+        .query_row("SELECT epoch FROM leadership WHERE id = 1", [], |row| {
+            row.get(0)
+        })
         .map(|epoch| Epoch(from_database(epoch)))
         .map_err(storage(READING))
 }
@@ -69,14 +74,19 @@ pub(super) fn insert_record(
 
 /// Brings the run's row in `runs` up to date with its history.
 pub(super) fn put_summary(connection: &Connection, history: &History) -> Result<(), JournalError> {
-    let Some(state) = history.state() else { return Ok(()) };
+    let Some(state) = history.state() else {
+        return Ok(());
+    };
     let summary = state.summary();
     let run = &summary.run;
-    if let Some(request_id) = state.request_id()
+    if let Some(request_id) = state.submitted.request_id.as_deref()
         && let Some(first) = run_of_request(connection, request_id)?
         && first != *run
     {
-        return Err(JournalError::DuplicateRequest { request_id: request_id.to_owned(), run: first });
+        return Err(JournalError::DuplicateRequest {
+            request_id: request_id.to_owned(),
+            run: first,
+        });
     }
     let json = serde_json::to_string(&summary).map_err(|error| JournalError::Inconsistent {
         run: run.clone(),
@@ -90,9 +100,9 @@ pub(super) fn put_summary(connection: &Connection, history: &History) -> Result<
                  last_sequence = excluded.last_sequence, summary = excluded.summary",
             params![
                 run.as_str(),
-                summary.name,
+                summary.workflow,
                 status_text(summary.status)?,
-                state.request_id(),
+                state.submitted.request_id.as_deref(),
                 summary.submitted_at.as_millis(),
                 summary.finished_at.map(|at| at.as_millis()),
                 to_database(history.sequence()),
@@ -104,7 +114,9 @@ pub(super) fn put_summary(connection: &Connection, history: &History) -> Result<
 }
 
 pub(super) fn put_snapshot(connection: &Connection, history: &History) -> Result<(), JournalError> {
-    let Some(state) = history.state() else { return Ok(()) };
+    let Some(state) = history.state() else {
+        return Ok(());
+    };
     let (run, sequence) = (history.run(), history.sequence());
     let envelope = Envelope::seal(run, sequence, SNAPSHOT_VERSION, state)?;
     connection
@@ -129,10 +141,16 @@ pub(super) fn load_history(
     run: &RunId,
 ) -> Result<Option<History>, JournalError> {
     let last: Option<i64> = connection
-        .query_row("SELECT last_sequence FROM runs WHERE run_id = ?1", [run.as_str()], |row| row.get(0))
+        .query_row(
+            "SELECT last_sequence FROM runs WHERE run_id = ?1",
+            [run.as_str()],
+            |row| row.get(0),
+        )
         .optional()
         .map_err(storage(READING))?;
-    let Some(last) = last.map(from_database) else { return Ok(None) };
+    let Some(last) = last.map(from_database) else {
+        return Ok(None);
+    };
     let mut history = match load_snapshot(connection, run, last)? {
         Some((state, sequence)) => History::restore(run.clone(), state, sequence),
         None => History::new(run.clone()),
@@ -153,11 +171,13 @@ pub(super) fn load_history(
             return Err(missing(run, expected));
         }
         let record: Record = Envelope::open(run, sequence, RECORD_VERSION, &stored)?;
-        history.apply(&record).map_err(|error| JournalError::Damaged {
-            run: run.clone(),
-            sequence,
-            reason: error.to_string(),
-        })?;
+        history
+            .apply(&record)
+            .map_err(|error| JournalError::Damaged {
+                run: run.clone(),
+                sequence,
+                reason: error.to_string(),
+            })?;
     }
     if history.sequence() != last {
         return Err(missing(run, history.sequence().saturating_add(1)));
@@ -166,7 +186,11 @@ pub(super) fn load_history(
 }
 
 fn missing(run: &RunId, sequence: u64) -> JournalError {
-    JournalError::Damaged { run: run.clone(), sequence, reason: "it is missing".to_owned() }
+    JournalError::Damaged {
+        run: run.clone(),
+        sequence,
+        reason: "it is missing".to_owned(),
+    }
 }
 
 /// The snapshot of a run with `last` records, if there is one and it can be believed.
@@ -183,7 +207,9 @@ fn load_snapshot(
         )
         .optional()
         .map_err(storage(READING))?;
-    let Some((sequence, stored)) = stored else { return Ok(None) };
+    let Some((sequence, stored)) = stored else {
+        return Ok(None);
+    };
     match Envelope::open(run, sequence, SNAPSHOT_VERSION, &stored) {
         Ok(state) if sequence <= last => Ok(Some((state, sequence))),
         Ok(_) => Ok(None),
@@ -197,7 +223,11 @@ fn load_snapshot(
 /// `sequence, version, checksum, payload`, believing nothing: the payload need not be text.
 fn envelope_of(row: &Row<'_>) -> rusqlite::Result<(u64, StoredEnvelope)> {
     let payload = row.get_ref(3)?.as_bytes()?.to_vec();
-    let stored = StoredEnvelope { version: row.get(1)?, checksum: row.get(2)?, payload };
+    let stored = StoredEnvelope {
+        version: row.get(1)?,
+        checksum: row.get(2)?,
+        payload,
+    };
     Ok((from_database(row.get(0)?), stored))
 }
 
@@ -214,7 +244,9 @@ pub(super) fn load_unfinished(connection: &Connection) -> Result<Unfinished, Jou
     for id in ids {
         let run = run_id(id)?;
         match load_history(connection, &run) {
-            Ok(history) => unfinished.runs.extend(history.and_then(History::into_stored)),
+            Ok(history) => unfinished
+                .runs
+                .extend(history.and_then(History::into_stored)),
             Err(error @ JournalError::Storage { .. }) => return Err(error),
             Err(error) => unfinished.damaged.push((run, error)),
         }
@@ -274,9 +306,16 @@ pub(super) fn find_by_request(
     Ok(found.into_iter().next())
 }
 
-fn run_of_request(connection: &Connection, request_id: &str) -> Result<Option<RunId>, JournalError> {
+fn run_of_request(
+    connection: &Connection,
+    request_id: &str,
+) -> Result<Option<RunId>, JournalError> {
     connection
-        .query_row("SELECT run_id FROM runs WHERE request_id = ?1", [request_id], |row| row.get(0))
+        .query_row(
+            "SELECT run_id FROM runs WHERE request_id = ?1",
+            [request_id],
+            |row| row.get(0),
+        )
         .optional()
         .map_err(storage(READING))?
         .map(run_id)
@@ -292,7 +331,10 @@ fn summaries(
     let mut rows = statement.query(parameters).map_err(storage(READING))?;
     let mut summaries = Vec::new();
     while let Some(row) = rows.next().map_err(storage(READING))? {
-        let json = row.get_ref(1).and_then(|value| Ok(value.as_bytes()?)).map_err(storage(READING))?;
+        let json = row
+            .get_ref(1)
+            .and_then(|value| Ok(value.as_bytes()?))
+            .map_err(storage(READING))?;
         match serde_json::from_slice(json) {
             Ok(summary) => summaries.push(summary),
             // A list that fails for one row would hide all the others.
@@ -324,12 +366,16 @@ pub(super) fn get_bundle(
     digest: &str,
 ) -> Result<Option<Vec<u8>>, JournalError> {
     let stored: Option<(i64, Vec<u8>)> = connection
-        .query_row("SELECT checksum, payload FROM bundles WHERE digest = ?1", [digest], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })
+        .query_row(
+            "SELECT checksum, payload FROM bundles WHERE digest = ?1",
+            [digest],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
         .optional()
         .map_err(storage(READING))?;
-    let Some((checksum, payload)) = stored else { return Ok(None) };
+    let Some((checksum, payload)) = stored else {
+        return Ok(None);
+    };
     if checksum != i64::from(bundle_checksum(digest, &payload)) {
         return Err(JournalError::DamagedBundle {
             digest: digest.to_owned(),

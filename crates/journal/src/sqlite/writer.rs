@@ -57,14 +57,23 @@ impl Writer {
         snapshot_every: u64,
     ) -> std::io::Result<Self> {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let mut committer = Committer { connection, histories: HashMap::new(), snapshot_every };
-        let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(move || {
-            committer.run(receiver);
-            // The database is closed before another process may open it.
-            drop(committer);
-            drop(lock);
-        })?;
-        Ok(Self { requests: Some(sender), thread: Some(thread) })
+        let mut committer = Committer {
+            connection,
+            histories: HashMap::new(),
+            snapshot_every,
+        };
+        let thread = std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || {
+                committer.run(receiver);
+                // The database is closed before another process may open it.
+                drop(committer);
+                drop(lock);
+            })?;
+        Ok(Self {
+            requests: Some(sender),
+            thread: Some(thread),
+        })
     }
 
     /// Hands `work` to the thread and waits until it is durable or refused.
@@ -75,9 +84,14 @@ impl Writer {
         };
         let requests = self.requests.as_ref().ok_or_else(stopped)?;
         let (reply, answer) = oneshot::channel();
-        requests.send(Request { work, reply }).await.map_err(|_| stopped())?;
+        requests
+            .send(Request { work, reply })
+            .await
+            .map_err(|_| stopped())?;
         answer.await.unwrap_or_else(|_| {
-            Err(JournalError::Doubtful { reason: "the journal's writer has stopped".to_owned() })
+            Err(JournalError::Doubtful {
+                reason: "the journal's writer has stopped".to_owned(),
+            })
         })
     }
 }
@@ -117,8 +131,10 @@ impl Committer {
 
     fn serve(&mut self, group: Vec<Request>) {
         let start = Instant::now();
-        let (works, replies): (Vec<Work>, Vec<_>) =
-            group.into_iter().map(|request| (request.work, request.reply)).unzip();
+        let (works, replies): (Vec<Work>, Vec<_>) = group
+            .into_iter()
+            .map(|request| (request.work, request.reply))
+            .unzip();
         let answers = self.commit(&works).unwrap_or_else(|error| {
             self.histories.clear();
             tracing::error!(%error, requests = works.len(), "journal commit failed");
@@ -167,7 +183,11 @@ impl Committer {
         }
         // The transaction is decided here. An error after this call begins says nothing about whether
         // its log frames reached the disk.
-        transaction.commit().map_err(|error| JournalError::Doubtful { reason: error.to_string() })?;
+        transaction
+            .commit()
+            .map_err(|error| JournalError::Doubtful {
+                reason: error.to_string(),
+            })?;
         Ok(answers)
     }
 }
@@ -204,7 +224,10 @@ fn perform(
         Work::Append { epoch, records } => {
             let current = rows::epoch(savepoint)?;
             if *epoch != current {
-                return Err(JournalError::Fenced { ours: *epoch, current });
+                return Err(JournalError::Fenced {
+                    ours: *epoch,
+                    current,
+                });
             }
             append(savepoint, records, histories, snapshot_every)?;
             Ok(current)
@@ -223,9 +246,14 @@ fn append(
         let run = record.run();
         if !histories.contains_key(run) {
             let stored = rows::load_history(savepoint, run)?;
-            histories.insert(run.clone(), stored.unwrap_or_else(|| History::new(run.clone())));
+            histories.insert(
+                run.clone(),
+                stored.unwrap_or_else(|| History::new(run.clone())),
+            );
         }
-        let Some(history) = histories.get_mut(run) else { continue };
+        let Some(history) = histories.get_mut(run) else {
+            continue;
+        };
         history.apply(record)?;
         rows::insert_record(savepoint, run, history.sequence(), record)?;
         if !touched.contains(&run) {
@@ -233,7 +261,9 @@ fn append(
         }
     }
     for run in touched {
-        let Some(history) = histories.get_mut(run) else { continue };
+        let Some(history) = histories.get_mut(run) else {
+            continue;
+        };
         rows::put_summary(savepoint, history)?;
         if !history.is_finished() && history.unsnapshotted() >= snapshot_every {
             rows::put_snapshot(savepoint, history)?;

@@ -1,6 +1,10 @@
 //! What every journal must do, as one function: each implementation's tests call [`run`].
 
-#![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test suite, by its nature")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a test suite, by its nature"
+)]
 
 use std::sync::Arc;
 
@@ -61,18 +65,31 @@ async fn an_older_epoch_is_fenced(store: &impl Store) {
     let journal = store.open().await;
     let old = journal.acquire_epoch().await.unwrap();
     let (first, second) = (samples::run_id(1), samples::run_id(2));
-    journal.append(old, samples::begun_run(&first, "retail", None)).await.unwrap();
+    journal
+        .append(old, samples::begun_run(&first, "retail", None))
+        .await
+        .unwrap();
     let new = journal.acquire_epoch().await.unwrap();
     assert_eq!(
-        journal.append(old, samples::begun_run(&second, "retail", None)).await,
-        Err(JournalError::Fenced { ours: old, current: new })
+        journal
+            .append(old, samples::begun_run(&second, "retail", None))
+            .await,
+        Err(JournalError::Fenced {
+            ours: old,
+            current: new
+        })
     );
     assert_eq!(
         journal.load_run(&second).await,
-        Err(JournalError::UnknownRun { run: second.clone() }),
+        Err(JournalError::UnknownRun {
+            run: second.clone()
+        }),
         "a fenced append has no effect"
     );
-    journal.append(new, samples::begun_run(&second, "retail", None)).await.unwrap();
+    journal
+        .append(new, samples::begun_run(&second, "retail", None))
+        .await
+        .unwrap();
 }
 
 async fn a_refused_append_leaves_nothing(store: &impl Store) {
@@ -81,14 +98,29 @@ async fn a_refused_append_leaves_nothing(store: &impl Store) {
     let (good, bad) = (samples::run_id(1), samples::run_id(2));
     // The second run's history lacks its beginning, so the first run's records must go, too.
     let mut records = samples::begun_run(&good, "retail", None);
-    records.extend(samples::finished_run(&bad, "retail", None).into_iter().skip(1));
+    records.extend(
+        samples::finished_run(&bad, "retail", None)
+            .into_iter()
+            .skip(1),
+    );
     let refusal = journal.append(epoch, records).await;
-    assert!(matches!(refusal, Err(JournalError::Inconsistent { .. })), "{refusal:?}");
-    assert_eq!(journal.list_runs(&RunFilter::default(), &Page::first(10)).await, Ok(Vec::new()));
+    assert!(
+        matches!(refusal, Err(JournalError::Inconsistent { .. })),
+        "{refusal:?}"
+    );
+    assert_eq!(
+        journal
+            .list_runs(&RunFilter::default(), &Page::first(10))
+            .await,
+        Ok(Vec::new())
+    );
     // And the refusal leaves no trace in memory either.
     let records = samples::begun_run(&good, "retail", None);
     journal.append(epoch, records.clone()).await.unwrap();
-    assert_eq!(journal.load_run(&good).await.unwrap(), samples::replayed(&records));
+    assert_eq!(
+        journal.load_run(&good).await.unwrap(),
+        samples::replayed(&records)
+    );
 }
 
 async fn concurrent_appends_all_arrive(store: &impl Store) {
@@ -125,19 +157,42 @@ async fn lists_filter_and_page(store: &impl Store) {
         journal.append(epoch, records).await.unwrap();
     }
     let list = async |status: Option<RunStatus>, name: Option<&str>, after: Option<u64>, limit| {
-        let filter = RunFilter { status, name: name.map(str::to_owned) };
-        let page = Page { after: after.map(samples::run_id), limit };
+        let filter = RunFilter {
+            status,
+            name: name.map(str::to_owned),
+        };
+        let page = Page {
+            after: after.map(samples::run_id),
+            limit,
+        };
         let runs = journal.list_runs(&filter, &page).await.unwrap();
-        runs.into_iter().map(|summary| summary.run).collect::<Vec<_>>()
+        runs.into_iter()
+            .map(|summary| summary.run)
+            .collect::<Vec<_>>()
     };
-    let ids = |numbers: &[u64]| numbers.iter().copied().map(samples::run_id).collect::<Vec<_>>();
+    let ids = |numbers: &[u64]| {
+        numbers
+            .iter()
+            .copied()
+            .map(samples::run_id)
+            .collect::<Vec<_>>()
+    };
     assert_eq!(list(None, None, None, 4).await, ids(&[9, 8, 7, 6]));
     assert_eq!(list(None, None, Some(6), 4).await, ids(&[5, 4, 3, 2]));
     assert_eq!(list(None, None, Some(2), 4).await, ids(&[1]));
     assert_eq!(list(None, Some("weekly"), None, 9).await, ids(&[9, 6, 3]));
-    assert_eq!(list(Some(RunStatus::Succeeded), None, None, 9).await, ids(&[8, 6, 4, 2]));
-    assert_eq!(list(Some(RunStatus::Succeeded), Some("weekly"), None, 9).await, ids(&[6]));
-    assert_eq!(list(Some(RunStatus::Succeeded), Some("retail"), Some(8), 1).await, ids(&[4]));
+    assert_eq!(
+        list(Some(RunStatus::Succeeded), None, None, 9).await,
+        ids(&[8, 6, 4, 2])
+    );
+    assert_eq!(
+        list(Some(RunStatus::Succeeded), Some("weekly"), None, 9).await,
+        ids(&[6])
+    );
+    assert_eq!(
+        list(Some(RunStatus::Succeeded), Some("retail"), Some(8), 1).await,
+        ids(&[4])
+    );
     assert_eq!(list(None, Some("no such"), None, 9).await, ids(&[]));
 }
 
@@ -145,22 +200,51 @@ async fn runs_are_found_by_request_and_prefix(store: &impl Store) {
     let journal = store.open().await;
     let epoch = journal.acquire_epoch().await.unwrap();
     let (first, second) = (samples::run_id(1), samples::run_id(2));
-    journal.append(epoch, samples::begun_run(&first, "retail", Some("nightly-1"))).await.unwrap();
+    journal
+        .append(
+            epoch,
+            samples::begun_run(&first, "retail", Some("nightly-1")),
+        )
+        .await
+        .unwrap();
     let found = journal.find_by_request_id("nightly-1").await.unwrap();
     assert_eq!(found.map(|summary| summary.run), Some(first.clone()));
     assert_eq!(journal.find_by_request_id("nightly-2").await, Ok(None));
     assert_eq!(
-        journal.append(epoch, samples::begun_run(&second, "retail", Some("nightly-1"))).await,
-        Err(JournalError::DuplicateRequest { request_id: "nightly-1".to_owned(), run: first.clone() })
+        journal
+            .append(
+                epoch,
+                samples::begun_run(&second, "retail", Some("nightly-1"))
+            )
+            .await,
+        Err(JournalError::DuplicateRequest {
+            request_id: "nightly-1".to_owned(),
+            run: first.clone()
+        })
     );
-    journal.append(epoch, samples::begun_run(&second, "retail", Some("nightly-2"))).await.unwrap();
+    journal
+        .append(
+            epoch,
+            samples::begun_run(&second, "retail", Some("nightly-2")),
+        )
+        .await
+        .unwrap();
 
     let by_prefix = async |prefix: &str| {
         let found = journal.find_runs_by_prefix(prefix, 10).await.unwrap();
-        found.into_iter().map(|summary| summary.run).collect::<Vec<_>>()
+        found
+            .into_iter()
+            .map(|summary| summary.run)
+            .collect::<Vec<_>>()
     };
-    assert_eq!(by_prefix(&first.as_str()[..10]).await, [second.clone(), first.clone()]);
-    assert_eq!(by_prefix(&first.as_str().to_ascii_uppercase()).await, [first.clone()]);
+    assert_eq!(
+        by_prefix(&first.as_str()[..9]).await,
+        [second.clone(), first.clone()]
+    );
+    assert_eq!(
+        by_prefix(&first.as_str().to_ascii_uppercase()).await,
+        [first.clone()]
+    );
     assert_eq!(by_prefix("%").await, Vec::<RunId>::new());
     assert_eq!(by_prefix("").await, [second, first]);
 }
@@ -176,7 +260,10 @@ async fn only_unfinished_runs_are_taken_up(store: &impl Store) {
     }
     drop(journal);
     let unfinished = store.open().await.load_unfinished().await.unwrap();
-    assert_eq!(unfinished.runs, [samples::replayed(&begun), samples::replayed(&also_begun)]);
+    assert_eq!(
+        unfinished.runs,
+        [samples::replayed(&begun), samples::replayed(&also_begun)]
+    );
     assert!(unfinished.damaged.is_empty());
 }
 
@@ -185,22 +272,43 @@ async fn readers_see_what_is_committed(store: &impl Store) {
     let epoch = journal.acquire_epoch().await.unwrap();
     let reader = store.open_reader().await;
     let run = samples::run_id(1);
-    assert_eq!(reader.load_run(&run).await, Err(JournalError::UnknownRun { run: run.clone() }));
+    assert_eq!(
+        reader.load_run(&run).await,
+        Err(JournalError::UnknownRun { run: run.clone() })
+    );
     let records = samples::begun_run(&run, "retail", None);
     journal.append(epoch, records.clone()).await.unwrap();
-    assert_eq!(reader.load_run(&run).await.unwrap(), samples::replayed(&records));
     assert_eq!(
-        reader.list_runs(&RunFilter::default(), &Page::first(5)).await.unwrap(),
-        journal.list_runs(&RunFilter::default(), &Page::first(5)).await.unwrap()
+        reader.load_run(&run).await.unwrap(),
+        samples::replayed(&records)
+    );
+    assert_eq!(
+        reader
+            .list_runs(&RunFilter::default(), &Page::first(5))
+            .await
+            .unwrap(),
+        journal
+            .list_runs(&RunFilter::default(), &Page::first(5))
+            .await
+            .unwrap()
     );
 }
 
 async fn bundles_are_kept_by_digest(store: &impl Store) {
     let journal = store.open().await;
-    journal.put_bundle("d1", b"{\"entry\":\"a.yaml\"}".to_vec()).await.unwrap();
-    journal.put_bundle("d1", b"{\"entry\":\"a.yaml\"}".to_vec()).await.unwrap();
+    journal
+        .put_bundle("d1", b"{\"entry\":\"a.yaml\"}".to_vec())
+        .await
+        .unwrap();
+    journal
+        .put_bundle("d1", b"{\"entry\":\"a.yaml\"}".to_vec())
+        .await
+        .unwrap();
     assert_eq!(journal.get_bundle("d2").await, Ok(None));
     drop(journal);
     let bundle = store.open().await.get_bundle("d1").await.unwrap();
-    assert_eq!(bundle.as_deref(), Some(b"{\"entry\":\"a.yaml\"}".as_slice()));
+    assert_eq!(
+        bundle.as_deref(),
+        Some(b"{\"entry\":\"a.yaml\"}".as_slice())
+    );
 }

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use marquetry_engine::{Record, RunSummary, StoredRun};
+use marquetry_engine::{Record, RunState, RunSummary};
 use marquetry_types::{Epoch, RunId};
 use tokio::sync::Semaphore;
 
@@ -38,7 +38,10 @@ pub struct Gate {
 
 impl Default for Gate {
     fn default() -> Self {
-        Self { arrived: Arc::new(Semaphore::new(0)), opened: Arc::new(Semaphore::new(0)) }
+        Self {
+            arrived: Arc::new(Semaphore::new(0)),
+            opened: Arc::new(Semaphore::new(0)),
+        }
     }
 }
 
@@ -152,7 +155,9 @@ impl<J: Journal> FaultyJournal<J> {
         &self,
         commit: impl Future<Output = Result<T, JournalError>> + Send,
     ) -> Result<T, JournalError> {
-        let doubtful = || JournalError::Doubtful { reason: "a planned fault".to_owned() };
+        let doubtful = || JournalError::Doubtful {
+            reason: "a planned fault".to_owned(),
+        };
         match self.faults.next() {
             None => commit.await,
             Some(Fault::Refused) => Err(JournalError::Storage {
@@ -198,11 +203,15 @@ impl<J: Journal> Journal for FaultyJournal<J> {
 
 #[async_trait]
 impl<J: Journal> JournalReader for FaultyJournal<J> {
-    async fn list_runs(&self, filter: &RunFilter, page: &Page) -> Result<Vec<RunSummary>, JournalError> {
+    async fn list_runs(
+        &self,
+        filter: &RunFilter,
+        page: &Page,
+    ) -> Result<Vec<RunSummary>, JournalError> {
         self.inner.list_runs(filter, page).await
     }
 
-    async fn load_run(&self, run: &RunId) -> Result<StoredRun, JournalError> {
+    async fn load_run(&self, run: &RunId) -> Result<RunState, JournalError> {
         self.inner.load_run(run).await
     }
 
@@ -210,7 +219,10 @@ impl<J: Journal> JournalReader for FaultyJournal<J> {
         self.inner.load_unfinished().await
     }
 
-    async fn find_by_request_id(&self, request_id: &str) -> Result<Option<RunSummary>, JournalError> {
+    async fn find_by_request_id(
+        &self,
+        request_id: &str,
+    ) -> Result<Option<RunSummary>, JournalError> {
         self.inner.find_by_request_id(request_id).await
     }
 

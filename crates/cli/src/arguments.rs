@@ -1,0 +1,238 @@
+//! The command line: names, help and examples.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+const EXAMPLES: &str = "\
+Examples:
+  marquetry sample orders --rows 200000 --out data/orders    make realistic orders
+  marquetry run workflows/retail.yaml                         run a workflow on them
+  marquetry run retail.yaml --set segments=6                  with another parameter
+  marquetry report latest                                     write its report
+  marquetry head latest/segments                              look at an output
+
+Exit codes: 0 succeeded, 1 the run failed, 2 bad input (nothing was started), 3 internal error.";
+
+/// Customer segmentation workflows: from raw orders to segments, offers and reports.
+#[derive(Debug, Parser)]
+#[command(name = "marquetry", version, after_help = EXAMPLES, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Common {
+    /// Where runs and their data are kept.
+    #[arg(long, global = true, env = "MARQUETRY_DATA_DIR", default_value = "marquetry-data", value_hint = ValueHint::DirPath)]
+    pub(crate) data_dir: PathBuf,
+    /// How results are printed.
+    #[arg(long, short, global = true, value_enum, default_value_t = Format::Text)]
+    pub(crate) output: Format,
+    /// Shows what the program does inside: `info`, `debug`, or filters such as
+    /// `marquetry_worker=debug`.
+    #[arg(long, global = true, env = "MARQUETRY_LOG", default_value = "error", hide_default_value = true)]
+    pub(crate) log: String,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Text,
+    /// One JSON document, for programs.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check a workflow file without running it.
+    #[command(after_help = "Example:\n  marquetry validate workflows/retail.yaml")]
+    Validate(Validate),
+    /// Run a workflow to its end.
+    #[command(after_help = "Examples:\n  marquetry run workflows/retail.yaml --set orders='mine/*.parquet' --set segments=6\n  marquetry run workflows/retail.yaml --output json | jq .status")]
+    Run(Run),
+    /// Go on with a run that failed, was cancelled or was killed, from its last committed stages.
+    #[command(after_help = "Example:\n  marquetry resume latest")]
+    Resume(OneRun),
+    /// List runs, the latest first.
+    #[command(after_help = "Example:\n  marquetry runs --status failed")]
+    Runs(Runs),
+    /// Show a run: its stages, figures and outputs.
+    #[command(after_help = "Example:\n  marquetry show latest")]
+    Show(OneRun),
+    /// Print what the stages of a run said.
+    #[command(after_help = "Examples:\n  marquetry logs latest\n  marquetry logs latest segments")]
+    Logs(Logs),
+    /// Write a run's report, one self-contained HTML file.
+    #[command(after_help = "Example:\n  marquetry report latest --out segments.html")]
+    Report(Report),
+    /// Print the first rows of an output.
+    #[command(after_help = "Examples:\n  marquetry head latest/segments\n  marquetry head latest/orders/rejected -n 50")]
+    Head(Head),
+    /// Write an output to a file of another format.
+    #[command(after_help = "Examples:\n  marquetry export latest/segments --format csv --out segments.csv\n  marquetry export latest/segments --format ndjson | head")]
+    Export(Export),
+    /// List the stage kinds, or show one with its options.
+    #[command(after_help = "Examples:\n  marquetry stages\n  marquetry stages show segmentation/kmeans")]
+    Stages(Stages),
+    /// Make sample data.
+    #[command(subcommand)]
+    Sample(Sample),
+    /// Print the JSON Schema of workflow files, for editors.
+    #[command(after_help = "Example:\n  marquetry schema > workflow.schema.json\n\nthen, as the first line of a workflow file:\n  # yaml-language-server: $schema=workflow.schema.json")]
+    Schema,
+    /// Print a completion script for a shell.
+    #[command(after_help = "Example:\n  marquetry completions bash > ~/.local/share/bash-completion/completions/marquetry")]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Validate {
+    /// Workflow files.
+    #[arg(required = true, value_hint = ValueHint::FilePath)]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// The workflow file.
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+    /// Sets a parameter; may be repeated.
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub(crate) set: Vec<String>,
+    #[command(flatten)]
+    pub(crate) resources: Resources,
+}
+
+/// What stages may use of this machine.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Resources {
+    /// Threads of a stage [default: one for each core].
+    #[arg(long)]
+    pub(crate) threads: Option<usize>,
+    /// Stages that run at a time.
+    #[arg(long, default_value_t = 2)]
+    pub(crate) slots: u32,
+    /// Memory of a stage that does not say how much it needs, in MiB; queries beyond it spill.
+    #[arg(long, default_value_t = 2048, value_name = "MIB")]
+    pub(crate) stage_memory: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OneRun {
+    /// The run: its id, the beginning of one, or `latest`.
+    pub(crate) run: String,
+    #[command(flatten)]
+    pub(crate) resources: Resources,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Runs {
+    /// Only runs with this status.
+    #[arg(long, value_enum)]
+    pub(crate) status: Option<Status>,
+    /// Only runs of this workflow.
+    #[arg(long)]
+    pub(crate) workflow: Option<String>,
+    /// At most so many.
+    #[arg(long, short = 'n', default_value_t = 20)]
+    pub(crate) limit: usize,
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Status {
+    Running,
+    Succeeded,
+    Failed,
+    Cancelled,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    /// The run: its id, the beginning of one, or `latest`.
+    pub(crate) run: String,
+    /// Only this stage.
+    pub(crate) stage: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Report {
+    /// The run: its id, the beginning of one, or `latest`.
+    pub(crate) run: String,
+    /// Where to write it [default: <data-dir>/reports/<run>.html].
+    #[arg(long, value_hint = ValueHint::FilePath)]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Head {
+    /// RUN/STAGE for a stage's first output, RUN/STAGE/OUTPUT for any.
+    #[arg(value_name = "RUN/STAGE[/OUTPUT]")]
+    pub(crate) dataset: String,
+    /// How many rows.
+    #[arg(short = 'n', long, default_value_t = 10)]
+    pub(crate) rows: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// RUN/STAGE for a stage's first output, RUN/STAGE/OUTPUT for any.
+    #[arg(value_name = "RUN/STAGE[/OUTPUT]")]
+    pub(crate) dataset: String,
+    /// The format.
+    #[arg(long, value_enum, default_value_t = FileFormat::Csv)]
+    pub(crate) format: FileFormat,
+    /// The file; without it the rows go to the standard output.
+    #[arg(long, value_hint = ValueHint::FilePath)]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// Formats that rows can be written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FileFormat {
+    Csv,
+    Ndjson,
+    Parquet,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Stages {
+    #[command(subcommand)]
+    pub(crate) command: Option<StagesCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StagesCommand {
+    /// Show a stage kind with its options.
+    Show {
+        /// The kind, as `uses` takes it.
+        kind: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Sample {
+    /// Make orders of a shop whose customers have habits to be found.
+    #[command(after_help = "Example:\n  marquetry sample orders --rows 1000000 --seed 1 --out data/orders")]
+    Orders {
+        /// Order lines.
+        #[arg(long, default_value_t = 200_000)]
+        rows: u64,
+        /// The same seed makes the same orders.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// The folder for the Parquet files; it must be empty or absent.
+        #[arg(long, default_value = "data/orders", value_hint = ValueHint::DirPath)]
+        out: PathBuf,
+    },
+}

@@ -1,0 +1,9 @@
+//! One file for each command.
+
+pub(crate) mod data;
+pub(crate) mod describe;
+pub(crate) mod logs;
+pub(crate) mod report;
+pub(crate) mod run;
+pub(crate) mod runs;
+pub(crate) mod sample;

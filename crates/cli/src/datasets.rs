@@ -1,0 +1,58 @@
+//! Outputs of stages, found by name and read.
+
+use std::path::PathBuf;
+
+use datafusion::prelude::{DataFrame, SessionContext};
+use marquetry_engine::RunState;
+use marquetry_lake::{Lake, SessionOptions};
+use marquetry_types::DatasetRef;
+
+use crate::failure::Failure;
+use crate::place::Place;
+
+/// The dataset that `RUN/STAGE[/OUTPUT]` names.
+pub(crate) async fn find(place: &Place, name: &str) -> Result<DatasetRef, Failure> {
+    let mut parts = name.split('/');
+    let (Some(run), Some(stage)) = (parts.next(), parts.next()) else {
+        let message = format!("`{name}` names no output");
+        return Err(Failure::no_match(message, "write RUN/STAGE or RUN/STAGE/OUTPUT, as in `latest/segments`"));
+    };
+    let output = parts.next();
+    let run = place.load(run).await?;
+    output_of(&run, stage, output)
+}
+
+fn output_of(run: &RunState, stage: &str, output: Option<&str>) -> Result<DatasetRef, Failure> {
+    let listed = |names: Vec<&str>| names.join(", ");
+    let Some(state) = run.stages.get(stage) else {
+        let stages = run.stages.keys().map(|name| name.as_str()).collect();
+        let message = format!("run {} has no stage `{stage}`", run.id());
+        return Err(Failure::no_match(message, format!("its stages are {}", listed(stages))));
+    };
+    let Some(outcome) = &state.outcome else {
+        let message = format!("stage `{stage}` has no outputs: it is {}", state.status.as_str());
+        return Err(Failure::no_match(message, format!("see `marquetry show {}`", run.id())));
+    };
+    let declared = run.workflow().stages.get(stage).and_then(|stage| stage.outputs.first());
+    let wanted = output.or(declared.map(String::as_str)).unwrap_or_default();
+    outcome.outputs.get(wanted).cloned().ok_or_else(|| {
+        let outputs = outcome.outputs.keys().map(String::as_str).collect();
+        let message = format!("stage `{stage}` has no output `{wanted}`");
+        Failure::no_match(message, format!("its outputs are {}", listed(outputs)))
+    })
+}
+
+/// The rows of a dataset. The session must live as long as they are read.
+pub(crate) async fn read(place: &Place, dataset: &DatasetRef) -> Result<(SessionContext, DataFrame), Failure> {
+    let lake: Lake = place.lake().await?;
+    let options = SessionOptions {
+        memory_limit: 1024 * 1024 * 1024,
+        spill_dir: PathBuf::from(place.spill_path()),
+        // One partition, so that rows come in the order in which they were written.
+        threads: 1,
+    };
+    let session = marquetry_lake::session(&lake, &options)?;
+    let table = marquetry_lake::table(&lake, &session, dataset).await?;
+    let rows = session.read_table(table)?;
+    Ok((session, rows))
+}

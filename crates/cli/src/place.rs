@@ -1,0 +1,83 @@
+//! The data folder: where journal, lake and reports lie.
+
+use std::path::PathBuf;
+
+use marquetry_engine::RunState;
+use marquetry_journal::{JournalReader, Page, RunFilter, SqliteJournal, SqliteReader};
+use marquetry_lake::Lake;
+use marquetry_types::{Diagnostic, RunId, codes};
+
+use crate::arguments::Common;
+use crate::failure::Failure;
+
+/// A data folder.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    root: PathBuf,
+}
+
+impl Place {
+    pub(crate) fn of(common: &Common) -> Result<Self, Failure> {
+        let root = std::path::absolute(&common.data_dir);
+        let root = root.map_err(|error| Failure::file("find", &common.data_dir, &error))?;
+        Ok(Self { root })
+    }
+
+    pub(crate) fn journal_path(&self) -> PathBuf {
+        self.root.join("journal.db")
+    }
+
+    pub(crate) fn lake_path(&self) -> PathBuf {
+        self.root.join("lake")
+    }
+
+    pub(crate) fn spill_path(&self) -> PathBuf {
+        self.root.join("spill")
+    }
+
+    pub(crate) fn report_path(&self, run: &RunId) -> PathBuf {
+        self.root.join("reports").join(format!("{run}.html"))
+    }
+
+    pub(crate) async fn lake(&self) -> Result<Lake, Failure> {
+        Ok(Lake::open(&self.lake_path().to_string_lossy()).await?)
+    }
+
+    /// Opens the journal for reading, while anybody may write it.
+    pub(crate) fn reader(&self) -> Result<SqliteReader, Failure> {
+        if !self.journal_path().exists() {
+            let message = format!("there are no runs in {}", self.root.display());
+            let help = "`marquetry run` makes one; `--data-dir` says where to look";
+            return Err(Failure::no_match(message, help));
+        }
+        Ok(SqliteJournal::open_read_only(self.journal_path())?)
+    }
+
+    /// The run that a person means: an id, the beginning of one, or `latest`.
+    pub(crate) async fn find(&self, journal: &SqliteReader, name: &str) -> Result<RunId, Failure> {
+        let found = if name == "latest" {
+            journal.list_runs(&RunFilter::default(), &Page::first(1)).await?
+        } else {
+            journal.find_runs_by_prefix(name, 2).await?
+        };
+        match found.as_slice() {
+            [one] => Ok(one.run.clone()),
+            [] => {
+                let message = format!("there is no run `{name}` in {}", self.root.display());
+                let diagnostic = Diagnostic::new(codes::UNKNOWN_RUN, message);
+                Err(diagnostic.help("`marquetry runs` lists the runs; `latest` is the latest").into())
+            }
+            _ => {
+                let message = format!("more than one run begins with `{name}`");
+                Err(Failure::no_match(message, "give more of its id"))
+            }
+        }
+    }
+
+    /// A run with its stages.
+    pub(crate) async fn load(&self, name: &str) -> Result<RunState, Failure> {
+        let journal = self.reader()?;
+        let run = self.find(&journal, name).await?;
+        Ok(journal.load_run(&run).await?)
+    }
+}

@@ -1,0 +1,389 @@
+//! The task that owns the engine: it decides, commits, then acts.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use marquetry_engine::{Action, Decision, Engine, Input, Record, Rejection, RunStatus};
+use marquetry_journal::{Journal, JournalError};
+use marquetry_proto::v1::attach_response::Message;
+use marquetry_proto::v1::watch_run_response::Event;
+use marquetry_proto::v1;
+use marquetry_types::{Diagnostic, Epoch, RunId, StageName, Timestamp, WorkerId, codes};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::CoordinatorConfig;
+use crate::hub::Hub;
+use crate::request::{Begun, Outbound, Refusal, Reply, Request};
+use crate::views;
+
+/// Requests that share a commit at most: more would make the first of them wait.
+const BATCH: usize = 256;
+/// The pause between attempts to read a journal that cannot be read.
+const RESTORE_PAUSE: Duration = Duration::from_millis(200);
+
+/// One reign: from the acquisition of an epoch until the coordinator stops or is superseded.
+pub(crate) struct Reign {
+    config: CoordinatorConfig,
+    journal: Arc<dyn Journal>,
+    hub: Hub,
+    epoch: Epoch,
+    engine: Engine,
+    /// Streams to the workers, with the numbers of their connections.
+    lines: HashMap<WorkerId, (u64, Outbound)>,
+    /// Runs that this reign began or resumed, to be restored whatever was taken up at the start.
+    own: HashSet<RunId>,
+    /// The latest time told to the engine, for which time does not run backwards.
+    latest: Timestamp,
+}
+
+/// What one commit makes durable, and what follows from it.
+#[derive(Default)]
+struct Batch {
+    decision: Decision,
+    replies: Vec<Pending>,
+    /// Client's request ids of the submissions in it.
+    request_ids: HashMap<String, RunId>,
+}
+
+impl Batch {
+    fn add(&mut self, decision: Decision) {
+        self.decision.records.extend(decision.records);
+        self.decision.actions.extend(decision.actions);
+    }
+}
+
+/// Somebody who waits for the commit.
+enum Pending {
+    Begun(Reply<Begun>, Begun),
+    Done(Reply<()>),
+}
+
+impl Pending {
+    /// Answers; whoever no longer waits is no error.
+    fn answer(self, result: Result<(), Refusal>) {
+        match self {
+            Self::Begun(reply, begun) => drop(reply.send(result.map(|()| begun))),
+            Self::Done(reply) => drop(reply.send(result)),
+        }
+    }
+}
+
+impl Reign {
+    /// Begins to reign: acquires an epoch and restores what is to be taken up.
+    pub(crate) async fn begin(
+        config: CoordinatorConfig,
+        journal: Arc<dyn Journal>,
+        hub: Hub,
+    ) -> Result<Self, JournalError> {
+        let epoch = journal.acquire_epoch().await?;
+        let latest = Timestamp::now();
+        let engine = Engine::restore(epoch, config.engine.clone(), latest, Vec::new());
+        let (lines, own) = (HashMap::new(), HashSet::new());
+        let mut reign = Self { config, journal, hub, epoch, engine, lines, own, latest };
+        reign.restore().await?;
+        Ok(reign)
+    }
+
+    /// Reigns until `shutdown`, or until another coordinator does.
+    pub(crate) async fn run(mut self, mut requests: mpsc::Receiver<Request>, shutdown: CancellationToken) {
+        let mut pending = Vec::new();
+        loop {
+            pending.clear();
+            let wake = self.engine.next_wake();
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return,
+                count = requests.recv_many(&mut pending, BATCH) => {
+                    if count == 0 {
+                        return;
+                    }
+                }
+                () = sleep_until(wake) => {}
+            }
+            if let Err(error) = self.serve(pending.drain(..)).await {
+                tracing::error!(%error, "nothing can be decided: the engine is restored from the journal");
+                if matches!(error, JournalError::Fenced { .. }) {
+                    return;
+                }
+                if !self.restore_until(&shutdown).await {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Decides about all requests, commits once, and acts. After an error memory is spoilt.
+    async fn serve(&mut self, requests: impl Iterator<Item = Request>) -> Result<(), JournalError> {
+        let mut batch = Batch::default();
+        // Timers first: what is due was due before these requests came.
+        let due = self.step(Input::Tick);
+        let mut result = self.collect(due, &mut batch);
+        for request in requests {
+            if result.is_ok() {
+                result = self.take(request, &mut batch).await;
+            }
+        }
+        if result.is_ok() && !batch.decision.records.is_empty() {
+            let records = batch.decision.records.clone();
+            result = self.journal.append(self.epoch, records).await;
+        }
+        if let Err(error) = result {
+            let refusal = Refusal::Unavailable(error.diagnostic());
+            batch.replies.into_iter().for_each(|pending| pending.answer(Err(refusal.clone())));
+            return Err(error);
+        }
+        self.publish(&batch.decision.records);
+        batch.replies.into_iter().for_each(|pending| pending.answer(Ok(())));
+        for action in batch.decision.actions {
+            self.act(action);
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, input: Input) -> Result<Decision, Rejection> {
+        self.latest = self.latest.max(Timestamp::now());
+        self.engine.step(self.latest, input)
+    }
+
+    /// Adds a decision that nobody waits for.
+    fn collect(&self, decided: Result<Decision, Rejection>, batch: &mut Batch) -> Result<(), JournalError> {
+        match decided {
+            Ok(decision) => {
+                batch.add(decision);
+                Ok(())
+            }
+            Err(Rejection::Spoilt(bad)) => {
+                Err(JournalError::Inconsistent { run: bad.run, reason: bad.what })
+            }
+            Err(rejection) => {
+                tracing::warn!(%rejection, "an input was not taken");
+                Ok(())
+            }
+        }
+    }
+
+    async fn take(&mut self, request: Request, batch: &mut Batch) -> Result<(), JournalError> {
+        match request {
+            Request::Submit { submission, reply } => {
+                let run = submission.run.clone();
+                if let Some(request_id) = &submission.request_id {
+                    let earlier = match batch.request_ids.get(request_id) {
+                        Some(run) => Some(run.clone()),
+                        None => self.journal.find_by_request_id(request_id).await?.map(|it| it.run),
+                    };
+                    if let Some(run) = earlier {
+                        batch.replies.push(Pending::Begun(reply, Begun { run, is_new: false }));
+                        return Ok(());
+                    }
+                    batch.request_ids.insert(request_id.clone(), run.clone());
+                }
+                self.own.insert(run.clone());
+                let decided = self.step(Input::Submit(*submission));
+                batch.replies.push(Pending::Begun(reply, Begun { run, is_new: true }));
+                self.collect(decided, batch)
+            }
+            Request::Cancel { run, reason, reply } => {
+                match self.step(Input::CancelRun { run: run.clone(), reason }) {
+                    Err(Rejection::NotRunning(_)) => {
+                        let refusal = self.why_not_running(&run).await;
+                        drop(reply.send(Err(refusal)));
+                        Ok(())
+                    }
+                    decided => {
+                        batch.replies.push(Pending::Done(reply));
+                        self.collect(decided, batch)
+                    }
+                }
+            }
+            Request::Resume { run, reply } => self.resume(run, reply, batch).await,
+            Request::Attach { hello, outbound } => {
+                self.welcome(&hello.worker, hello.session, outbound);
+                let decided = self.step(Input::WorkerConnected(hello));
+                self.collect(decided, batch)
+            }
+            Request::Worker(input) => {
+                if let Input::WorkerDisconnected { worker, session } = &input
+                    && self.lines.get(worker).is_some_and(|(current, _)| current == session)
+                {
+                    self.lines.remove(worker);
+                }
+                let decided = self.step(input);
+                self.collect(decided, batch)
+            }
+        }
+    }
+
+    async fn resume(&mut self, run: RunId, reply: Reply<()>, batch: &mut Batch) -> Result<(), JournalError> {
+        let state = match self.journal.load_run(&run).await {
+            Ok(state) => Box::new(state),
+            Err(error) => {
+                drop(reply.send(Err(refusal_of_journal(&error))));
+                return Ok(());
+            }
+        };
+        match self.step(Input::ResumeRun { state }) {
+            Err(rejection @ Rejection::NotResumable { .. }) => {
+                let diagnostic = Diagnostic::new(codes::WRONG_RUN_STATE, rejection.to_string());
+                drop(reply.send(Err(Refusal::WrongState(diagnostic))));
+                Ok(())
+            }
+            decided => {
+                self.own.insert(run);
+                batch.replies.push(Pending::Done(reply));
+                self.collect(decided, batch)
+            }
+        }
+    }
+
+    async fn why_not_running(&self, run: &RunId) -> Refusal {
+        match self.journal.load_run(run).await {
+            Ok(state) => {
+                let message = format!("run {run} is {}", state.status.as_str());
+                Refusal::WrongState(Diagnostic::new(codes::WRONG_RUN_STATE, message))
+            }
+            Err(error) => refusal_of_journal(&error),
+        }
+    }
+
+    fn welcome(&mut self, worker: &WorkerId, session: u64, outbound: Outbound) {
+        let interval = self.config.heartbeat_interval.as_millis();
+        let welcome = v1::Welcome {
+            epoch: self.epoch.0,
+            lake: self.config.lake.clone(),
+            heartbeat_interval_ms: u32::try_from(interval).unwrap_or(u32::MAX),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        self.lines.insert(worker.clone(), (session, outbound));
+        self.send(worker, session, Message::Welcome(welcome));
+    }
+
+    /// Tells the watchers what became durable.
+    fn publish(&self, records: &[Record]) {
+        let mut stages: BTreeSet<(&RunId, &StageName)> = BTreeSet::new();
+        let mut runs: BTreeSet<&RunId> = BTreeSet::new();
+        for record in records {
+            match (record, record.stage()) {
+                (_, Some(stage)) => {
+                    stages.insert((record.run(), stage));
+                }
+                (Record::RunResumed { run, .. } | Record::CancelRequested { run, .. }, None) => {
+                    if let Some(state) = self.engine.run(run) {
+                        self.hub.tell(run, || Event::Run(views::run(state)));
+                    }
+                }
+                (_, None) => {
+                    runs.insert(record.run());
+                }
+            }
+        }
+        for (run, stage) in stages {
+            if let Some(view) = self.engine.run(run).and_then(|state| views::stage(state, stage)) {
+                self.hub.tell(run, || Event::Stage(view));
+            }
+        }
+        for run in runs {
+            if let Some(state) = self.engine.run(run) {
+                self.hub.tell(run, || Event::Summary(views::summary(&state.summary())));
+            }
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Assign { worker, session, assignment } => {
+                let assignment = v1::Assignment {
+                    token: Some((&assignment.token).into()),
+                    kind: assignment.kind.to_string(),
+                    options_json: assignment.options.to_string(),
+                    bundle_digest: assignment.bundle,
+                    seed: assignment.seed,
+                    timeout_ms: assignment.timeout.map_or(0, |timeout| {
+                        u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).max(1)
+                    }),
+                    memory_bytes: assignment.memory.unwrap_or(0),
+                    base_dir: assignment.base_dir.unwrap_or_default(),
+                };
+                self.send(&worker, session, Message::Assign(assignment));
+            }
+            Action::CancelAttempt { worker, session, token, reason } => {
+                let cancel = v1::CancelAttempt { token: Some((&token).into()), reason };
+                self.send(&worker, session, Message::Cancel(cancel));
+            }
+            Action::AcknowledgeResult { worker, session, token, accepted } => {
+                let token = Some((&token).into());
+                let acknowledged = v1::ResultAcknowledged { token, accepted };
+                self.send(&worker, session, Message::Acknowledged(acknowledged));
+            }
+            Action::CloseStream { worker, session } => {
+                if self.lines.get(&worker).is_some_and(|(current, _)| *current == session) {
+                    self.lines.remove(&worker);
+                }
+            }
+            Action::RunEnded { run } => {
+                self.own.remove(&run);
+                self.engine.release(&run);
+            }
+        }
+    }
+
+    /// Sends to a worker's stream. One that takes nothing any more is closed: the worker comes back
+    /// with what it holds, and what got lost is made up for.
+    fn send(&mut self, worker: &WorkerId, session: u64, message: Message) {
+        let Some((current, outbound)) = self.lines.get(worker) else { return };
+        let response = v1::AttachResponse { message: Some(message) };
+        if *current == session && outbound.try_send(Ok(response)).is_err() {
+            tracing::warn!(%worker, "a worker takes no messages: its stream is closed");
+            self.lines.remove(worker);
+        }
+    }
+
+    /// Forgets everything and reads the journal again.
+    async fn restore(&mut self) -> Result<(), JournalError> {
+        self.lines.clear();
+        let unfinished = self.journal.load_unfinished().await?;
+        for (run, error) in &unfinished.damaged {
+            tracing::error!(%run, %error, "a run cannot go on");
+        }
+        let is_ours =
+            |run: &RunId| self.config.take_up.includes(run) || self.own.contains(run);
+        let runs = unfinished
+            .runs
+            .into_iter()
+            .filter(|state| state.status == RunStatus::Running && is_ours(state.id()))
+            .collect();
+        self.latest = self.latest.max(Timestamp::now());
+        self.engine = Engine::restore(self.epoch, self.config.engine.clone(), self.latest, runs);
+        Ok(())
+    }
+
+    /// Restores, however often it takes. False when it is time to stop.
+    async fn restore_until(&mut self, shutdown: &CancellationToken) -> bool {
+        loop {
+            match self.restore().await {
+                Ok(()) => return true,
+                Err(error) => tracing::error!(%error, "the journal cannot be read"),
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => return false,
+                () = tokio::time::sleep(RESTORE_PAUSE) => {}
+            }
+        }
+    }
+}
+
+fn refusal_of_journal(error: &JournalError) -> Refusal {
+    match error {
+        JournalError::UnknownRun { .. } => Refusal::NotFound(error.diagnostic()),
+        _ => Refusal::Unavailable(error.diagnostic()),
+    }
+}
+
+/// Waits until the wall clock shows `wake`; for ever if there is none.
+async fn sleep_until(wake: Option<Timestamp>) {
+    match wake {
+        Some(wake) => tokio::time::sleep(wake.saturating_since(Timestamp::now())).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,39 @@
+//! What the services ask of the reign.
+
+use marquetry_engine::{Input, Submission, WorkerHello};
+use marquetry_proto::v1;
+use marquetry_types::{Diagnostic, RunId};
+use tokio::sync::{mpsc, oneshot};
+
+/// The answer to somebody who waits; it is sent once the decision is durable.
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
+
+/// The coordinator's end of a worker's stream.
+pub(crate) type Outbound = mpsc::Sender<Result<v1::AttachResponse, tonic::Status>>;
+
+/// Why a request has no effect, by what the caller can do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    NotFound(Diagnostic),
+    WrongState(Diagnostic),
+    /// It failed or may have: look before asking again.
+    Unavailable(Diagnostic),
+}
+
+/// A run, and whether this request began it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Begun {
+    pub(crate) run: RunId,
+    pub(crate) is_new: bool,
+}
+
+/// A request to the task that owns the engine.
+#[derive(Debug)]
+pub(crate) enum Request {
+    Submit { submission: Box<Submission>, reply: Reply<Begun> },
+    Cancel { run: RunId, reason: String, reply: Reply<()> },
+    Resume { run: RunId, reply: Reply<()> },
+    Attach { hello: WorkerHello, outbound: Outbound },
+    /// A message of a worker.
+    Worker(Input),
+}

@@ -1,0 +1,248 @@
+//! Runs: submitting, reading, watching, stopping and resuming them.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::Stream;
+use marquetry_engine::Submission;
+use marquetry_journal::{Journal, JournalError, Page, RunFilter};
+use marquetry_proto::v1::run_service_server::RunService;
+use marquetry_proto::v1::watch_run_response::Event;
+use marquetry_proto::{from_prost_value, status_from_diagnostics, v1};
+use marquetry_types::{Diagnostic, Diagnostics, RunId, Timestamp, codes};
+use marquetry_workflow::{Bundle, ParamInput, StageCatalogue};
+use serde_json::Value;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tonic::{Code, Request as GrpcRequest, Response, Status};
+
+use crate::hub::Hub;
+use crate::request::{Refusal, Reply, Request};
+use crate::{bundles, views};
+
+/// Runs in a page when the client does not say.
+const PAGE: u32 = 50;
+/// The most runs in a page.
+const LARGEST_PAGE: u32 = 1000;
+
+pub(crate) struct Runs {
+    pub(crate) requests: mpsc::Sender<Request>,
+    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) catalogue: Arc<dyn StageCatalogue + Send + Sync>,
+    pub(crate) hub: Hub,
+}
+
+impl Runs {
+    /// Asks the reign and waits for a durable answer.
+    async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, Status> {
+        let (reply, answer) = oneshot::channel();
+        let stopping = "the coordinator is stopping";
+        self.requests.send(request(reply)).await.map_err(|_| Status::unavailable(stopping))?;
+        let answer = answer.await.map_err(|_| Status::unavailable(stopping))?;
+        answer.map_err(status_of_refusal)
+    }
+
+    async fn store(&self, bundle: &Bundle) -> Result<String, Status> {
+        let digest = bundle.digest();
+        let bytes = serde_json::to_vec(bundle)
+            .map_err(|error| Status::internal(format!("the bundle cannot be written: {error}")))?;
+        self.journal.put_bundle(&digest, bytes).await.map_err(|error| status_of_journal(&error))?;
+        Ok(digest)
+    }
+}
+
+#[async_trait]
+impl RunService for Runs {
+    type WatchRunStream = Pin<Box<dyn Stream<Item = Result<v1::WatchRunResponse, Status>> + Send>>;
+
+    async fn submit_run(
+        &self,
+        request: GrpcRequest<v1::SubmitRunRequest>,
+    ) -> Result<Response<v1::SubmitRunResponse>, Status> {
+        let request = request.into_inner();
+        let bundle = request.bundle.ok_or_else(|| bad_request("`bundle` is missing"))?;
+        let invalid =
+            |errors: Diagnostics| status_from_diagnostics(Code::InvalidArgument, &errors);
+        let (workflow, bundle) =
+            bundles::check(bundle, self.catalogue.as_ref()).map_err(invalid)?;
+        let given: BTreeMap<String, ParamInput> = request
+            .params
+            .into_iter()
+            .map(|(name, value)| match from_prost_value(value) {
+                Value::String(text) => (name, ParamInput::Text(text)),
+                other => (name, ParamInput::Value(other)),
+            })
+            .collect();
+        let params = workflow.resolve_params(&given).map_err(invalid)?;
+        let digest = self.store(&bundle).await?;
+        let submission = Submission {
+            run: RunId::new(Timestamp::now(), rand::random()),
+            workflow: Box::new(workflow),
+            bundle: digest,
+            params,
+            request_id: (!request.request_id.is_empty()).then_some(request.request_id),
+            base_dir: (!request.base_dir.is_empty()).then_some(request.base_dir),
+        };
+        let submission = Box::new(submission);
+        let begun = self.ask(|reply| Request::Submit { submission, reply }).await?;
+        let run_id = begun.run.to_string();
+        Ok(Response::new(v1::SubmitRunResponse { run_id, created: begun.is_new }))
+    }
+
+    async fn get_run(
+        &self,
+        request: GrpcRequest<v1::GetRunRequest>,
+    ) -> Result<Response<v1::GetRunResponse>, Status> {
+        let run = run_id(request.into_inner().run_id)?;
+        let state = self.journal.load_run(&run).await.map_err(|error| status_of_journal(&error))?;
+        Ok(Response::new(v1::GetRunResponse { run: Some(views::run(&state)) }))
+    }
+
+    async fn list_runs(
+        &self,
+        request: GrpcRequest<v1::ListRunsRequest>,
+    ) -> Result<Response<v1::ListRunsResponse>, Status> {
+        let request = request.into_inner();
+        let size = match request.page_size {
+            0 => PAGE,
+            size => size.min(LARGEST_PAGE),
+        };
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let filter = RunFilter {
+            status: views::run_status_from_wire(request.status()),
+            name: (!request.workflow.is_empty()).then_some(request.workflow),
+        };
+        let after = match request.page_token.as_str() {
+            "" => None,
+            token => Some(run_id(token.to_owned())?),
+        };
+        let page = Page { after, limit: size };
+        let runs =
+            self.journal.list_runs(&filter, &page).await.map_err(|error| status_of_journal(&error))?;
+        let next_page_token = match runs.last() {
+            Some(last) if runs.len() == size => last.run.to_string(),
+            _ => String::new(),
+        };
+        let runs = runs.iter().map(views::summary).collect();
+        Ok(Response::new(v1::ListRunsResponse { runs, next_page_token }))
+    }
+
+    async fn watch_run(
+        &self,
+        request: GrpcRequest<v1::WatchRunRequest>,
+    ) -> Result<Response<Self::WatchRunStream>, Status> {
+        let run = run_id(request.into_inner().run_id)?;
+        // Listen first, then read: what changes in between is told twice rather than not at all.
+        let events = self.hub.watch(&run);
+        let watch = Watch { journal: Arc::clone(&self.journal), run, events, next: Next::WholeRun };
+        let first = watch.whole_run().await?;
+        let is_over = ends(&first);
+        let watch = Watch { next: if is_over { Next::End } else { Next::Event }, ..watch };
+        let rest = futures::stream::unfold(watch, Watch::step);
+        let whole = futures::stream::once(async move { Ok(v1::WatchRunResponse { event: Some(first) }) });
+        Ok(Response::new(Box::pin(futures::StreamExt::chain(whole, rest))))
+    }
+
+    async fn cancel_run(
+        &self,
+        request: GrpcRequest<v1::CancelRunRequest>,
+    ) -> Result<Response<v1::CancelRunResponse>, Status> {
+        let request = request.into_inner();
+        let run = run_id(request.run_id)?;
+        let reason = match request.reason {
+            reason if reason.is_empty() => "somebody asked for it".to_owned(),
+            reason => reason,
+        };
+        self.ask(|reply| Request::Cancel { run, reason, reply }).await?;
+        Ok(Response::new(v1::CancelRunResponse {}))
+    }
+
+    async fn resume_run(
+        &self,
+        request: GrpcRequest<v1::ResumeRunRequest>,
+    ) -> Result<Response<v1::ResumeRunResponse>, Status> {
+        let run = run_id(request.into_inner().run_id)?;
+        self.ask(|reply| Request::Resume { run, reply }).await?;
+        Ok(Response::new(v1::ResumeRunResponse {}))
+    }
+}
+
+/// One watcher of one run.
+struct Watch {
+    journal: Arc<dyn Journal>,
+    run: RunId,
+    events: broadcast::Receiver<Event>,
+    next: Next,
+}
+
+enum Next {
+    WholeRun,
+    Event,
+    End,
+}
+
+impl Watch {
+    async fn whole_run(&self) -> Result<Event, Status> {
+        let state = self.journal.load_run(&self.run).await;
+        Ok(Event::Run(views::run(&state.map_err(|error| status_of_journal(&error))?)))
+    }
+
+    /// The next message, and what comes after it. A watcher that fell behind gets the whole run.
+    async fn step(mut self) -> Option<(Result<v1::WatchRunResponse, Status>, Self)> {
+        let event = match self.next {
+            Next::End => return None,
+            Next::WholeRun => self.whole_run().await,
+            Next::Event => match self.events.recv().await {
+                Ok(event) => Ok(event),
+                Err(RecvError::Lagged(_)) => self.whole_run().await,
+                Err(RecvError::Closed) => return None,
+            },
+        };
+        self.next = match &event {
+            Ok(event) if !ends(event) => Next::Event,
+            _ => Next::End,
+        };
+        Some((event.map(|event| v1::WatchRunResponse { event: Some(event) }), self))
+    }
+}
+
+/// Whether nothing follows this event.
+fn ends(event: &Event) -> bool {
+    let summary = match event {
+        Event::Run(run) => run.summary.as_ref(),
+        Event::Summary(summary) => Some(summary),
+        Event::Stage(_) | Event::Progress(_) | Event::Log(_) => None,
+    };
+    summary.is_some_and(|summary| summary.status() != v1::RunStatus::Running)
+}
+
+fn run_id(text: String) -> Result<RunId, Status> {
+    RunId::try_from(text).map_err(|error| bad_request(&error.to_string()))
+}
+
+fn bad_request(message: &str) -> Status {
+    let diagnostic = Diagnostic::new(codes::BAD_REQUEST, message);
+    status_from_diagnostics(Code::InvalidArgument, &diagnostic.into())
+}
+
+fn status_of_refusal(refusal: Refusal) -> Status {
+    let (code, diagnostic) = match refusal {
+        Refusal::NotFound(diagnostic) => (Code::NotFound, diagnostic),
+        Refusal::WrongState(diagnostic) => (Code::FailedPrecondition, diagnostic),
+        Refusal::Unavailable(diagnostic) => (Code::Unavailable, diagnostic),
+    };
+    status_from_diagnostics(code, &diagnostic.into())
+}
+
+pub(crate) fn status_of_journal(error: &JournalError) -> Status {
+    let code = match error {
+        JournalError::UnknownRun { .. } => Code::NotFound,
+        JournalError::Damaged { .. } | JournalError::DamagedBundle { .. } => Code::DataLoss,
+        JournalError::DuplicateRequest { .. } => Code::AlreadyExists,
+        JournalError::Inconsistent { .. } => Code::Internal,
+        _ => Code::Unavailable,
+    };
+    status_from_diagnostics(code, &error.diagnostic().into())
+}

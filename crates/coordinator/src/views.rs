@@ -1,0 +1,95 @@
+//! Runs as clients see them.
+
+use marquetry_engine::{AttemptEnd, AttemptState, RunState, RunStatus, RunSummary, StageStatus};
+use marquetry_proto::{diagnostic_to_wire, timestamp_to_wire, to_prost_struct, v1};
+use marquetry_types::{Diagnostic, FailureClass, StageFailure, StageName, codes};
+
+/// A run with all its stages.
+pub(crate) fn run(state: &RunState) -> v1::Run {
+    v1::Run {
+        summary: Some(summary(&state.summary())),
+        params: Some(to_prost_struct(state.params())),
+        stages: state.stages.keys().filter_map(|name| stage(state, name)).collect(),
+    }
+}
+
+pub(crate) fn run_status(status: RunStatus) -> v1::RunStatus {
+    match status {
+        RunStatus::Running => v1::RunStatus::Running,
+        RunStatus::Succeeded => v1::RunStatus::Succeeded,
+        RunStatus::Failed => v1::RunStatus::Failed,
+        RunStatus::Cancelled => v1::RunStatus::Cancelled,
+    }
+}
+
+/// The status to filter by; none for all.
+pub(crate) fn run_status_from_wire(status: v1::RunStatus) -> Option<RunStatus> {
+    match status {
+        v1::RunStatus::Unspecified => None,
+        v1::RunStatus::Running => Some(RunStatus::Running),
+        v1::RunStatus::Succeeded => Some(RunStatus::Succeeded),
+        v1::RunStatus::Failed => Some(RunStatus::Failed),
+        v1::RunStatus::Cancelled => Some(RunStatus::Cancelled),
+    }
+}
+
+pub(crate) fn summary(summary: &RunSummary) -> v1::RunSummary {
+    v1::RunSummary {
+        run_id: summary.run.to_string(),
+        workflow: summary.workflow.clone(),
+        status: run_status(summary.status).into(),
+        submitted_at: Some(timestamp_to_wire(summary.submitted_at)),
+        finished_at: summary.finished_at.map(timestamp_to_wire),
+        stages_total: summary.stages.total,
+        stages_succeeded: summary.stages.succeeded,
+        stages_failed: summary.stages.failed,
+        stages_skipped: summary.stages.skipped,
+        failure: summary.failure.as_ref().map(|failure| diagnostic_to_wire(&failure.diagnostic)),
+    }
+}
+
+/// One stage of a run.
+pub(crate) fn stage(run: &RunState, name: &StageName) -> Option<v1::Stage> {
+    let state = run.stages.get(name)?;
+    let declared = run.workflow().stages.get(name)?;
+    Some(v1::Stage {
+        name: name.to_string(),
+        kind: declared.uses.to_string(),
+        status: stage_status(state.status).into(),
+        needs: declared.needs.iter().map(ToString::to_string).collect(),
+        attempts: state.attempts.iter().map(attempt).collect(),
+        outcome: state.outcome.as_ref().map(Into::into),
+        failure: state.failure.as_ref().map(Into::into),
+        skip_reason: state.skip_reason.clone().unwrap_or_default(),
+    })
+}
+
+fn stage_status(status: StageStatus) -> v1::StageStatus {
+    match status {
+        StageStatus::Pending => v1::StageStatus::Pending,
+        StageStatus::Retrying => v1::StageStatus::Queued,
+        StageStatus::Running => v1::StageStatus::Running,
+        StageStatus::Succeeded => v1::StageStatus::Succeeded,
+        StageStatus::Failed => v1::StageStatus::Failed,
+        StageStatus::Skipped => v1::StageStatus::Skipped,
+        StageStatus::Cancelled => v1::StageStatus::Cancelled,
+    }
+}
+
+fn attempt(attempt: &AttemptState) -> v1::Attempt {
+    let failure = match &attempt.end {
+        None | Some(AttemptEnd::Succeeded) => None,
+        Some(AttemptEnd::Failed(failure)) => Some(failure.into()),
+        Some(AttemptEnd::Lost(reason)) => {
+            let diagnostic = Diagnostic::new(codes::WORKER_LOST, format!("it was given up: {reason}"));
+            Some((&StageFailure { class: FailureClass::Transient, diagnostic }).into())
+        }
+    };
+    v1::Attempt {
+        number: attempt.token.attempt.attempt.0,
+        worker: attempt.worker.to_string(),
+        assigned_at: Some(timestamp_to_wire(attempt.assigned_at)),
+        finished_at: attempt.finished_at.map(timestamp_to_wire),
+        failure,
+    }
+}

@@ -1,0 +1,187 @@
+//! A journal, workflows and inputs for tests of the engine.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use marquetry_engine::{
+    Action, Assignment, Decision, Engine, EngineConfig, Input, Record, RunState, Submission,
+    WorkerHello,
+};
+use marquetry_types::{
+    AttemptResult, DatasetRef, Diagnostic, Epoch, FailureClass, FencingToken, Outcome, RunId,
+    StageFailure, Timestamp, WorkerId, codes,
+};
+use marquetry_workflow::Workflow;
+use serde_json::{Map, Value, json};
+
+pub(crate) const KIND: &str = "test/stage";
+
+/// A stage of a test workflow: its name and what differs from the plainest stage.
+pub(crate) fn stage(name: &str, needs: &[&str], more: Value) -> (String, Value) {
+    let mut stage = json!({
+        "name": name,
+        "uses": KIND,
+        "with": {"map": {}},
+        "needs": needs,
+        "outputs": ["rows"],
+    });
+    if let (Value::Object(stage), Value::Object(more)) = (&mut stage, more) {
+        stage.extend(more);
+    }
+    (name.to_owned(), stage)
+}
+
+pub(crate) fn workflow(stages: Vec<(String, Value)>) -> Workflow {
+    let stages: Map<String, Value> = stages.into_iter().collect();
+    serde_json::from_value(json!({"name": "test", "stages": stages})).unwrap()
+}
+
+pub(crate) fn run_id(number: u128) -> RunId {
+    RunId::new(Timestamp::from_millis(1_700_000_000_000), number)
+}
+
+pub(crate) fn worker_id(name: &str) -> WorkerId {
+    name.parse().unwrap()
+}
+
+pub(crate) fn submission(number: u128, workflow: &Workflow) -> Input {
+    Input::Submit(Submission {
+        run: run_id(number),
+        workflow: Box::new(workflow.clone()),
+        bundle: "b".to_owned(),
+        params: Map::new(),
+        request_id: None,
+        base_dir: None,
+    })
+}
+
+pub(crate) fn hello(name: &str, session: u64, slots: u32, held: Vec<FencingToken>) -> Input {
+    Input::WorkerConnected(WorkerHello {
+        worker: worker_id(name),
+        session,
+        slots,
+        kinds: BTreeSet::from([KIND.parse().unwrap()]),
+        held,
+    })
+}
+
+/// What an attempt gives: an output that tells which attempt wrote it.
+pub(crate) fn success(token: &FencingToken) -> AttemptResult {
+    let dataset = DatasetRef {
+        manifest: token.to_string(),
+        digest: "d".to_owned(),
+        rows: u64::from(token.attempt.attempt.0),
+        bytes: 1,
+    };
+    AttemptResult::Succeeded(Outcome {
+        outputs: BTreeMap::from([("rows".to_owned(), dataset)]),
+        metrics: BTreeMap::from([("score".to_owned(), 0.5), ("broken".to_owned(), f64::NAN)]),
+        artifacts: Vec::new(),
+    })
+}
+
+pub(crate) fn failure(class: FailureClass) -> AttemptResult {
+    let diagnostic = Diagnostic::new(codes::STAGE_INTERNAL, "it broke");
+    AttemptResult::Failed(StageFailure { class, diagnostic })
+}
+
+/// An engine with its journal, and a clock to be moved by hand.
+pub(crate) struct World {
+    pub(crate) engine: Engine,
+    pub(crate) journal: Vec<Record>,
+    pub(crate) now: Timestamp,
+    config: EngineConfig,
+    epoch: u64,
+}
+
+impl World {
+    pub(crate) fn new(config: EngineConfig) -> Self {
+        let now = Timestamp::from_millis(1_700_000_000_000);
+        let engine = Engine::restore(Epoch(1), config.clone(), now, Vec::new());
+        Self {
+            engine,
+            journal: Vec::new(),
+            now,
+            config,
+            epoch: 1,
+        }
+    }
+
+    pub(crate) fn advance(&mut self, by: Duration) -> Decision {
+        self.now = self.now.saturating_add(by);
+        self.step(Input::Tick)
+    }
+
+    /// One input, committed.
+    pub(crate) fn step(&mut self, input: Input) -> Decision {
+        let decision = self.engine.step(self.now, input).unwrap();
+        self.journal.extend(decision.records.iter().cloned());
+        decision
+    }
+
+    /// An input whose commit failed: the coordinator restores.
+    pub(crate) fn step_without_commit(&mut self, input: Input) {
+        drop(self.engine.step(self.now, input));
+        self.restart();
+    }
+
+    /// A new reign over what the journal holds.
+    pub(crate) fn restart(&mut self) {
+        self.epoch += 1;
+        let runs = self.states().into_values().collect();
+        self.engine = Engine::restore(Epoch(self.epoch), self.config.clone(), self.now, runs);
+        // The records of the next decisions must continue the journal.
+        let decision = self.step(Input::Tick);
+        assert!(assignments(&decision).is_empty(), "nobody is connected");
+    }
+
+    /// Every run as its records tell it. It must agree with the engine's memory.
+    pub(crate) fn states(&self) -> BTreeMap<RunId, RunState> {
+        let mut states: BTreeMap<RunId, RunState> = BTreeMap::new();
+        for record in &self.journal {
+            match states.get_mut(record.run()) {
+                Some(state) => state.apply(record).unwrap(),
+                None => drop(states.insert(record.run().clone(), RunState::begin(record).unwrap())),
+            }
+        }
+        states
+    }
+
+    pub(crate) fn state(&self, number: u128) -> RunState {
+        self.states().remove(&run_id(number)).unwrap()
+    }
+}
+
+pub(crate) fn assignments(decision: &Decision) -> Vec<(WorkerId, u64, Assignment)> {
+    let assigned = decision.actions.iter().filter_map(|action| match action {
+        Action::Assign {
+            worker,
+            session,
+            assignment,
+        } => Some((worker.clone(), *session, (**assignment).clone())),
+        _ => None,
+    });
+    assigned.collect()
+}
+
+/// The only assignment of a decision.
+pub(crate) fn assigned(decision: &Decision) -> Assignment {
+    match assignments(decision).as_slice() {
+        [(_, _, only)] => only.clone(),
+        other => panic!("one assignment, got {other:?} in {decision:?}"),
+    }
+}
+
+pub(crate) fn finished(
+    name: &str,
+    session: u64,
+    token: &FencingToken,
+    result: AttemptResult,
+) -> Input {
+    Input::AttemptFinished {
+        worker: worker_id(name),
+        session,
+        token: token.clone(),
+        result,
+    }
+}

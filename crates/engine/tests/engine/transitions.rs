@@ -1,0 +1,384 @@
+//! The engine's decisions, one situation at a time.
+
+use std::time::Duration;
+
+use crate::support::*;
+use marquetry_engine::{Action, EngineConfig, Input, Record, Rejection, RunStatus, StageStatus};
+use marquetry_types::{FailureClass, codes};
+use serde_json::json;
+
+fn world() -> World {
+    World::new(EngineConfig::default())
+}
+
+fn status(world: &World, name: &str) -> StageStatus {
+    world.state(1).stages[name].status
+}
+
+#[test]
+fn a_chain_costs_one_commit_a_stage() {
+    let mut world = world();
+    world.step(hello("w1", 1, 1, Vec::new()));
+    let chain = workflow(vec![
+        stage("a", &[], json!({})),
+        stage("b", &["a"], json!({})),
+    ]);
+    let first = world.step(submission(1, &chain));
+    assert!(matches!(
+        first.records[..],
+        [Record::RunSubmitted(_), Record::AttemptAssigned { .. }]
+    ));
+    let a = assigned(&first);
+    let second = world.step(finished("w1", 1, &a.token, success(&a.token)));
+    assert!(matches!(
+        second.records[..],
+        [
+            Record::StageSucceeded { .. },
+            Record::AttemptAssigned { .. }
+        ]
+    ));
+    let b = assigned(&second);
+    let last = world.step(finished("w1", 1, &b.token, success(&b.token)));
+    assert!(matches!(
+        last.records[..],
+        [Record::StageSucceeded { .. }, Record::RunFinished { .. }]
+    ));
+    assert_eq!(world.state(1).status, RunStatus::Succeeded);
+    world.engine.release(&run_id(1));
+    assert!(
+        world.engine.run(&run_id(1)).is_none(),
+        "a finished run costs the next one nothing"
+    );
+}
+
+#[test]
+fn a_stage_gets_references_and_never_rows() {
+    let mut world = world();
+    world.step(hello("w1", 1, 1, Vec::new()));
+    let with = json!({"with": {"map": {
+        "rows": {"scalar": "${{ stages.a }}"},
+        "named": {"scalar": "${{ stages.a.outputs.rows }}"},
+        "score": {"scalar": "${{ stages.a.metrics.score + 1 }}"},
+        "text": {"scalar": "run ${{ stages.a.rows }}"},
+    }}});
+    let graph = workflow(vec![stage("a", &[], json!({})), stage("b", &["a"], with)]);
+    let a = assigned(&world.step(submission(1, &graph)));
+    let b = assigned(&world.step(finished("w1", 1, &a.token, success(&a.token))));
+    let dataset = json!({"$dataset": {"manifest": a.token.to_string(), "digest": "d", "rows": 1, "bytes": 1}});
+    assert_eq!(
+        b.options,
+        json!({"rows": dataset, "named": dataset, "score": 1.5, "text": "run 1"})
+    );
+}
+
+#[test]
+fn metrics_that_are_no_numbers_are_not_recorded() {
+    let mut world = world();
+    world.step(hello("w1", 1, 1, Vec::new()));
+    let a = assigned(&world.step(submission(1, &workflow(vec![stage("a", &[], json!({}))]))));
+    world.step(finished("w1", 1, &a.token, success(&a.token)));
+    let metrics = world.state(1).stages["a"].outcome.clone().unwrap().metrics;
+    assert_eq!(metrics.keys().collect::<Vec<_>>(), ["score"]);
+}
+
+#[test]
+fn a_skipped_stage_skips_what_needs_it_unless_that_asks() {
+    let mut world = world();
+    world.step(hello("w1", 1, 1, Vec::new()));
+    let graph = workflow(vec![
+        stage("a", &[], json!({"condition": {"when": "1 > 2"}})),
+        stage("b", &["a"], json!({})),
+        stage("c", &["b"], json!({"condition": "always"})),
+        stage("d", &["b"], json!({"condition": "failure"})),
+    ]);
+    let c = assigned(&world.step(submission(1, &graph)));
+    assert_eq!(c.token.attempt.stage.as_str(), "c");
+    world.step(finished("w1", 1, &c.token, success(&c.token)));
+    for (name, expected) in [
+        ("a", StageStatus::Skipped),
+        ("b", StageStatus::Skipped),
+        ("c", StageStatus::Succeeded),
+        ("d", StageStatus::Skipped),
+    ] {
+        assert_eq!(status(&world, name), expected, "{name}");
+    }
+    assert_eq!(
+        world.state(1).status,
+        RunStatus::Succeeded,
+        "skipping is no failure"
+    );
+}
+
+#[test]
+fn a_failure_ends_the_run_when_the_rest_has_ended() {
+    let mut world = world();
+    world.step(hello("w1", 1, 2, Vec::new()));
+    let graph = workflow(vec![
+        stage("a", &[], json!({})),
+        stage("b", &[], json!({})),
+        stage("c", &["a"], json!({})),
+        stage("cleanup", &["c"], json!({"condition": "failure"})),
+    ]);
+    let both = assignments(&world.step(submission(1, &graph)));
+    let [(_, _, a), (_, _, b)] = &both[..] else {
+        panic!("two stages can run")
+    };
+    let next = world.step(finished("w1", 1, &a.token, failure(FailureClass::Invalid)));
+    let cleanup = assigned(&next);
+    assert_eq!(cleanup.token.attempt.stage.as_str(), "cleanup");
+    world.step(finished("w1", 1, &cleanup.token, success(&cleanup.token)));
+    assert_eq!(world.state(1).status, RunStatus::Running, "b still runs");
+    world.step(finished("w1", 1, &b.token, success(&b.token)));
+    let run = world.state(1);
+    assert_eq!(run.status, RunStatus::Failed);
+    assert_eq!(run.failure.unwrap().stage.unwrap().as_str(), "a");
+    assert_eq!(run.stages["c"].status, StageStatus::Skipped);
+}
+
+#[test]
+fn a_transient_failure_is_tried_again_after_a_pause() {
+    let mut world = world();
+    world.step(hello("w1", 1, 1, Vec::new()));
+    let retry = json!({"retry": {
+        "attempts": 2,
+        "initial": {"secs": 10, "nanos": 0},
+        "factor": 2.0,
+        "max": {"secs": 60, "nanos": 0},
+    }});
+    let first = assigned(&world.step(submission(1, &workflow(vec![stage("a", &[], retry)]))));
+    let decision = world.step(finished(
+        "w1",
+        1,
+        &first.token,
+        failure(FailureClass::Transient),
+    ));
+    assert!(assignments(&decision).is_empty());
+    assert!(
+        assignments(&world.advance(Duration::from_secs(5))).is_empty(),
+        "not before 7.5 s"
+    );
+    let second = assigned(&world.advance(Duration::from_secs(5)));
+    assert_eq!(second.token.attempt.attempt.0, 2);
+    world.step(finished(
+        "w1",
+        1,
+        &second.token,
+        failure(FailureClass::Transient),
+    ));
+    assert_eq!(
+        status(&world, "a"),
+        StageStatus::Failed,
+        "two attempts were allowed"
+    );
+}
+
+#[test]
+fn a_worker_that_comes_back_in_time_keeps_its_attempt() {
+    let mut world = world();
+    world.step(hello("w1", 1, 1, Vec::new()));
+    let a = assigned(&world.step(submission(1, &workflow(vec![stage("a", &[], json!({}))]))));
+    world.step(Input::WorkerDisconnected {
+        worker: worker_id("w1"),
+        session: 1,
+    });
+    world.advance(Duration::from_millis(100));
+    let back = world.step(hello("w1", 2, 1, vec![a.token.clone()]));
+    assert_eq!(back.records, []);
+    let stale = world.step(finished("w1", 1, &a.token, success(&a.token)));
+    assert_eq!(
+        stale.records,
+        [],
+        "an older connection says nothing any more"
+    );
+    world.advance(Duration::from_secs(1));
+    world.step(finished("w1", 2, &a.token, success(&a.token)));
+    assert_eq!(world.state(1).status, RunStatus::Succeeded);
+}
+
+#[test]
+fn a_lost_attempt_goes_to_another_worker_and_the_old_one_is_fenced() {
+    let mut world = world();
+    world.step(hello("w1", 1, 1, Vec::new()));
+    let first = assigned(&world.step(submission(1, &workflow(vec![stage("a", &[], json!({}))]))));
+    world.step(hello("w2", 2, 1, Vec::new()));
+    world.step(Input::WorkerDisconnected {
+        worker: worker_id("w1"),
+        session: 1,
+    });
+    let second = assigned(&world.advance(Duration::from_secs(1)));
+    assert_eq!(second.token.attempt.attempt.0, 2);
+    let back = world.step(hello("w1", 3, 1, vec![first.token.clone()]));
+    assert!(
+        matches!(&back.actions[..], [Action::CancelAttempt { token, .. }] if *token == first.token)
+    );
+    let late = world.step(finished("w1", 3, &first.token, success(&first.token)));
+    assert_eq!(late.records, []);
+    assert!(matches!(
+        late.actions[..],
+        [Action::AcknowledgeResult {
+            accepted: false,
+            ..
+        }]
+    ));
+    world.step(finished("w2", 2, &second.token, success(&second.token)));
+    let won = world.state(1).stages["a"].outcome.clone().unwrap();
+    assert_eq!(won.outputs["rows"].manifest, second.token.to_string());
+}
+
+#[test]
+fn silence_is_caught_by_the_lease() {
+    let mut world = world();
+    world.step(hello("w1", 1, 1, Vec::new()));
+    let a = assigned(&world.step(submission(1, &workflow(vec![stage("a", &[], json!({}))]))));
+    world.advance(Duration::from_secs(10));
+    let held = vec![a.token.clone()];
+    world.step(Input::Heartbeat {
+        worker: worker_id("w1"),
+        session: 1,
+        held,
+    });
+    assert_eq!(world.advance(Duration::from_secs(10)).records, []);
+    let lost = world.advance(Duration::from_secs(6));
+    assert!(
+        matches!(lost.records[..], [Record::AttemptLost { .. }]),
+        "{lost:?}"
+    );
+}
+
+#[test]
+fn a_stage_that_kills_every_worker_ends() {
+    let mut world = world();
+    world.step(submission(1, &workflow(vec![stage("a", &[], json!({}))])));
+    for session in 1..=5 {
+        assert_eq!(
+            assignments(&world.step(hello("w1", session, 1, Vec::new()))).len(),
+            1
+        );
+        world.step(Input::WorkerDisconnected {
+            worker: worker_id("w1"),
+            session,
+        });
+        world.advance(Duration::from_secs(1));
+    }
+    let run = world.state(1);
+    assert_eq!(run.status, RunStatus::Failed);
+    assert_eq!(run.failure.unwrap().diagnostic.code, codes::WORKER_LOST);
+}
+
+#[test]
+fn a_restart_waits_for_workers_to_report_what_they_hold() {
+    let mut world = world();
+    world.step(hello("w1", 1, 1, Vec::new()));
+    let a = assigned(&world.step(submission(1, &workflow(vec![stage("a", &[], json!({}))]))));
+    world.restart();
+    let back = world.step(hello("w1", 1, 1, vec![a.token.clone()]));
+    assert_eq!(back.records, []);
+    world.step(finished("w1", 1, &a.token, success(&a.token)));
+    assert_eq!(world.state(1).status, RunStatus::Succeeded);
+}
+
+#[test]
+fn a_restart_gives_up_what_nobody_reports() {
+    let mut world = world();
+    world.step(hello("w1", 1, 1, Vec::new()));
+    world.step(submission(1, &workflow(vec![stage("a", &[], json!({}))])));
+    world.restart();
+    assert!(assignments(&world.step(hello("w2", 1, 1, Vec::new()))).is_empty());
+    let again = assigned(&world.advance(Duration::from_secs(2)));
+    assert_eq!((again.token.attempt.attempt.0, again.token.epoch.0), (2, 2));
+}
+
+#[test]
+fn a_cancelled_run_stops_and_can_be_resumed() {
+    let mut world = world();
+    world.step(hello("w1", 1, 1, Vec::new()));
+    let graph = workflow(vec![
+        stage("a", &[], json!({})),
+        stage("b", &["a"], json!({})),
+    ]);
+    let a = assigned(&world.step(submission(1, &graph)));
+    let b = assigned(&world.step(finished("w1", 1, &a.token, success(&a.token))));
+    let cancel = Input::CancelRun {
+        run: run_id(1),
+        reason: "enough".to_owned(),
+    };
+    let asked = world.step(cancel.clone());
+    assert!(
+        matches!(&asked.actions[..], [Action::CancelAttempt { token, .. }] if *token == b.token)
+    );
+    assert_eq!(
+        world.step(cancel).records,
+        [],
+        "asking twice changes nothing"
+    );
+    world.step(finished(
+        "w1",
+        1,
+        &b.token,
+        failure(FailureClass::Cancelled),
+    ));
+    let run = world.state(1);
+    assert_eq!(run.status, RunStatus::Cancelled);
+
+    let resumed = world.step(Input::ResumeRun {
+        state: Box::new(run),
+    });
+    let b = assigned(&resumed);
+    assert_eq!(
+        (b.token.attempt.stage.as_str(), b.token.attempt.attempt.0),
+        ("b", 2)
+    );
+    world.step(finished("w1", 1, &b.token, success(&b.token)));
+    let run = world.state(1);
+    assert_eq!(run.status, RunStatus::Succeeded);
+    let again = world.engine.step(
+        world.now,
+        Input::ResumeRun {
+            state: Box::new(run),
+        },
+    );
+    assert!(matches!(
+        again,
+        Err(Rejection::NotResumable {
+            status: RunStatus::Succeeded,
+            ..
+        })
+    ));
+}
+
+#[test]
+fn a_worker_that_ignores_the_timeout_is_overruled() {
+    let mut world = world();
+    world.step(hello("w1", 1, 1, Vec::new()));
+    let more = json!({"timeout": {"secs": 3, "nanos": 0}, "retry": {
+        "attempts": 1, "initial": {"secs": 1, "nanos": 0}, "factor": 1.0, "max": {"secs": 1, "nanos": 0},
+    }});
+    let a = assigned(&world.step(submission(1, &workflow(vec![stage("a", &[], more)]))));
+    world.advance(Duration::from_secs(5));
+    let held = vec![a.token.clone()];
+    world.step(Input::Heartbeat {
+        worker: worker_id("w1"),
+        session: 1,
+        held,
+    });
+    world.advance(Duration::from_secs(8));
+    let run = world.state(1);
+    assert_eq!(run.failure.unwrap().diagnostic.code, codes::STAGE_TIMEOUT);
+}
+
+#[test]
+fn expressions_that_fail_fail_their_stage() {
+    let mut world = world();
+    world.step(hello("w1", 1, 1, Vec::new()));
+    let with = json!({"with": {"map": {"k": {"scalar": "${{ stages.a.metrics.missing }}"}}}});
+    let graph = workflow(vec![stage("a", &[], json!({})), stage("b", &["a"], with)]);
+    let a = assigned(&world.step(submission(1, &graph)));
+    world.step(finished("w1", 1, &a.token, success(&a.token)));
+    let run = world.state(1);
+    assert_eq!(run.status, RunStatus::Failed);
+    let message = run.failure.unwrap().diagnostic.message;
+    assert!(
+        message.contains("stage `b`") && message.contains("missing"),
+        "{message}"
+    );
+}

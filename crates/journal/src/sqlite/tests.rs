@@ -1,0 +1,138 @@
+//! What is particular to SQLite: the file, its damage, its locks, its transactions.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::*;
+use crate::testing::conformance::{self, Store};
+use crate::testing::{Fault, Faults, FaultyJournal, Gate, samples};
+
+/// A folder with a journal in it.
+struct Folder {
+    folder: TempDir,
+    options: Options,
+}
+
+impl Folder {
+    fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            options: Options::default(),
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("journal.db")
+    }
+
+    fn journal(&self) -> SqliteJournal {
+        SqliteJournal::open_with(self.path(), &self.options).unwrap()
+    }
+
+    /// Does to the file what no journal does.
+    fn tamper(&self, sql: &str) -> usize {
+        Connection::open(self.path())
+            .unwrap()
+            .execute(sql, [])
+            .unwrap()
+    }
+
+    fn count(&self, sql: &str) -> i64 {
+        Connection::open(self.path())
+            .unwrap()
+            .query_row(sql, [], |row| row.get(0))
+            .unwrap()
+    }
+}
+
+#[async_trait]
+impl Store for Folder {
+    async fn open(&self) -> Arc<dyn Journal> {
+        Arc::new(self.journal())
+    }
+
+    async fn open_reader(&self) -> Arc<dyn JournalReader> {
+        Arc::new(SqliteJournal::open_read_only(self.path()).unwrap())
+    }
+}
+
+/// The same behind a journal of faults that has none.
+struct Faultless(Folder);
+
+#[async_trait]
+impl Store for Faultless {
+    async fn open(&self) -> Arc<dyn Journal> {
+        Arc::new(FaultyJournal::new(self.0.journal(), Faults::new()))
+    }
+
+    async fn open_reader(&self) -> Arc<dyn JournalReader> {
+        self.0.open_reader().await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sqlite_conforms() {
+    conformance::run(Folder::new).await;
+}
+
+#[tokio::test]
+async fn sqlite_that_snapshots_at_every_record_conforms() {
+    let snapshot_every_record = || Folder {
+        options: Options { snapshot_every: 1 },
+        ..Folder::new()
+    };
+    conformance::run(snapshot_every_record).await;
+}
+
+#[tokio::test]
+async fn a_faulty_journal_without_faults_conforms() {
+    conformance::run(|| Faultless(Folder::new())).await;
+}
+
+#[tokio::test]
+async fn requests_that_wait_for_a_commit_share_the_next() {
+    let folder = Folder::new();
+    let journal = folder.journal();
+    let epoch = journal.acquire_epoch().await.unwrap();
+    // Another connection holds the database's write lock, so the first request cannot commit and the
+    // others queue behind it. Every commit in WAL mode is seen by a reader as one change of version.
+    let blocker = Connection::open(folder.path()).unwrap();
+    let observer = Connection::open(folder.path()).unwrap();
+    let version = || -> i64 {
+        observer
+            .pragma_query_value(None, "data_version", |row| row.get(0))
+            .unwrap()
+    };
+    let before = version();
+    blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let runs: Vec<_> = (1..=60).map(samples::run_id).collect();
+    let mut appends: Vec<_> = runs
+        .iter()
+        .map(|run| Box::pin(journal.append(epoch, samples::begun_run(run, "retail", None))))
+        .collect();
+    // Polling each once puts all of them into the queue.
+    for append in &mut appends {
+        assert!(futures_poll(append.as_mut()).is_none());
+    }
+    blocker.execute_batch("ROLLBACK").unwrap();
+    for append in appends {
+        append.await.unwrap();
+    }
+    assert_ne!(version(), before);
+    assert_eq!(folder.count("SELECT count(*) FROM runs"), 60);
+}
+
+/// Polls a future once.
+fn futures_poll<F: Future>(future: std::pin::Pin<&mut F>) -> Option<F::Output> {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match future.poll(&mut context) {
+        std::task::Poll::Ready(output) => Some(output),
+        std::task::Poll::Pending => None,
+    }
+}

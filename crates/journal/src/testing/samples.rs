@@ -1,0 +1,94 @@
+//! Small histories for tests.
+#![expect(clippy::expect_used, clippy::missing_panics_doc, reason = "tests")]
+
+use marquetry_engine::{Record, RunState, RunStatus, RunSubmitted};
+use marquetry_types::{
+    AttemptId, AttemptNumber, Epoch, FencingToken, Outcome, RunId, Timestamp, WorkerId,
+};
+use marquetry_workflow::Workflow;
+
+const BASE: i64 = 1_763_886_600_000;
+
+/// The id of the `number`th sample run; later numbers are later runs.
+#[must_use]
+pub fn run_id(number: u64) -> RunId {
+    RunId::new(
+        Timestamp::from_millis(BASE.saturating_add_unsigned(number)),
+        u128::from(number),
+    )
+}
+
+/// A run that was submitted, with its one stage granted, and has not ended.
+#[must_use]
+pub fn begun_run(run: &RunId, name: &str, request_id: Option<&str>) -> Vec<Record> {
+    let at = Timestamp::from_millis(BASE);
+    let submitted = RunSubmitted {
+        run: run.clone(),
+        at,
+        workflow: Box::new(workflow(name)),
+        bundle: "b1".to_owned(),
+        params: serde_json::Map::new(),
+        request_id: request_id.map(str::to_owned),
+        base_dir: None,
+    };
+    let worker: WorkerId = "w1".parse().expect("a worker id");
+    let assigned = Record::AttemptAssigned {
+        token: token(run),
+        worker,
+        at,
+    };
+    vec![Record::RunSubmitted(submitted), assigned]
+}
+
+/// A run that was submitted and succeeded.
+#[must_use]
+pub fn finished_run(run: &RunId, name: &str, request_id: Option<&str>) -> Vec<Record> {
+    let at = Timestamp::from_millis(BASE);
+    let mut records = begun_run(run, name, request_id);
+    records.push(Record::StageSucceeded {
+        token: token(run),
+        outcome: Outcome::default(),
+        at,
+    });
+    let status = RunStatus::Succeeded;
+    records.push(Record::RunFinished {
+        run: run.clone(),
+        status,
+        failure: None,
+        at,
+    });
+    records
+}
+
+/// What a journal must load after these records of one run.
+#[must_use]
+pub fn replayed(records: &[Record]) -> RunState {
+    let (first, rest) = records.split_first().expect("records");
+    let mut state = RunState::begin(first).expect("a beginning");
+    for record in rest {
+        state.apply(record).expect("a continuation");
+    }
+    state
+}
+
+fn token(run: &RunId) -> FencingToken {
+    let stage = "orders".parse().expect("a stage name");
+    let attempt = AttemptId {
+        run: run.clone(),
+        stage,
+        attempt: AttemptNumber(1),
+    };
+    FencingToken {
+        epoch: Epoch(1),
+        attempt,
+    }
+}
+
+/// A workflow of one stage.
+fn workflow(name: &str) -> Workflow {
+    let workflow = serde_json::json!({
+        "name": name,
+        "stages": {"orders": {"name": "orders", "uses": "ingest/files", "with": {"map": {}}}},
+    });
+    serde_json::from_value(workflow).expect("a workflow")
+}
