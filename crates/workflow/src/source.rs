@@ -87,13 +87,16 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// In a `|` scalar each line of the value is the end of a line of the file.
+    /// In a `|` scalar each line of the value is the end of a line of the file. The scanner places the
+    /// scalar at its first line that is not empty.
     fn place_in_literal(&self, span: Span, text: &str, offset: usize) -> Option<(u32, usize)> {
+        let empty_lines = text.chars().take_while(|c| *c == '\n').count();
+        let first = span.line.checked_sub(as_u32(empty_lines))?;
         let mut remaining = offset;
         for (index, value_line) in text.split('\n').enumerate() {
             let length = value_line.chars().count();
             if remaining <= length {
-                let line = span.line.checked_add(as_u32(index))?.checked_add(1)?;
+                let line = first.checked_add(as_u32(index))?;
                 let indentation = self.line(line).chars().count().checked_sub(length)?;
                 return Some((line, indentation + remaining));
             }
@@ -202,6 +205,7 @@ mod tests {
         assert_eq!(place("a: 'it''s two'", "two"), Some((1, 11)));
         assert_eq!(place("a: \"\\u00e4 two\"", "two"), Some((1, 12)));
         assert_eq!(place("a: |\n  one\n\n   two\n", "two"), Some((4, 4)));
+        assert_eq!(place("a: |-\n\n\n  one two\n", "two"), Some((4, 7)));
         assert_eq!(place("a: \"one\n\n   two\"", "two"), Some((3, 4)));
         assert_eq!(place("a: one\n  two three", "three"), Some((2, 7)));
         assert_eq!(place("ä: über zwei", "zwei"), Some((1, 9)));

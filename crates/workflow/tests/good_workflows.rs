@@ -1,0 +1,249 @@
+//! What a workflow that is right reads as.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod catalogue;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use marquetry_types::{StageDescriptor, StageName};
+use marquetry_workflow::{
+    Condition, Retry, Stage, StageCatalogue, Workflow, json_schema, parse, render,
+};
+use serde_json::{Value, json};
+
+fn read(text: &str) -> Workflow {
+    match parse(
+        "retail.yaml",
+        text,
+        &catalogue::catalogue(),
+        &catalogue::read_file,
+    ) {
+        Ok((workflow, _)) => workflow,
+        Err(problems) => panic!("{}", render(&problems, Some(text), false)),
+    }
+}
+
+fn stage<'w>(workflow: &'w Workflow, name: &str) -> &'w Stage {
+    &workflow.stages[name]
+}
+
+fn needs(workflow: &Workflow, name: &str) -> Vec<String> {
+    stage(workflow, name)
+        .needs
+        .iter()
+        .map(StageName::to_string)
+        .collect()
+}
+
+#[test]
+fn needs_come_from_references_and_from_what_is_stated() {
+    let workflow = read(catalogue::GOOD);
+    assert_eq!(needs(&workflow, "orders"), [""; 0]);
+    assert_eq!(needs(&workflow, "paid"), ["orders"]);
+    assert_eq!(needs(&workflow, "quality"), ["customers", "segments"]);
+    assert_eq!(needs(&workflow, "good_news"), ["quality", "segments"]);
+    assert_eq!(needs(&workflow, "bad_news"), ["quality", "segments"]);
+}
+
+#[test]
+fn policies_come_from_the_stage_then_the_defaults() {
+    let workflow = read(catalogue::GOOD);
+    let orders = stage(&workflow, "orders");
+    assert_eq!(
+        orders.retry,
+        Retry {
+            attempts: 5,
+            ..Retry::default()
+        }
+    );
+    assert_eq!(orders.timeout, Some(Duration::from_secs(1800)));
+    assert_eq!(
+        stage(&workflow, "segments").timeout,
+        Some(Duration::from_secs(5400))
+    );
+    assert_eq!(stage(&workflow, "customers").memory, Some(2 << 30));
+    assert_eq!(orders.memory, None);
+    assert_eq!(orders.outputs, ["rows", "rejected"]);
+}
+
+#[test]
+fn conditions_are_always_failure_or_an_expression() {
+    let workflow = read(catalogue::GOOD);
+    assert_eq!(stage(&workflow, "orders").condition, None);
+    assert_eq!(
+        stage(&workflow, "bad_news").condition,
+        Some(Condition::Failure)
+    );
+    let Some(Condition::When(expression)) = &stage(&workflow, "quality").condition else {
+        panic!("a condition");
+    };
+    assert_eq!(expression.source().trim(), "stages.customers.rows > 10");
+}
+
+#[test]
+fn options_evaluate_over_a_scope_and_then_fit_their_schema() {
+    let workflow = read(catalogue::GOOD);
+    let params = workflow.resolve_params(&BTreeMap::new()).unwrap();
+    let dataset = json!({"manifest": "m", "digest": "d", "rows": 3, "bytes": 9});
+    let scope = json!({
+        "params": params,
+        "stages": {"customers": {"$dataset": dataset, "rows": 3}},
+        "run": {"id": "r", "submitted_at": "now"},
+    });
+    let Value::Object(scope) = scope else {
+        unreachable!("an object")
+    };
+    let options = stage(&workflow, "segments").with.evaluate(&scope).unwrap();
+    assert_eq!(options["k"], json!(8));
+    assert_eq!(options["seed"], json!(7));
+    let catalogue = catalogue::catalogue();
+    let kmeans = catalogue.descriptor("segmentation/kmeans").unwrap();
+    assert_eq!(marquetry_workflow::check_options(kmeans, &options), Ok(()));
+    let mut wrong = options;
+    wrong["k"] = json!(1);
+    let problem = marquetry_workflow::check_options(kmeans, &wrong).unwrap_err();
+    assert_eq!(
+        problem.to_string(),
+        "options of `segmentation/kmeans`: `k` must be at least 2, got the number `1` [MQ0113]; \
+         help: `k`: How many segments, or a range of which the best is taken"
+    );
+}
+
+#[test]
+fn the_bundle_holds_the_workflow_and_the_files_that_it_names() {
+    let text = catalogue::GOOD;
+    let (_, bundle) = parse(
+        "flows/retail.yaml",
+        text,
+        &catalogue::catalogue(),
+        &catalogue::read_file,
+    )
+    .unwrap();
+    assert_eq!(bundle.workflow_text(), text);
+    let paths: Vec<_> = bundle.files.keys().map(String::as_str).collect();
+    assert_eq!(
+        paths,
+        [
+            "flows/retail.yaml",
+            "scripts/segments.rhai",
+            "sql/orders.sql"
+        ]
+    );
+}
+
+#[test]
+fn a_workflow_reads_back_from_its_json() {
+    let workflow = read(catalogue::GOOD);
+    let json = serde_json::to_string(&workflow).unwrap();
+    assert_eq!(serde_json::from_str::<Workflow>(&json).unwrap(), workflow);
+}
+
+#[test]
+fn stages_are_ordered_by_need_and_else_as_in_the_file() {
+    let workflow = read(catalogue::GOOD);
+    let order = workflow.topological_order();
+    let order: Vec<_> = order.iter().map(StageName::as_str).collect();
+    let expected = [
+        "orders",
+        "paid",
+        "customers",
+        "segments",
+        "rules",
+        "quality",
+        "good_news",
+        "bad_news",
+    ];
+    assert_eq!(order, expected);
+    let backwards = read(
+        "marquetry: v1\nname: n\nstages:\n  b: { uses: notify/webhook, with: { url: u }, needs: a }\n  \
+         a: { uses: notify/webhook, with: { url: u } }\n",
+    );
+    let order: Vec<_> = backwards
+        .topological_order()
+        .iter()
+        .map(StageName::to_string)
+        .collect();
+    assert_eq!(order, ["a", "b"]);
+}
+
+#[test]
+fn a_chain_as_long_as_a_file_can_hold_is_read_in_order() {
+    let mut text = "marquetry: v1\nname: n\nstages:\n".to_owned();
+    let mut count = 0;
+    while text.len() < 1_000_000 {
+        let needs = if count == 0 {
+            String::new()
+        } else {
+            format!(", needs: s{}", count - 1)
+        };
+        text += &format!("  s{count}: {{uses: notify/webhook, with: {{url: u}}{needs}}}\n");
+        count += 1;
+    }
+    let workflow = read(&text);
+    assert_eq!(workflow.topological_order().len(), count);
+}
+
+#[test]
+fn anchors_and_aliases_stand_for_their_values() {
+    let text = "marquetry: v1\nname: n\nstages:\n  a: { uses: notify/webhook, with: &with { url: u } }\n  \
+                b: { uses: notify/webhook, with: *with }\n";
+    let workflow = read(text);
+    assert_eq!(stage(&workflow, "a").with, stage(&workflow, "b").with);
+}
+
+/// The schema for editors accepts what `parse` accepts.
+#[test]
+fn the_schema_accepts_good_workflows_and_refuses_wrong_options() {
+    let catalogue = catalogue::catalogue();
+    let schema = json_schema(Some(&catalogue));
+    let validator = jsonschema::validator_for(&schema).expect("a valid schema");
+    let good = json!({
+        "marquetry": "v1", "name": "n",
+        "params": {"k": {"type": "int", "default": 8, "min": 2}},
+        "defaults": {"timeout": "1h30m", "memory": "2GiB", "retry": {"attempts": 2}},
+        "stages": {
+            "orders": {"uses": "ingest/files", "with": {"path": "a/*.csv",
+                       "csv": {"delimiter": "${{ params.d }}"}, "columns": {"id": "int64"}}},
+            "segments": {"uses": "segmentation/kmeans", "if": "always()", "needs": ["orders"],
+                         "with": {"rows": "${{ stages.orders }}", "k": "${{ params.k }}"}},
+        },
+    });
+    let problems: Vec<_> = validator
+        .iter_errors(&good)
+        .map(|error| error.to_string())
+        .collect();
+    assert_eq!(problems, [""; 0]);
+    let broken = [
+        ("/stages/segments/with/k", json!("eight")),
+        ("/stages/segments/with/rows", json!("orders")),
+        ("/stages/segments/uses", json!("segmentation/kmean")),
+        ("/stages/orders/with/csv/delimiter", json!(5)),
+        ("/params/k/type", json!("integer")),
+        ("/defaults/timeout", json!(30)),
+        ("/marquetry", json!("v2")),
+    ];
+    for (pointer, value) in broken {
+        let mut workflow = good.clone();
+        *workflow.pointer_mut(pointer).unwrap() = value;
+        assert!(!validator.is_valid(&workflow), "{pointer}");
+    }
+    let plain = jsonschema::validator_for(&json_schema(None)).expect("a valid schema");
+    assert!(plain.is_valid(&good));
+}
+
+#[test]
+fn every_kind_of_the_catalogue_has_its_options_in_the_schema() {
+    let catalogue = catalogue::catalogue();
+    let schema = json_schema(Some(&catalogue));
+    let descriptors: Vec<&StageDescriptor> = catalogue
+        .kinds()
+        .into_iter()
+        .filter_map(|kind| catalogue.descriptor(kind))
+        .collect();
+    assert_eq!(
+        schema["$defs"]["stage"]["allOf"].as_array().map(Vec::len),
+        Some(descriptors.len())
+    );
+}
