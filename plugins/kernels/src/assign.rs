@@ -1,6 +1,6 @@
 //! The nearest centre of every row.
 
-use crate::distance::{LANES, Packed, ROWS, by_rows, squared_distances};
+use crate::distance::{LANES, Packed, Visitor, by_rows, squared_distances};
 use crate::error::Extent;
 use crate::wide::{self, Loop};
 use crate::{KernelError, Matrix, parallel};
@@ -80,32 +80,18 @@ impl Loop for Nearest<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
-        let Self {
-            rows,
-            centres,
-            columns,
-            labels,
-            distances,
-        } = self;
-        let mut found = (labels, distances);
-        by_rows(
-            rows,
-            columns,
-            &mut found,
-            |(labels, distances), first, group| {
-                let nearest = nearest::<ROWS>(group, centres);
-                for (offset, (label, distance)) in nearest.into_iter().enumerate() {
-                    labels[first + offset] = label;
-                    distances[first + offset] = distance;
-                }
-            },
-            |(labels, distances), first, row| {
-                let [(label, distance)] = nearest::<1>(row, centres);
-                labels[first] = label;
-                distances[first] = distance;
-            },
-        );
+    fn run(mut self) {
+        by_rows(self.rows, self.columns, &mut self);
+    }
+}
+
+impl Visitor for Nearest<'_> {
+    #[inline(always)]
+    fn visit<const R: usize>(&mut self, first: usize, rows: [&[f64]; R]) {
+        for (offset, (label, distance)) in nearest(rows, self.centres).into_iter().enumerate() {
+            self.labels[first + offset] = label;
+            self.distances[first + offset] = distance;
+        }
     }
 }
 

@@ -74,16 +74,16 @@ pub(crate) fn squared_distances<const R: usize>(
     sums
 }
 
-/// Calls `four` with each full group of [`ROWS`] rows and `one` with each row that is left, with the
-/// index of the first row.
+/// What is done with rows, a few at a time. A trait rather than closures: a closure may be left out of
+/// line, and is then compiled without its caller's instruction set.
+pub(crate) trait Visitor {
+    /// Takes the rows numbered from `first`. Implementations mark it `#[inline(always)]`.
+    fn visit<const R: usize>(&mut self, first: usize, rows: [&[f64]; R]);
+}
+
+/// Visits rows in order: in groups of [`ROWS`], and those that are left one by one.
 #[inline(always)]
-pub(crate) fn by_rows<State>(
-    rows: &[f64],
-    columns: usize,
-    state: &mut State,
-    mut four: impl FnMut(&mut State, usize, [&[f64]; ROWS]),
-    mut one: impl FnMut(&mut State, usize, [&[f64]; 1]),
-) {
+pub(crate) fn by_rows(rows: &[f64], columns: usize, visitor: &mut impl Visitor) {
     let groups = rows.chunks_exact(ROWS * columns);
     let rest = groups.remainder();
     let mut first = 0;
@@ -91,11 +91,11 @@ pub(crate) fn by_rows<State>(
         let (a, bcd) = group.split_at(columns);
         let (b, cd) = bcd.split_at(columns);
         let (c, d) = cd.split_at(columns);
-        four(state, first, [a, b, c, d]);
+        visitor.visit::<ROWS>(first, [a, b, c, d]);
         first += ROWS;
     }
     for row in rest.chunks_exact(columns) {
-        one(state, first, [row]);
+        visitor.visit::<1>(first, [row]);
         first += 1;
     }
 }

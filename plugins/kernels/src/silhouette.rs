@@ -5,7 +5,7 @@
 //! least mean distance to the rows of another; its silhouette is `(b - a) / max(a, b)`, and 0 where
 //! it is alone in its cluster.
 
-use crate::distance::{LANES, Packed, ROWS, by_rows, squared_distances};
+use crate::distance::{LANES, Packed, Visitor, by_rows, squared_distances};
 use crate::wide::{self, Loop};
 use crate::{KernelError, Matrix, Partition, parallel};
 
@@ -105,24 +105,36 @@ impl Loop for ClusterDistances<'_> {
         let count = clusters.len();
         let mut sums = vec![0.0; rows.len() / columns * count];
         // A cluster at a time, so that it is read from the cache for all rows of the chunk.
-        for (cluster, packed) in clusters.iter().enumerate() {
+        for (number, cluster) in clusters.iter().enumerate() {
             by_rows(
                 rows,
                 columns,
-                &mut sums,
-                |sums, first, group| {
-                    let totals = sum_distances::<ROWS>(group, packed);
-                    for (offset, total) in totals.into_iter().enumerate() {
-                        sums[(first + offset) * count + cluster] = total;
-                    }
-                },
-                |sums, first, row| {
-                    let [total] = sum_distances::<1>(row, packed);
-                    sums[first * count + cluster] = total;
+                &mut OneCluster {
+                    cluster,
+                    number,
+                    count,
+                    sums: &mut sums,
                 },
             );
         }
         sums
+    }
+}
+
+/// One cluster of a [`ClusterDistances`].
+struct OneCluster<'a> {
+    cluster: &'a Packed,
+    number: usize,
+    count: usize,
+    sums: &'a mut [f64],
+}
+
+impl Visitor for OneCluster<'_> {
+    #[inline(always)]
+    fn visit<const R: usize>(&mut self, first: usize, rows: [&[f64]; R]) {
+        for (offset, total) in sum_distances(rows, self.cluster).into_iter().enumerate() {
+            self.sums[(first + offset) * self.count + self.number] = total;
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Greedy k-means++: each next centre is the best of a few rows, drawn with a probability
 //! proportional to their squared distance from the centres so far.
 
-use crate::distance::{LANES, Packed, ROWS, by_rows, squared_distances};
+use crate::distance::{LANES, Packed, Visitor, by_rows, squared_distances};
 use crate::random::Random;
 use crate::wide::{self, Loop};
 use crate::{Matrix, parallel};
@@ -76,13 +76,12 @@ fn take(rows: &Matrix, centre: usize, nearest: &mut [f64], threads: usize) -> Ve
         .zip(nearest.chunks_mut(chunk))
         .collect();
     parallel::map(tasks, threads, |(rows, nearest)| {
-        let candidates = Candidates {
+        wide::run(Take {
             rows,
             columns,
-            candidates: &packed,
+            centre: &packed,
             nearest,
-        };
-        wide::run(Take(candidates))
+        })
     })
 }
 
@@ -104,6 +103,7 @@ fn best_candidate(rows: &Matrix, candidates: &[usize], nearest: &[f64], threads:
                 columns,
                 candidates: &packed,
                 nearest,
+                sums: [0.0; LANES],
             })
         });
         for (lane, candidate) in some.iter().enumerate() {
@@ -116,99 +116,70 @@ fn best_candidate(rows: &Matrix, candidates: &[usize], nearest: &[f64], threads:
     best.0
 }
 
-/// Rows of a chunk, candidates in one block, and the distances from the centres so far.
-struct Candidates<'a> {
+/// Brings the nearest distances of a chunk up to date with one new centre, and sums them.
+struct Take<'a> {
     rows: &'a [f64],
     columns: usize,
-    candidates: &'a Packed,
+    centre: &'a Packed,
     nearest: &'a mut [f64],
 }
-
-struct Take<'a>(Candidates<'a>);
 
 impl Loop for Take<'_> {
     type Output = f64;
 
     #[inline(always)]
-    fn run(self) -> f64 {
-        let Candidates {
-            rows,
-            columns,
-            candidates,
-            nearest,
-        } = self.0;
-        let mut total = 0.0;
-        for block in candidates.blocks() {
-            let mut found = &mut *nearest;
-            by_rows(
-                rows,
-                columns,
-                &mut found,
-                |nearest, first, group: [&[f64]; ROWS]| {
-                    let distances = squared_distances(group, block);
-                    for (offset, lanes) in distances.iter().enumerate() {
-                        nearest[first + offset] = nearest[first + offset].min(lanes[0]);
-                    }
-                },
-                |nearest, first, row: [&[f64]; 1]| {
-                    let [lanes] = squared_distances(row, block);
-                    nearest[first] = nearest[first].min(lanes[0]);
-                },
-            );
-        }
-        for distance in nearest.iter() {
-            total += distance;
-        }
-        total
+    fn run(mut self) -> f64 {
+        by_rows(self.rows, self.columns, &mut self);
+        self.nearest.iter().sum()
     }
 }
 
+impl Visitor for Take<'_> {
+    #[inline(always)]
+    fn visit<const R: usize>(&mut self, first: usize, rows: [&[f64]; R]) {
+        for block in self.centre.blocks() {
+            for (offset, lanes) in squared_distances(rows, block).iter().enumerate() {
+                let nearest = &mut self.nearest[first + offset];
+                *nearest = nearest.min(lanes[0]);
+            }
+        }
+    }
+}
+
+/// Sums what the nearest distances of a chunk would be with each of a block of candidates.
 struct Try<'a> {
     rows: &'a [f64],
     columns: usize,
     candidates: &'a Packed,
     nearest: &'a [f64],
+    sums: [f64; LANES],
 }
 
 impl Loop for Try<'_> {
     type Output = [f64; LANES];
 
     #[inline(always)]
-    fn run(self) -> [f64; LANES] {
-        let Self {
-            rows,
-            columns,
-            candidates,
-            nearest,
-        } = self;
-        let mut sums = [0.0; LANES];
-        let add = |sums: &mut [f64; LANES], lanes: &[f64; LANES], nearest: f64| {
-            for (sum, distance) in sums.iter_mut().zip(lanes) {
-                *sum += if *distance < nearest {
-                    *distance
-                } else {
-                    nearest
-                };
+    fn run(mut self) -> [f64; LANES] {
+        by_rows(self.rows, self.columns, &mut self);
+        self.sums
+    }
+}
+
+impl Visitor for Try<'_> {
+    #[inline(always)]
+    fn visit<const R: usize>(&mut self, first: usize, rows: [&[f64]; R]) {
+        for block in self.candidates.blocks() {
+            for (offset, lanes) in squared_distances(rows, block).iter().enumerate() {
+                let nearest = self.nearest[first + offset];
+                for (sum, distance) in self.sums.iter_mut().zip(lanes) {
+                    *sum += if *distance < nearest {
+                        *distance
+                    } else {
+                        nearest
+                    };
+                }
             }
-        };
-        for block in candidates.blocks() {
-            by_rows(
-                rows,
-                columns,
-                &mut sums,
-                |sums, first, group: [&[f64]; ROWS]| {
-                    let distances = squared_distances(group, block);
-                    for (offset, lanes) in distances.iter().enumerate() {
-                        add(sums, lanes, nearest[first + offset]);
-                    }
-                },
-                |sums, first, row: [&[f64]; 1]| {
-                    let [lanes] = squared_distances(row, block);
-                    add(sums, &lanes, nearest[first]);
-                },
-            );
         }
-        sums
     }
 }
 
