@@ -29,8 +29,8 @@ pub(crate) enum On {
     Value,
     /// This key in it.
     Key(String),
-    /// Something that it lacks.
-    Missing,
+    /// Something that it lacks, by name.
+    Missing(String),
 }
 
 /// Turns errors into findings.
@@ -139,13 +139,38 @@ impl Explainer<'_> {
         }
     }
 
+    /// An option that is there under a misspelt name is not missing as well.
+    pub(super) fn drop_misspelt(&self, findings: &mut Vec<Finding>) {
+        let meant: Vec<(String, String)> = findings
+            .iter()
+            .filter_map(|finding| match &finding.on {
+                On::Key(key) => {
+                    let known = self.view.properties(&self.view.at(&finding.pointer));
+                    let meant = nearest(key, known.iter().copied())?;
+                    Some((finding.pointer.clone(), meant.to_owned()))
+                }
+                On::Value | On::Missing(_) => None,
+            })
+            .collect();
+        findings.retain(|finding| match &finding.on {
+            On::Missing(name) => !meant
+                .iter()
+                .any(|(place, other)| *place == finding.pointer && other == name),
+            On::Value | On::Key(_) => true,
+        });
+    }
+
     fn on_value(&self, place: &str, message: String) -> Finding {
         let about = self.view.about(&self.view.at(place));
+        let help = match about {
+            Some(about) => format!("{}: {about}", pointer::dotted(place)),
+            None => format!("`marquetry stages show {}` lists the options", self.kind),
+        };
         Finding {
             pointer: place.to_owned(),
             on: On::Value,
             message,
-            help: about.map(|about| format!("{}: {about}", pointer::dotted(place))),
+            help: Some(help),
         }
     }
 
@@ -178,7 +203,7 @@ impl Explainer<'_> {
             .map(|about| format!(": {about}"));
         Finding {
             pointer: place.to_owned(),
-            on: On::Missing,
+            on: On::Missing(name.to_owned()),
             message: format!("{} needs the option `{name}`", self.owner(place)),
             help: Some(format!(
                 "add `{name}: {value}`{}",
@@ -216,8 +241,9 @@ impl Explainer<'_> {
         types: &[JsonType],
         constants: &[String],
     ) -> Finding {
-        let mut expected: Vec<&str> = types.iter().filter_map(|name| word_of(*name)).collect();
-        expected.extend(constants.iter().map(String::as_str));
+        let shown: Vec<String> = constants.iter().map(|constant| quoted(constant)).collect();
+        let mut expected: Vec<&str> = shown.iter().map(String::as_str).collect();
+        expected.extend(types.iter().filter_map(|name| word_of(*name)));
         if expected.is_empty() {
             expected.push("left out");
         }
@@ -237,6 +263,10 @@ impl Explainer<'_> {
                     .to_owned(),
             ),
             (_, Some(_)) => None,
+            (Value::String(text), None) if !constants.is_empty() => {
+                nearest(text, constants.iter().map(String::as_str))
+                    .map(|meant| format!("did you mean `{meant}`?"))
+            }
             (Value::String(text), None) if takes_number && text.parse::<f64>().is_ok() => {
                 Some(format!("write `{text}` without quotes"))
             }
@@ -336,9 +366,9 @@ impl Explainer<'_> {
                 }
                 Kind::Enum { options } => {
                     let options = options.as_array().map_or(&[][..], Vec::as_slice);
-                    constants.extend(options.iter().map(|option| quoted(&plain(option))));
+                    constants.extend(options.iter().map(plain));
                 }
-                Kind::Constant { expected_value } => constants.push(quoted(&plain(expected_value))),
+                Kind::Constant { expected_value } => constants.push(plain(expected_value)),
                 _ => {}
             }
         }

@@ -144,6 +144,7 @@ impl Instance {
                 }
             }
         }
+        explainer.drop_misspelt(&mut findings);
         findings
     }
 }

@@ -162,7 +162,7 @@ impl Reader<'_> {
         let span = match (root.at(&finding.pointer), &finding.on) {
             (Some(item), On::Value) => item.node.span,
             (Some(item), On::Key(key)) => item.child(key).map_or(item.node.span, |(span, _)| span),
-            (Some(item), On::Missing) => item.key.unwrap_or(item.node.span),
+            (Some(item), On::Missing(_)) => item.key.unwrap_or(item.node.span),
             (None, _) => root.node.span,
         };
         let mut problem = Problem::new(span, codes::STAGE_OPTIONS, finding.message);

@@ -1,5 +1,6 @@
 //! The keys of each place, and what to say of others.
 
+use marquetry_script::nearest;
 use marquetry_types::codes;
 
 use super::Reader;
@@ -122,6 +123,21 @@ pub(super) const BACKOFF: Place = Place {
         ("start", "initial"),
     ],
 };
+
+/// Whether an unknown key among the entries seems to mean this one, so that it is not missing as well.
+pub(super) fn is_misspelt(entries: &[Entry], place: &Place, key: &str) -> bool {
+    let strangers = entries
+        .iter()
+        .map(|entry| entry.key.as_str())
+        .filter(|other| !place.keys.contains(other) && !place.later.contains(other));
+    let means = |other: &str| {
+        let synonym = place.synonyms.iter().find(|(word, _)| *word == other);
+        synonym
+            .map(|(_, meant)| *meant)
+            .or_else(|| nearest(other, place.keys.iter().copied()))
+    };
+    strangers.take(10).any(|other| means(other) == Some(key))
+}
 
 impl Reader<'_> {
     /// A key that the place does not take.

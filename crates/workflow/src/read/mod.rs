@@ -48,7 +48,13 @@ pub fn parse(
         hidden: 0,
     };
     let mut files = BTreeMap::new();
+    // What the YAML means is not clear while its syntax is wrong.
+    let is_well_formed = !reader
+        .problems
+        .iter()
+        .any(|problem| problem.code == codes::YAML_SYNTAX);
     let workflow = match &loaded.root {
+        Some(_) if !is_well_formed => None,
         Some(root) => {
             let mut context = Context {
                 catalogue,
@@ -140,9 +146,16 @@ impl Reader<'_> {
             _ => node.span,
         };
         let message = format!("{about}: {}", error.message);
-        let help = error.help.as_deref().unwrap_or(
-            "expressions are rhai: names, numbers, \"text\", operators and calls such as `x.len()`",
-        );
+        let help = match &error.help {
+            Some(help) => help,
+            None if error.message.contains("'='") => "to compare, write `==`",
+            None if error.message.starts_with("there is no function") => {
+                "docs/workflows.md lists the functions of expressions"
+            }
+            None => {
+                "an expression is names, numbers, \"text\", operators and calls such as `x.len()`"
+            }
+        };
         self.error(span, error.code(), &message, help);
     }
 
@@ -224,7 +237,8 @@ impl Reader<'_> {
             ("name", "add a line such as `name: retail-segmentation`"),
             ("stages", "add `stages:` with at least one stage below it"),
         ] {
-            if !entries.iter().any(|entry| entry.key == key) {
+            let is_there = entries.iter().any(|entry| entry.key == key);
+            if !is_there && !keys::is_misspelt(entries, &keys::TOP, key) {
                 let message = format!("the workflow has no `{key}`");
                 self.error(Span::point(1, 1), codes::MISSING_KEY, &message, why);
             }

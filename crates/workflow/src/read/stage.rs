@@ -63,6 +63,9 @@ impl Reader<'_> {
             return header;
         }
         let Some(uses) = header.entries.iter().find(|field| field.key == "uses") else {
+            if keys::is_misspelt(header.entries, &keys::STAGE, "uses") {
+                return header;
+            }
             let message = format!("{what} has no `uses`");
             let help = "add `uses:` with the kind of the stage, as in `uses: ingest/files`";
             self.error(entry.key_span, codes::MISSING_KEY, &message, help);
@@ -95,13 +98,14 @@ impl Reader<'_> {
         // `kmeans` for `segmentation/kmeans`.
         let last_part = |known: &&&str| known.rsplit('/').next() == kind.rsplit('/').next();
         let help = match kinds.iter().find(last_part) {
-            Some(known) => Some(format!("did you mean `{known}`?")),
-            None => suggestion(kind, kinds.iter().copied(), "there are"),
+            Some(known) => format!("did you mean `{known}`?"),
+            None => suggestion(
+                kind,
+                kinds.iter().copied(),
+                "`marquetry stages` lists them:",
+            )
+            .unwrap_or_else(|| "no stage kinds are installed".to_owned()),
         };
-        let help = format!(
-            "{}; `marquetry stages` lists them",
-            help.unwrap_or_else(|| "no stage kinds are installed".to_owned())
-        );
         let message = format!("there is no stage kind {}", quoted(kind));
         self.error(node.span, codes::UNKNOWN_STAGE_KIND, &message, &help);
     }

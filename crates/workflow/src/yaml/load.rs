@@ -196,6 +196,11 @@ impl<'a> Loader<'a> {
         if self.open.len() >= MAX_DEPTH {
             return Err(too_deep(span));
         }
+        // The scanner's ranges of lists and mappings take in blanks after the bracket.
+        let span = Span {
+            length: span.length.min(1),
+            ..span
+        };
         self.open.push(Open {
             span,
             anchor,
@@ -378,7 +383,10 @@ fn as_key(node: Node) -> Result<(String, Span), Problem> {
             .help("write the keys out, or put what stages share into `defaults`")),
         Yaml::Text { text, .. } => Ok((text.clone(), node.span)),
         Yaml::Null => Err(wrong("a key is missing before the `:`").help("write `key: value`")),
-        Yaml::List(_) | Yaml::Map(_) => Err(wrong("a key must be a text, not a list or a mapping")
+        Yaml::List(_) => {
+            Err(wrong("a key must be a text, not a list").help("write one entry for each element"))
+        }
+        Yaml::Map(_) => Err(wrong("a key must be a text, not a mapping")
             .help("put an expression in quotes: `\"${{ … }}\"`")),
         Yaml::Bool(_) | Yaml::Int(_) | Yaml::Float(_) | Yaml::Refused => {
             let message = format!("a key must be a text, not {}", node.value.describe());

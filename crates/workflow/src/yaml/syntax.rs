@@ -25,14 +25,14 @@ pub(super) fn explain(error: &ScanError, source: &Source<'_>) -> Problem {
         )
         .help("put it in quotes: `\"${{ … }}\"`");
     }
-    let quoted_scalar = info.contains("quoted scalar");
-    if quoted_scalar && (info.contains("end of stream") || info.contains("document indicator")) {
-        return problem(span, "a quote is opened and never closed")
-            .help("close it, or remove the one that opens it");
-    }
-    if info.contains("escape character") || info.contains("hexadecimal") {
+    if info.contains("escape") || info.contains("hexadecimal") {
         return problem(span, "an unknown escape in a text in double quotes")
             .help("write `\\\\` for a backslash, or use single quotes");
+    }
+    let unclosed = ["end of stream", "document indicator", "indentation"];
+    if info.contains("quoted scalar") && unclosed.iter().any(|reason| info.contains(reason)) {
+        return problem(span, "a quote is opened and never closed")
+            .help("close it, or remove the one that opens it");
     }
     if info.contains("mapping values are not allowed") {
         return problem(span, "a `:` where no key can stand")
