@@ -1,8 +1,8 @@
 //! Workflow bundles between the wire, the journal and the parser.
 
 use marquetry_proto::v1;
-use marquetry_workflow::{Bundle, StageCatalogue, Workflow, parse};
 use marquetry_types::{Diagnostic, Diagnostics, codes};
+use marquetry_workflow::{Bundle, StageCatalogue, Workflow, parse};
 
 /// Reads the workflow that a client sent. What comes back is a bundle of just the files that it
 /// names, whatever else was sent.
@@ -15,11 +15,17 @@ pub(crate) fn check(
         return Err(Diagnostic::new(codes::BAD_REQUEST, message).into());
     };
     let read_file = |path: &str| {
-        wire.files.get(path).cloned().ok_or_else(|| "it is not in the bundle".to_owned())
+        wire.files
+            .get(path)
+            .cloned()
+            .ok_or_else(|| "it is not in the bundle".to_owned())
     };
     parse(&wire.entry, text, catalogue, &read_file)
 }
 
 pub(crate) fn to_wire(bundle: Bundle) -> v1::WorkflowBundle {
-    v1::WorkflowBundle { entry: bundle.entry, files: bundle.files.into_iter().collect() }
+    v1::WorkflowBundle {
+        entry: bundle.entry,
+        files: bundle.files.into_iter().collect(),
+    }
 }

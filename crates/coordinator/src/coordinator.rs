@@ -37,7 +37,9 @@ pub struct Coordinator {
 
 impl std::fmt::Debug for Coordinator {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Coordinator").finish_non_exhaustive()
+        formatter
+            .debug_struct("Coordinator")
+            .finish_non_exhaustive()
     }
 }
 
@@ -56,7 +58,13 @@ impl Coordinator {
         let reign = Reign::begin(config, Arc::clone(&journal), hub.clone()).await?;
         let (requests, received) = mpsc::channel(BACKLOG);
         tokio::spawn(reign.run(received, shutdown.clone()));
-        Ok(Self { journal, catalogue, hub, requests, shutdown })
+        Ok(Self {
+            journal,
+            catalogue,
+            hub,
+            requests,
+            shutdown,
+        })
     }
 
     /// Serves clients and workers on the connections that come in, until the shutdown.

@@ -20,7 +20,9 @@ impl Hub {
         let mut watched = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Runs that nobody watches any more leave no trace.
         watched.retain(|_, sender| sender.receiver_count() > 0);
-        let sender = watched.entry(run.clone()).or_insert_with(|| broadcast::channel(BACKLOG).0);
+        let sender = watched
+            .entry(run.clone())
+            .or_insert_with(|| broadcast::channel(BACKLOG).0);
         sender.subscribe()
     }
 

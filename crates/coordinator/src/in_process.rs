@@ -20,9 +20,15 @@ pub struct InProcess {
 
 /// A connected pair: what clients dial, and the connections that a server is to accept.
 #[must_use]
-pub fn in_process() -> (InProcess, impl Stream<Item = std::io::Result<DuplexStream>> + use<>) {
+pub fn in_process() -> (
+    InProcess,
+    impl Stream<Item = std::io::Result<DuplexStream>> + use<>,
+) {
     let (pipes, accepted) = mpsc::unbounded_channel();
-    (InProcess { pipes }, UnboundedReceiverStream::new(accepted).map(Ok))
+    (
+        InProcess { pipes },
+        UnboundedReceiverStream::new(accepted).map(Ok),
+    )
 }
 
 impl InProcess {

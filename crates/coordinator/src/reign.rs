@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use marquetry_engine::{Action, Decision, Engine, Input, Record, Rejection, RunStatus};
 use marquetry_journal::{Journal, JournalError};
+use marquetry_proto::v1;
 use marquetry_proto::v1::attach_response::Message;
 use marquetry_proto::v1::watch_run_response::Event;
-use marquetry_proto::v1;
 use marquetry_types::{Diagnostic, Epoch, RunId, StageName, Timestamp, WorkerId, codes};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -81,13 +81,26 @@ impl Reign {
         let latest = Timestamp::now();
         let engine = Engine::restore(epoch, config.engine.clone(), latest, Vec::new());
         let (lines, own) = (HashMap::new(), HashSet::new());
-        let mut reign = Self { config, journal, hub, epoch, engine, lines, own, latest };
+        let mut reign = Self {
+            config,
+            journal,
+            hub,
+            epoch,
+            engine,
+            lines,
+            own,
+            latest,
+        };
         reign.restore().await?;
         Ok(reign)
     }
 
     /// Reigns until `shutdown`, or until another coordinator does.
-    pub(crate) async fn run(mut self, mut requests: mpsc::Receiver<Request>, shutdown: CancellationToken) {
+    pub(crate) async fn run(
+        mut self,
+        mut requests: mpsc::Receiver<Request>,
+        shutdown: CancellationToken,
+    ) {
         let mut pending = Vec::new();
         loop {
             pending.clear();
@@ -131,11 +144,17 @@ impl Reign {
         }
         if let Err(error) = result {
             let refusal = Refusal::Unavailable(error.diagnostic());
-            batch.replies.into_iter().for_each(|pending| pending.answer(Err(refusal.clone())));
+            batch
+                .replies
+                .into_iter()
+                .for_each(|pending| pending.answer(Err(refusal.clone())));
             return Err(error);
         }
         self.publish(&batch.decision.records);
-        batch.replies.into_iter().for_each(|pending| pending.answer(Ok(())));
+        batch
+            .replies
+            .into_iter()
+            .for_each(|pending| pending.answer(Ok(())));
         for action in batch.decision.actions {
             self.act(action);
         }
@@ -148,15 +167,20 @@ impl Reign {
     }
 
     /// Adds a decision that nobody waits for.
-    fn collect(&self, decided: Result<Decision, Rejection>, batch: &mut Batch) -> Result<(), JournalError> {
+    fn collect(
+        &self,
+        decided: Result<Decision, Rejection>,
+        batch: &mut Batch,
+    ) -> Result<(), JournalError> {
         match decided {
             Ok(decision) => {
                 batch.add(decision);
                 Ok(())
             }
-            Err(Rejection::Spoilt(bad)) => {
-                Err(JournalError::Inconsistent { run: bad.run, reason: bad.what })
-            }
+            Err(Rejection::Spoilt(bad)) => Err(JournalError::Inconsistent {
+                run: bad.run,
+                reason: bad.what,
+            }),
             Err(rejection) => {
                 tracing::warn!(%rejection, "an input was not taken");
                 Ok(())
@@ -171,21 +195,32 @@ impl Reign {
                 if let Some(request_id) = &submission.request_id {
                     let earlier = match batch.request_ids.get(request_id) {
                         Some(run) => Some(run.clone()),
-                        None => self.journal.find_by_request_id(request_id).await?.map(|it| it.run),
+                        None => self
+                            .journal
+                            .find_by_request_id(request_id)
+                            .await?
+                            .map(|it| it.run),
                     };
                     if let Some(run) = earlier {
-                        batch.replies.push(Pending::Begun(reply, Begun { run, is_new: false }));
+                        batch
+                            .replies
+                            .push(Pending::Begun(reply, Begun { run, is_new: false }));
                         return Ok(());
                     }
                     batch.request_ids.insert(request_id.clone(), run.clone());
                 }
                 self.own.insert(run.clone());
                 let decided = self.step(Input::Submit(*submission));
-                batch.replies.push(Pending::Begun(reply, Begun { run, is_new: true }));
+                batch
+                    .replies
+                    .push(Pending::Begun(reply, Begun { run, is_new: true }));
                 self.collect(decided, batch)
             }
             Request::Cancel { run, reason, reply } => {
-                match self.step(Input::CancelRun { run: run.clone(), reason }) {
+                match self.step(Input::CancelRun {
+                    run: run.clone(),
+                    reason,
+                }) {
                     Err(Rejection::NotRunning(_)) => {
                         let refusal = self.why_not_running(&run).await;
                         drop(reply.send(Err(refusal)));
@@ -205,7 +240,10 @@ impl Reign {
             }
             Request::Worker(input) => {
                 if let Input::WorkerDisconnected { worker, session } = &input
-                    && self.lines.get(worker).is_some_and(|(current, _)| current == session)
+                    && self
+                        .lines
+                        .get(worker)
+                        .is_some_and(|(current, _)| current == session)
                 {
                     self.lines.remove(worker);
                 }
@@ -215,7 +253,12 @@ impl Reign {
         }
     }
 
-    async fn resume(&mut self, run: RunId, reply: Reply<()>, batch: &mut Batch) -> Result<(), JournalError> {
+    async fn resume(
+        &mut self,
+        run: RunId,
+        reply: Reply<()>,
+        batch: &mut Batch,
+    ) -> Result<(), JournalError> {
         let state = match self.journal.load_run(&run).await {
             Ok(state) => Box::new(state),
             Err(error) => {
@@ -279,20 +322,29 @@ impl Reign {
             }
         }
         for (run, stage) in stages {
-            if let Some(view) = self.engine.run(run).and_then(|state| views::stage(state, stage)) {
+            if let Some(view) = self
+                .engine
+                .run(run)
+                .and_then(|state| views::stage(state, stage))
+            {
                 self.hub.tell(run, || Event::Stage(view));
             }
         }
         for run in runs {
             if let Some(state) = self.engine.run(run) {
-                self.hub.tell(run, || Event::Summary(views::summary(&state.summary())));
+                self.hub
+                    .tell(run, || Event::Summary(views::summary(&state.summary())));
             }
         }
     }
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::Assign { worker, session, assignment } => {
+            Action::Assign {
+                worker,
+                session,
+                assignment,
+            } => {
                 let assignment = v1::Assignment {
                     token: Some((&assignment.token).into()),
                     kind: assignment.kind.to_string(),
@@ -300,24 +352,43 @@ impl Reign {
                     bundle_digest: assignment.bundle,
                     seed: assignment.seed,
                     timeout_ms: assignment.timeout.map_or(0, |timeout| {
-                        u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).max(1)
+                        u64::try_from(timeout.as_millis())
+                            .unwrap_or(u64::MAX)
+                            .max(1)
                     }),
                     memory_bytes: assignment.memory.unwrap_or(0),
                     base_dir: assignment.base_dir.unwrap_or_default(),
                 };
                 self.send(&worker, session, Message::Assign(assignment));
             }
-            Action::CancelAttempt { worker, session, token, reason } => {
-                let cancel = v1::CancelAttempt { token: Some((&token).into()), reason };
+            Action::CancelAttempt {
+                worker,
+                session,
+                token,
+                reason,
+            } => {
+                let cancel = v1::CancelAttempt {
+                    token: Some((&token).into()),
+                    reason,
+                };
                 self.send(&worker, session, Message::Cancel(cancel));
             }
-            Action::AcknowledgeResult { worker, session, token, accepted } => {
+            Action::AcknowledgeResult {
+                worker,
+                session,
+                token,
+                accepted,
+            } => {
                 let token = Some((&token).into());
                 let acknowledged = v1::ResultAcknowledged { token, accepted };
                 self.send(&worker, session, Message::Acknowledged(acknowledged));
             }
             Action::CloseStream { worker, session } => {
-                if self.lines.get(&worker).is_some_and(|(current, _)| *current == session) {
+                if self
+                    .lines
+                    .get(&worker)
+                    .is_some_and(|(current, _)| *current == session)
+                {
                     self.lines.remove(&worker);
                 }
             }
@@ -331,8 +402,12 @@ impl Reign {
     /// Sends to a worker's stream. One that takes nothing any more is closed: the worker comes back
     /// with what it holds, and what got lost is made up for.
     fn send(&mut self, worker: &WorkerId, session: u64, message: Message) {
-        let Some((current, outbound)) = self.lines.get(worker) else { return };
-        let response = v1::AttachResponse { message: Some(message) };
+        let Some((current, outbound)) = self.lines.get(worker) else {
+            return;
+        };
+        let response = v1::AttachResponse {
+            message: Some(message),
+        };
         if *current == session && outbound.try_send(Ok(response)).is_err() {
             tracing::warn!(%worker, "a worker takes no messages: its stream is closed");
             self.lines.remove(worker);
@@ -346,8 +421,7 @@ impl Reign {
         for (run, error) in &unfinished.damaged {
             tracing::error!(%run, %error, "a run cannot go on");
         }
-        let is_ours =
-            |run: &RunId| self.config.take_up.includes(run) || self.own.contains(run);
+        let is_ours = |run: &RunId| self.config.take_up.includes(run) || self.own.contains(run);
         let runs = unfinished
             .runs
             .into_iter()

@@ -30,10 +30,23 @@ pub(crate) struct Begun {
 /// A request to the task that owns the engine.
 #[derive(Debug)]
 pub(crate) enum Request {
-    Submit { submission: Box<Submission>, reply: Reply<Begun> },
-    Cancel { run: RunId, reason: String, reply: Reply<()> },
-    Resume { run: RunId, reply: Reply<()> },
-    Attach { hello: WorkerHello, outbound: Outbound },
+    Submit {
+        submission: Box<Submission>,
+        reply: Reply<Begun>,
+    },
+    Cancel {
+        run: RunId,
+        reason: String,
+        reply: Reply<()>,
+    },
+    Resume {
+        run: RunId,
+        reply: Reply<()>,
+    },
+    Attach {
+        hello: WorkerHello,
+        outbound: Outbound,
+    },
     /// A message of a worker.
     Worker(Input),
 }

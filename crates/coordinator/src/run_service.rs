@@ -39,7 +39,10 @@ impl Runs {
     async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, Status> {
         let (reply, answer) = oneshot::channel();
         let stopping = "the coordinator is stopping";
-        self.requests.send(request(reply)).await.map_err(|_| Status::unavailable(stopping))?;
+        self.requests
+            .send(request(reply))
+            .await
+            .map_err(|_| Status::unavailable(stopping))?;
         let answer = answer.await.map_err(|_| Status::unavailable(stopping))?;
         answer.map_err(status_of_refusal)
     }
@@ -48,7 +51,10 @@ impl Runs {
         let digest = bundle.digest();
         let bytes = serde_json::to_vec(bundle)
             .map_err(|error| Status::internal(format!("the bundle cannot be written: {error}")))?;
-        self.journal.put_bundle(&digest, bytes).await.map_err(|error| status_of_journal(&error))?;
+        self.journal
+            .put_bundle(&digest, bytes)
+            .await
+            .map_err(|error| status_of_journal(&error))?;
         Ok(digest)
     }
 }
@@ -62,9 +68,10 @@ impl RunService for Runs {
         request: GrpcRequest<v1::SubmitRunRequest>,
     ) -> Result<Response<v1::SubmitRunResponse>, Status> {
         let request = request.into_inner();
-        let bundle = request.bundle.ok_or_else(|| bad_request("`bundle` is missing"))?;
-        let invalid =
-            |errors: Diagnostics| status_from_diagnostics(Code::InvalidArgument, &errors);
+        let bundle = request
+            .bundle
+            .ok_or_else(|| bad_request("`bundle` is missing"))?;
+        let invalid = |errors: Diagnostics| status_from_diagnostics(Code::InvalidArgument, &errors);
         let (workflow, bundle) =
             bundles::check(bundle, self.catalogue.as_ref()).map_err(invalid)?;
         let given: BTreeMap<String, ParamInput> = request
@@ -86,9 +93,14 @@ impl RunService for Runs {
             base_dir: (!request.base_dir.is_empty()).then_some(request.base_dir),
         };
         let submission = Box::new(submission);
-        let begun = self.ask(|reply| Request::Submit { submission, reply }).await?;
+        let begun = self
+            .ask(|reply| Request::Submit { submission, reply })
+            .await?;
         let run_id = begun.run.to_string();
-        Ok(Response::new(v1::SubmitRunResponse { run_id, created: begun.is_new }))
+        Ok(Response::new(v1::SubmitRunResponse {
+            run_id,
+            created: begun.is_new,
+        }))
     }
 
     async fn get_run(
@@ -96,8 +108,14 @@ impl RunService for Runs {
         request: GrpcRequest<v1::GetRunRequest>,
     ) -> Result<Response<v1::GetRunResponse>, Status> {
         let run = run_id(request.into_inner().run_id)?;
-        let state = self.journal.load_run(&run).await.map_err(|error| status_of_journal(&error))?;
-        Ok(Response::new(v1::GetRunResponse { run: Some(views::run(&state)) }))
+        let state = self
+            .journal
+            .load_run(&run)
+            .await
+            .map_err(|error| status_of_journal(&error))?;
+        Ok(Response::new(v1::GetRunResponse {
+            run: Some(views::run(&state)),
+        }))
     }
 
     async fn list_runs(
@@ -119,14 +137,20 @@ impl RunService for Runs {
             token => Some(run_id(token.to_owned())?),
         };
         let page = Page { after, limit: size };
-        let runs =
-            self.journal.list_runs(&filter, &page).await.map_err(|error| status_of_journal(&error))?;
+        let runs = self
+            .journal
+            .list_runs(&filter, &page)
+            .await
+            .map_err(|error| status_of_journal(&error))?;
         let next_page_token = match runs.last() {
             Some(last) if runs.len() == size => last.run.to_string(),
             _ => String::new(),
         };
         let runs = runs.iter().map(views::summary).collect();
-        Ok(Response::new(v1::ListRunsResponse { runs, next_page_token }))
+        Ok(Response::new(v1::ListRunsResponse {
+            runs,
+            next_page_token,
+        }))
     }
 
     async fn watch_run(
@@ -136,13 +160,24 @@ impl RunService for Runs {
         let run = run_id(request.into_inner().run_id)?;
         // Listen first, then read: what changes in between is told twice rather than not at all.
         let events = self.hub.watch(&run);
-        let watch = Watch { journal: Arc::clone(&self.journal), run, events, next: Next::WholeRun };
+        let watch = Watch {
+            journal: Arc::clone(&self.journal),
+            run,
+            events,
+            next: Next::WholeRun,
+        };
         let first = watch.whole_run().await?;
         let is_over = ends(&first);
-        let watch = Watch { next: if is_over { Next::End } else { Next::Event }, ..watch };
+        let watch = Watch {
+            next: if is_over { Next::End } else { Next::Event },
+            ..watch
+        };
         let rest = futures::stream::unfold(watch, Watch::step);
-        let whole = futures::stream::once(async move { Ok(v1::WatchRunResponse { event: Some(first) }) });
-        Ok(Response::new(Box::pin(futures::StreamExt::chain(whole, rest))))
+        let whole =
+            futures::stream::once(async move { Ok(v1::WatchRunResponse { event: Some(first) }) });
+        Ok(Response::new(Box::pin(futures::StreamExt::chain(
+            whole, rest,
+        ))))
     }
 
     async fn cancel_run(
@@ -155,7 +190,8 @@ impl RunService for Runs {
             reason if reason.is_empty() => "somebody asked for it".to_owned(),
             reason => reason,
         };
-        self.ask(|reply| Request::Cancel { run, reason, reply }).await?;
+        self.ask(|reply| Request::Cancel { run, reason, reply })
+            .await?;
         Ok(Response::new(v1::CancelRunResponse {}))
     }
 
@@ -186,7 +222,9 @@ enum Next {
 impl Watch {
     async fn whole_run(&self) -> Result<Event, Status> {
         let state = self.journal.load_run(&self.run).await;
-        Ok(Event::Run(views::run(&state.map_err(|error| status_of_journal(&error))?)))
+        Ok(Event::Run(views::run(
+            &state.map_err(|error| status_of_journal(&error))?,
+        )))
     }
 
     /// The next message, and what comes after it. A watcher that fell behind gets the whole run.
@@ -204,7 +242,10 @@ impl Watch {
             Ok(event) if !ends(event) => Next::Event,
             _ => Next::End,
         };
-        Some((event.map(|event| v1::WatchRunResponse { event: Some(event) }), self))
+        Some((
+            event.map(|event| v1::WatchRunResponse { event: Some(event) }),
+            self,
+        ))
     }
 }
 

@@ -9,7 +9,11 @@ pub(crate) fn run(state: &RunState) -> v1::Run {
     v1::Run {
         summary: Some(summary(&state.summary())),
         params: Some(to_prost_struct(state.params())),
-        stages: state.stages.keys().filter_map(|name| stage(state, name)).collect(),
+        stages: state
+            .stages
+            .keys()
+            .filter_map(|name| stage(state, name))
+            .collect(),
     }
 }
 
@@ -44,7 +48,10 @@ pub(crate) fn summary(summary: &RunSummary) -> v1::RunSummary {
         stages_succeeded: summary.stages.succeeded,
         stages_failed: summary.stages.failed,
         stages_skipped: summary.stages.skipped,
-        failure: summary.failure.as_ref().map(|failure| diagnostic_to_wire(&failure.diagnostic)),
+        failure: summary
+            .failure
+            .as_ref()
+            .map(|failure| diagnostic_to_wire(&failure.diagnostic)),
     }
 }
 
@@ -81,8 +88,15 @@ fn attempt(attempt: &AttemptState) -> v1::Attempt {
         None | Some(AttemptEnd::Succeeded) => None,
         Some(AttemptEnd::Failed(failure)) => Some(failure.into()),
         Some(AttemptEnd::Lost(reason)) => {
-            let diagnostic = Diagnostic::new(codes::WORKER_LOST, format!("it was given up: {reason}"));
-            Some((&StageFailure { class: FailureClass::Transient, diagnostic }).into())
+            let diagnostic =
+                Diagnostic::new(codes::WORKER_LOST, format!("it was given up: {reason}"));
+            Some(
+                (&StageFailure {
+                    class: FailureClass::Transient,
+                    diagnostic,
+                })
+                    .into(),
+            )
         }
     };
     v1::Attempt {

@@ -9,11 +9,11 @@ use async_trait::async_trait;
 use futures::Stream;
 use marquetry_engine::{Input, WorkerHello};
 use marquetry_journal::Journal;
+use marquetry_proto::v1;
 use marquetry_proto::v1::attach_request::Message;
 use marquetry_proto::v1::attempt_report::Report;
 use marquetry_proto::v1::watch_run_response::Event;
 use marquetry_proto::v1::worker_service_server::WorkerService;
-use marquetry_proto::v1;
 use marquetry_types::{FencingToken, StageKind, WorkerId};
 use marquetry_workflow::Bundle;
 use tokio::sync::mpsc;
@@ -47,14 +47,19 @@ impl WorkerService for Workers {
         let mut inbound = request.into_inner();
         let first = inbound.message().await?.and_then(|request| request.message);
         let Some(Message::Hello(hello)) = first else {
-            return Err(Status::invalid_argument("the first message of a worker is its hello"));
+            return Err(Status::invalid_argument(
+                "the first message of a worker is its hello",
+            ));
         };
         let session = self.sessions.fetch_add(1, Ordering::Relaxed) + 1;
         let hello = read_hello(hello, session)?;
         let worker = hello.worker.clone();
         let (outbound, messages) = mpsc::channel(OUTBOUND_BACKLOG);
         let gone = |_| Status::unavailable("the coordinator is stopping");
-        self.requests.send(Request::Attach { hello, outbound }).await.map_err(gone)?;
+        self.requests
+            .send(Request::Attach { hello, outbound })
+            .await
+            .map_err(gone)?;
         let line = Line {
             requests: self.requests.clone(),
             hub: self.hub.clone(),
@@ -70,10 +75,16 @@ impl WorkerService for Workers {
         request: GrpcRequest<v1::FetchBundleRequest>,
     ) -> Result<Response<v1::FetchBundleResponse>, Status> {
         let digest = request.into_inner().digest;
-        let bytes = self.journal.get_bundle(&digest).await.map_err(|error| status_of_journal(&error))?;
-        let bytes = bytes.ok_or_else(|| Status::not_found(format!("there is no bundle {digest}")))?;
-        let bundle: Bundle = serde_json::from_slice(&bytes)
-            .map_err(|error| Status::data_loss(format!("bundle {digest} cannot be read: {error}")))?;
+        let bytes = self
+            .journal
+            .get_bundle(&digest)
+            .await
+            .map_err(|error| status_of_journal(&error))?;
+        let bytes =
+            bytes.ok_or_else(|| Status::not_found(format!("there is no bundle {digest}")))?;
+        let bundle: Bundle = serde_json::from_slice(&bytes).map_err(|error| {
+            Status::data_loss(format!("bundle {digest} cannot be read: {error}"))
+        })?;
         let bundle = Some(bundles::to_wire(bundle));
         Ok(Response::new(v1::FetchBundleResponse { bundle }))
     }
@@ -104,7 +115,10 @@ impl Line {
                 }
             }
         }
-        let gone = Input::WorkerDisconnected { worker: self.worker, session: self.session };
+        let gone = Input::WorkerDisconnected {
+            worker: self.worker,
+            session: self.session,
+        };
         // A closed channel means that the coordinator is gone itself.
         let _ = self.requests.send(Request::Worker(gone)).await;
     }
@@ -118,14 +132,25 @@ impl Line {
             Some(Message::Hello(_)) => Err(Status::invalid_argument("hello came twice")),
             Some(Message::Heartbeat(beat)) => {
                 let held = read_tokens(beat.held)?;
-                Ok(Some(Input::Heartbeat { worker, session, held }))
+                Ok(Some(Input::Heartbeat {
+                    worker,
+                    session,
+                    held,
+                }))
             }
             Some(Message::Finished(finished)) => {
                 let (token, result) = finished.into_parts().map_err(bad)?;
-                Ok(Some(Input::AttemptFinished { worker, session, token, result }))
+                Ok(Some(Input::AttemptFinished {
+                    worker,
+                    session,
+                    token,
+                    result,
+                }))
             }
             Some(Message::Report(report)) => {
-                let (Some(token), Some(report)) = (report.token, report.report) else { return Ok(None) };
+                let (Some(token), Some(report)) = (report.token, report.report) else {
+                    return Ok(None);
+                };
                 let token = FencingToken::try_from(token).map_err(bad)?;
                 self.hub.tell(&token.attempt.run, || match report {
                     Report::Progress(progress) => Event::Progress(progress),
@@ -139,8 +164,11 @@ impl Line {
 
 fn read_hello(hello: v1::Hello, session: u64) -> Result<WorkerHello, Status> {
     let bad = |error: marquetry_types::InvalidName| Status::invalid_argument(error.to_string());
-    let kinds: Result<BTreeSet<StageKind>, _> =
-        hello.kinds.into_iter().map(|kind| kind.kind.parse()).collect();
+    let kinds: Result<BTreeSet<StageKind>, _> = hello
+        .kinds
+        .into_iter()
+        .map(|kind| kind.kind.parse())
+        .collect();
     Ok(WorkerHello {
         worker: hello.worker_id.parse().map_err(bad)?,
         session,
@@ -151,6 +179,9 @@ fn read_hello(hello: v1::Hello, session: u64) -> Result<WorkerHello, Status> {
 }
 
 fn read_tokens(tokens: Vec<v1::FencingToken>) -> Result<Vec<FencingToken>, Status> {
-    let read = tokens.into_iter().map(FencingToken::try_from).collect::<Result<_, _>>();
+    let read = tokens
+        .into_iter()
+        .map(FencingToken::try_from)
+        .collect::<Result<_, _>>();
     read.map_err(|error| Status::invalid_argument(error.to_string()))
 }

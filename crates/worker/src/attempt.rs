@@ -39,7 +39,11 @@ pub(crate) async fn run(
     cancellation: CancellationToken,
 ) -> AttemptResult {
     let log = Arc::new(LogBook::new(&assignment.token.attempt));
-    let voice = Arc::new(Voice { token: assignment.token.clone(), log: Arc::clone(&log), events });
+    let voice = Arc::new(Voice {
+        token: assignment.token.clone(),
+        log: Arc::clone(&log),
+        events,
+    });
     let result = {
         let stage = stage(&assignment, &workplace, Arc::clone(&voice), cancellation);
         let mut stage = std::pin::pin!(stage);
@@ -82,7 +86,10 @@ async fn stage(
     voice: Arc<Voice>,
     cancellation: CancellationToken,
 ) -> Result<Outcome, StageFailure> {
-    let invalid = |diagnostic: Diagnostic| StageFailure { class: FailureClass::Invalid, diagnostic };
+    let invalid = |diagnostic: Diagnostic| StageFailure {
+        class: FailureClass::Invalid,
+        diagnostic,
+    };
     let config = &workplace.config;
     let kind = assignment.kind.as_str();
     let handler = workplace.registry.get(kind).ok_or_else(|| {
@@ -91,10 +98,17 @@ async fn stage(
     })?;
     check_options(handler.descriptor(), &assignment.options).map_err(invalid)?;
     let bundle = workplace.bundles.get(&assignment.bundle).await;
-    let bundle = bundle.map_err(|diagnostic| StageFailure { class: FailureClass::Transient, diagnostic })?;
+    let bundle = bundle.map_err(|diagnostic| StageFailure {
+        class: FailureClass::Transient,
+        diagnostic,
+    })?;
     let memory_limit = assignment.memory.unwrap_or(config.memory_limit);
     let spill_dir = config.spill_dir.clone();
-    let options = SessionOptions { memory_limit, spill_dir, threads: config.threads };
+    let options = SessionOptions {
+        memory_limit,
+        spill_dir,
+        threads: config.threads,
+    };
     let session = marquetry_lake::session(&workplace.lake, &options);
     let session = session.map_err(|error| StageFailure::from(StageError::from(error)))?;
     let context = StageContext::new(StageSetup {
@@ -123,7 +137,9 @@ struct Voice {
 impl StageEvents for Voice {
     fn progress(&self, progress: Progress) {
         // Nobody listens once the worker stops.
-        let _ = self.events.send(Event::Progress(self.token.clone(), progress));
+        let _ = self
+            .events
+            .send(Event::Progress(self.token.clone(), progress));
     }
 
     fn log(&self, line: LogLine) {

@@ -21,7 +21,10 @@ pub(crate) struct BundleCache {
 
 impl BundleCache {
     pub(crate) const fn new(client: WorkerServiceClient<Channel>) -> Self {
-        Self { client, kept: Mutex::new(VecDeque::new()) }
+        Self {
+            client,
+            kept: Mutex::new(VecDeque::new()),
+        }
     }
 
     /// The bundle of that digest.
@@ -36,11 +39,19 @@ impl BundleCache {
             let message = format!("cannot fetch workflow bundle {digest}: {reason}");
             Diagnostic::new(codes::UNREACHABLE, message)
         };
-        let request = v1::FetchBundleRequest { digest: digest.to_owned() };
+        let request = v1::FetchBundleRequest {
+            digest: digest.to_owned(),
+        };
         let response = self.client.clone().fetch_bundle(request).await;
-        let wire = response.map_err(|status| failed(status.message().to_owned()))?.into_inner().bundle;
+        let wire = response
+            .map_err(|status| failed(status.message().to_owned()))?
+            .into_inner()
+            .bundle;
         let wire = wire.ok_or_else(|| failed("the answer is empty".to_owned()))?;
-        let bundle = Bundle { entry: wire.entry, files: wire.files.into_iter().collect() };
+        let bundle = Bundle {
+            entry: wire.entry,
+            files: wire.files.into_iter().collect(),
+        };
         if bundle.digest() != digest {
             return Err(failed("it was damaged on the way".to_owned()));
         }
@@ -55,6 +66,8 @@ impl BundleCache {
 
     fn find(&self, digest: &str) -> Option<Arc<Bundle>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.iter().find(|(key, _)| key == digest).map(|(_, bundle)| Arc::clone(bundle))
+        kept.iter()
+            .find(|(key, _)| key == digest)
+            .map(|(_, bundle)| Arc::clone(bundle))
     }
 }

@@ -48,7 +48,12 @@ impl Executor {
             .thread_name("stage")
             .enable_all()
             .build()?;
-        Ok(Self { runtime: Some(runtime), workplace, events, running: HashMap::new() })
+        Ok(Self {
+            runtime: Some(runtime),
+            workplace,
+            events,
+            running: HashMap::new(),
+        })
     }
 
     /// Starts an attempt; it ends with [`Event::Finished`] whatever happens.
@@ -59,7 +64,12 @@ impl Executor {
         self.running.insert(token.clone(), cancellation.clone());
         let (workplace, events) = (Arc::clone(&self.workplace), self.events.clone());
         let timeout = assignment.timeout;
-        let stage = runtime.spawn(attempt::run(assignment, workplace, events.clone(), cancellation.clone()));
+        let stage = runtime.spawn(attempt::run(
+            assignment,
+            workplace,
+            events.clone(),
+            cancellation.clone(),
+        ));
         runtime.spawn(async move {
             let abort = stage.abort_handle();
             let end = tokio::select! {
@@ -141,5 +151,8 @@ fn panicked(error: tokio::task::JoinError) -> StageFailure {
     };
     let diagnostic = Diagnostic::new(codes::STAGE_PANIC, format!("the stage panicked: {what}"))
         .help("this is a bug in the stage; please report it with its log");
-    StageFailure { class: FailureClass::Invalid, diagnostic }
+    StageFailure {
+        class: FailureClass::Invalid,
+        diagnostic,
+    }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use marquetry_engine::Assignment;
 use marquetry_lake::Lake;
 use marquetry_plugin::Registry;
 use marquetry_proto::v1::attach_request::Message as ToCoordinator;
@@ -10,7 +11,6 @@ use marquetry_proto::v1::attach_response::Message as FromCoordinator;
 use marquetry_proto::v1::attempt_report::Report;
 use marquetry_proto::v1::worker_service_client::WorkerServiceClient;
 use marquetry_proto::{WireError, v1};
-use marquetry_engine::Assignment;
 use marquetry_types::{Epoch, FencingToken};
 use marquetry_workflow::StageCatalogue;
 use tokio::sync::mpsc;
@@ -44,7 +44,10 @@ pub struct Worker {
 
 impl std::fmt::Debug for Worker {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Worker").field("id", &self.hello.worker_id).finish_non_exhaustive()
+        formatter
+            .debug_struct("Worker")
+            .field("id", &self.hello.worker_id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -72,7 +75,10 @@ impl Worker {
             .max_encoding_message_size(MESSAGE_BYTES);
         let kinds = registry.kinds().into_iter().filter_map(|kind| {
             let version = registry.descriptor(kind)?.version;
-            Some(v1::SupportedKind { kind: kind.to_owned(), version })
+            Some(v1::SupportedKind {
+                kind: kind.to_owned(),
+                version,
+            })
         });
         let hello = v1::Hello {
             worker_id: config.id.to_string(),
@@ -85,9 +91,21 @@ impl Worker {
         let location = lake.location().to_owned();
         let threads = config.threads;
         let bundles = BundleCache::new(client.clone());
-        let workplace = Arc::new(Workplace { config, registry, lake, bundles });
+        let workplace = Arc::new(Workplace {
+            config,
+            registry,
+            lake,
+            bundles,
+        });
         let executor = Executor::new(threads, workplace, sender)?;
-        Ok(Self { hello, lake: location, client, protocol: Protocol::new(), executor, events })
+        Ok(Self {
+            hello,
+            lake: location,
+            client,
+            protocol: Protocol::new(),
+            executor,
+            events,
+        })
     }
 
     /// Serves until `shutdown`. What runs then is given up; the coordinator gives it to another worker.
@@ -187,9 +205,10 @@ impl Worker {
     async fn perform(&mut self, effect: Effect, outbound: &mpsc::Sender<v1::AttachRequest>) {
         let wire = |held: Vec<FencingToken>| held.iter().map(Into::into).collect();
         let message = match effect {
-            Effect::SendHello { held } => {
-                ToCoordinator::Hello(v1::Hello { held: wire(held), ..self.hello.clone() })
-            }
+            Effect::SendHello { held } => ToCoordinator::Hello(v1::Hello {
+                held: wire(held),
+                ..self.hello.clone()
+            }),
             Effect::SendHeartbeat { held } => {
                 ToCoordinator::Heartbeat(v1::Heartbeat { held: wire(held) })
             }
@@ -203,12 +222,21 @@ impl Worker {
             }
             Effect::Disconnect => return,
         };
-        drop(outbound.send(v1::AttachRequest { message: Some(message) }).await);
+        drop(
+            outbound
+                .send(v1::AttachRequest {
+                    message: Some(message),
+                })
+                .await,
+        );
     }
 }
 
 async fn report(outbound: &mpsc::Sender<v1::AttachRequest>, token: &FencingToken, report: Report) {
-    let report = v1::AttemptReport { token: Some(token.into()), report: Some(report) };
+    let report = v1::AttemptReport {
+        token: Some(token.into()),
+        report: Some(report),
+    };
     let message = Some(ToCoordinator::Report(report));
     drop(outbound.send(v1::AttachRequest { message }).await);
 }
@@ -221,19 +249,27 @@ fn understand(response: v1::AttachResponse) -> Result<Option<Input>, WireError> 
     };
     Ok(match response.message {
         None => None,
-        Some(FromCoordinator::Welcome(welcome)) => Some(Input::Welcomed { epoch: Epoch(welcome.epoch) }),
-        Some(FromCoordinator::Assign(assignment)) => Some(Input::Assigned(read_assignment(assignment)?)),
-        Some(FromCoordinator::Cancel(cancel)) => {
-            Some(Input::CancelRequested { token: token(cancel.token)?, reason: cancel.reason })
+        Some(FromCoordinator::Welcome(welcome)) => Some(Input::Welcomed {
+            epoch: Epoch(welcome.epoch),
+        }),
+        Some(FromCoordinator::Assign(assignment)) => {
+            Some(Input::Assigned(read_assignment(assignment)?))
         }
-        Some(FromCoordinator::Acknowledged(acknowledged)) => {
-            Some(Input::Acknowledged { token: token(acknowledged.token)? })
-        }
+        Some(FromCoordinator::Cancel(cancel)) => Some(Input::CancelRequested {
+            token: token(cancel.token)?,
+            reason: cancel.reason,
+        }),
+        Some(FromCoordinator::Acknowledged(acknowledged)) => Some(Input::Acknowledged {
+            token: token(acknowledged.token)?,
+        }),
     })
 }
 
 fn read_assignment(wire: v1::Assignment) -> Result<Assignment, WireError> {
-    let token = wire.token.ok_or(WireError::Missing("assign.token"))?.try_into()?;
+    let token = wire
+        .token
+        .ok_or(WireError::Missing("assign.token"))?
+        .try_into()?;
     let options = serde_json::from_str(&wire.options_json);
     Ok(Assignment {
         token,

@@ -26,7 +26,10 @@ struct Unwritten {
 impl LogBook {
     pub(crate) fn new(attempt: &AttemptId) -> Self {
         let prefix = format!("{}/{LOG_FOLDER}", Lake::attempt_prefix(attempt));
-        Self { prefix, state: Mutex::default() }
+        Self {
+            prefix,
+            state: Mutex::default(),
+        }
     }
 
     pub(crate) fn add(&self, line: &LogLine) {
@@ -64,7 +67,9 @@ pub async fn read_log(lake: &Lake, attempt: &AttemptId) -> Result<Vec<LogLine>, 
     let mut lines = Vec::new();
     for chunk in chunks {
         let bytes = lake.get(&chunk.path).await?;
-        let read = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let read = bytes
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty());
         lines.extend(read.filter_map(|line| serde_json::from_slice::<LogLine>(line).ok()));
     }
     Ok(lines)

@@ -113,7 +113,9 @@ impl Protocol {
         match input {
             Input::Connected => {
                 self.welcomed = false;
-                vec![Effect::SendHello { held: self.held_tokens() }]
+                vec![Effect::SendHello {
+                    held: self.held_tokens(),
+                }]
             }
             Input::Welcomed { epoch } => self.welcomed(epoch),
             Input::Assigned(assignment) => self.assigned(assignment),
@@ -130,7 +132,9 @@ impl Protocol {
                 Vec::new()
             }
             Input::HeartbeatDue if self.welcomed => {
-                vec![Effect::SendHeartbeat { held: self.held_tokens() }]
+                vec![Effect::SendHeartbeat {
+                    held: self.held_tokens(),
+                }]
             }
             Input::HeartbeatDue => Vec::new(),
             Input::Disconnected => {
@@ -152,9 +156,10 @@ impl Protocol {
         self.welcomed = true;
         let unacknowledged = self.held.iter().filter_map(|(token, held)| match held {
             Held::Running => None,
-            Held::Finished(result) => {
-                Some(Effect::SendFinished { token: token.clone(), result: result.clone() })
-            }
+            Held::Finished(result) => Some(Effect::SendFinished {
+                token: token.clone(),
+                result: result.clone(),
+            }),
         });
         unacknowledged.collect()
     }
@@ -207,8 +212,15 @@ mod tests {
     fn token(epoch: u64, attempt: u32) -> FencingToken {
         let run = RunId::new(Timestamp::from_millis(1), 1);
         let stage = "segments".parse().unwrap();
-        let attempt = AttemptId { run, stage, attempt: AttemptNumber(attempt) };
-        FencingToken { epoch: Epoch(epoch), attempt }
+        let attempt = AttemptId {
+            run,
+            stage,
+            attempt: AttemptNumber(attempt),
+        };
+        FencingToken {
+            epoch: Epoch(epoch),
+            attempt,
+        }
     }
 
     fn assignment(token: FencingToken) -> Assignment {
@@ -231,7 +243,12 @@ mod tests {
     fn welcomed_worker(epoch: u64) -> Protocol {
         let mut worker = Protocol::new();
         worker.step(Input::Connected);
-        assert_eq!(worker.step(Input::Welcomed { epoch: Epoch(epoch) }), []);
+        assert_eq!(
+            worker.step(Input::Welcomed {
+                epoch: Epoch(epoch)
+            }),
+            []
+        );
         worker
     }
 
@@ -239,16 +256,32 @@ mod tests {
     fn a_result_is_reported_until_it_is_acknowledged() {
         let mut worker = welcomed_worker(1);
         let first = assignment(token(1, 1));
-        assert_eq!(worker.step(Input::Assigned(first.clone())), [Effect::Start(first)]);
+        assert_eq!(
+            worker.step(Input::Assigned(first.clone())),
+            [Effect::Start(first)]
+        );
         worker.step(Input::Disconnected);
-        let ended = Input::Finished { token: token(1, 1), result: success() };
+        let ended = Input::Finished {
+            token: token(1, 1),
+            result: success(),
+        };
         assert_eq!(worker.step(ended), [], "nobody listens");
 
         for epoch in [1, 2] {
             let hello = worker.step(Input::Connected);
-            assert_eq!(hello, [Effect::SendHello { held: vec![token(1, 1)] }]);
-            let reported = worker.step(Input::Welcomed { epoch: Epoch(epoch) });
-            let report = Effect::SendFinished { token: token(1, 1), result: success() };
+            assert_eq!(
+                hello,
+                [Effect::SendHello {
+                    held: vec![token(1, 1)]
+                }]
+            );
+            let reported = worker.step(Input::Welcomed {
+                epoch: Epoch(epoch),
+            });
+            let report = Effect::SendFinished {
+                token: token(1, 1),
+                result: success(),
+            };
             assert_eq!(reported, [report]);
         }
         worker.step(Input::Acknowledged { token: token(1, 1) });
@@ -262,14 +295,24 @@ mod tests {
         let mut worker = welcomed_worker(5);
         assert_eq!(worker.step(Input::Assigned(assignment(token(4, 1)))), []);
         worker.step(Input::Connected);
-        assert_eq!(worker.step(Input::Welcomed { epoch: Epoch(4) }), [Effect::Disconnect]);
-        assert_eq!(worker.step(Input::HeartbeatDue), [], "it was never welcomed");
+        assert_eq!(
+            worker.step(Input::Welcomed { epoch: Epoch(4) }),
+            [Effect::Disconnect]
+        );
+        assert_eq!(
+            worker.step(Input::HeartbeatDue),
+            [],
+            "it was never welcomed"
+        );
     }
 
     #[test]
     fn an_assignment_that_comes_twice_starts_once() {
         let mut worker = welcomed_worker(1);
-        assert_eq!(worker.step(Input::Assigned(assignment(token(1, 1)))).len(), 1);
+        assert_eq!(
+            worker.step(Input::Assigned(assignment(token(1, 1)))).len(),
+            1
+        );
         assert_eq!(worker.step(Input::Assigned(assignment(token(1, 1)))), []);
     }
 
@@ -278,18 +321,26 @@ mod tests {
         let mut worker = welcomed_worker(1);
         worker.step(Input::Assigned(assignment(token(1, 1))));
         let effects = worker.step(Input::Assigned(assignment(token(1, 2))));
-        assert!(matches!(&effects[..], [Effect::Cancel { token: older, .. }, Effect::Start(_)]
-            if *older == token(1, 1)));
+        assert!(
+            matches!(&effects[..], [Effect::Cancel { token: older, .. }, Effect::Start(_)]
+            if *older == token(1, 1))
+        );
     }
 
     #[test]
     fn only_what_runs_can_be_cancelled() {
         let mut worker = welcomed_worker(1);
-        let cancel = Input::CancelRequested { token: token(1, 1), reason: "asked".into() };
+        let cancel = Input::CancelRequested {
+            token: token(1, 1),
+            reason: "asked".into(),
+        };
         assert_eq!(worker.step(cancel.clone()), []);
         worker.step(Input::Assigned(assignment(token(1, 1))));
         assert_eq!(worker.step(cancel.clone()).len(), 1);
-        worker.step(Input::Finished { token: token(1, 1), result: success() });
+        worker.step(Input::Finished {
+            token: token(1, 1),
+            result: success(),
+        });
         assert_eq!(worker.step(cancel), []);
     }
 }

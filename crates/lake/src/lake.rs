@@ -1,0 +1,215 @@
+//! A lake: one object store, below one root.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use marquetry_types::{AttemptId, DatasetRef};
+use object_store::local::LocalFileSystem;
+use object_store::path::Path as ObjectPath;
+use object_store::prefix::PrefixStore;
+use object_store::{ObjectStore, ObjectStoreExt};
+use url::Url;
+
+use crate::manifest::Manifest;
+use crate::{LakeError, durable};
+
+/// The name of a dataset's manifest below the dataset's own folder.
+const MANIFEST: &str = "manifest.json";
+
+/// A place for datasets, artifacts and logs. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Lake {
+    location: String,
+    store: Arc<dyn ObjectStore>,
+    /// The folder, if it is a local one: what is written there is made durable by us.
+    local_root: Option<PathBuf>,
+}
+
+/// An object in a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectInfo {
+    /// Its path below the lake's root.
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
+}
+
+impl Lake {
+    /// Opens a lake: a local folder, which is made if it is not there, or a URL that `object_store`
+    /// knows (`s3://bucket/prefix`, `gs://`, `az://`, `memory:///`), with credentials from the
+    /// environment.
+    ///
+    /// # Errors
+    /// The location cannot be understood, or the folder not made.
+    pub async fn open(location: &str) -> Result<Self, LakeError> {
+        let bad = |reason: String| LakeError::BadLocation {
+            location: location.to_owned(),
+            reason,
+        };
+        match Url::parse(location) {
+            Ok(url) if url.scheme() == "file" => {
+                let path = url
+                    .to_file_path()
+                    .map_err(|()| bad("it is no absolute path".to_owned()))?;
+                Self::open_folder(location, &path)
+            }
+            // A single letter is a drive, not a scheme.
+            Ok(url) if url.scheme().len() > 1 => {
+                let options =
+                    std::env::vars().map(|(name, value)| (name.to_ascii_lowercase(), value));
+                let (store, prefix) = object_store::parse_url_opts(&url, options)
+                    .map_err(|error| bad(error.to_string()))?;
+                let store: Arc<dyn ObjectStore> = if prefix.as_ref().is_empty() {
+                    Arc::from(store)
+                } else {
+                    Arc::new(PrefixStore::new(store, prefix))
+                };
+                Ok(Self::with_store(location, store))
+            }
+            _ => Self::open_folder(location, Path::new(location)),
+        }
+    }
+
+    fn open_folder(location: &str, path: &Path) -> Result<Self, LakeError> {
+        let bad = |error: &dyn std::fmt::Display| LakeError::BadLocation {
+            location: location.to_owned(),
+            reason: error.to_string(),
+        };
+        std::fs::create_dir_all(path).map_err(|error| bad(&error))?;
+        let root = path.canonicalize().map_err(|error| bad(&error))?;
+        let store = LocalFileSystem::new_with_prefix(&root).map_err(|error| bad(&error))?;
+        let store = Arc::new(store.with_automatic_cleanup(false));
+        Ok(Self {
+            location: location.to_owned(),
+            store,
+            local_root: Some(root),
+        })
+    }
+
+    /// A lake on any store, which must be durable by itself.
+    #[must_use]
+    pub fn with_store(location: &str, store: Arc<dyn ObjectStore>) -> Self {
+        Self {
+            location: location.to_owned(),
+            store,
+            local_root: None,
+        }
+    }
+
+    /// Where it lies, as it was opened.
+    #[must_use]
+    pub fn location(&self) -> &str {
+        &self.location
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn ObjectStore> {
+        &self.store
+    }
+
+    /// Writes an object. It is durable when this returns.
+    ///
+    /// # Errors
+    /// The store refuses, or the disk.
+    pub async fn put(&self, path: &str, bytes: Bytes) -> Result<(), LakeError> {
+        let object = ObjectPath::from(path);
+        let put = self.store.put(&object, bytes.into()).await;
+        put.map_err(|error| LakeError::store("write", path, error))?;
+        self.sync(&object).await
+    }
+
+    /// Makes an object that was written through the store durable.
+    pub(crate) async fn sync(&self, object: &ObjectPath) -> Result<(), LakeError> {
+        match &self.local_root {
+            Some(root) => durable::sync(root, object).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Reads an object.
+    ///
+    /// # Errors
+    /// There is none, or the store fails.
+    pub async fn get(&self, path: &str) -> Result<Bytes, LakeError> {
+        let failed = |error| LakeError::store("read", path, error);
+        let object = self
+            .store
+            .get(&ObjectPath::from(path))
+            .await
+            .map_err(failed)?;
+        object.bytes().await.map_err(failed)
+    }
+
+    /// The objects below a folder.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, LakeError> {
+        let objects = self.store.list(Some(&ObjectPath::from(prefix)));
+        objects
+            .map_ok(|object| ObjectInfo {
+                path: object.location.to_string(),
+                bytes: object.size,
+            })
+            .try_collect()
+            .await
+            .map_err(|error| LakeError::store("list", prefix, error))
+    }
+
+    /// The folder that belongs to an attempt alone: `runs/<run>/<stage>/<attempt>`.
+    #[must_use]
+    pub fn attempt_prefix(attempt: &AttemptId) -> String {
+        format!("runs/{}/{}/{}", attempt.run, attempt.stage, attempt.attempt)
+    }
+
+    /// Reads a dataset's manifest and checks that it is the one that was committed.
+    ///
+    /// # Errors
+    /// It is missing, or differs from its reference.
+    pub async fn manifest(&self, dataset: &DatasetRef) -> Result<Manifest, LakeError> {
+        let damaged = |reason: String| LakeError::Damaged {
+            manifest: dataset.manifest.clone(),
+            reason,
+        };
+        let bytes = match self.get(&dataset.manifest).await {
+            Err(LakeError::Store {
+                source: object_store::Error::NotFound { .. },
+                ..
+            }) => {
+                return Err(damaged("its manifest is missing".to_owned()));
+            }
+            other => other?,
+        };
+        if blake3::hash(&bytes).to_hex().as_str() != dataset.digest {
+            return Err(damaged(
+                "its manifest is not the one that was committed".to_owned(),
+            ));
+        }
+        Manifest::from_bytes(&bytes).map_err(damaged)
+    }
+
+    /// Writes the manifest of a dataset whose objects are durable already, below `prefix`.
+    ///
+    /// # Errors
+    /// The store refuses.
+    pub async fn commit_manifest(
+        &self,
+        prefix: &str,
+        manifest: &Manifest,
+    ) -> Result<DatasetRef, LakeError> {
+        let path = format!("{prefix}/{MANIFEST}");
+        let bytes = manifest.to_bytes().map_err(|reason| LakeError::Damaged {
+            manifest: path.clone(),
+            reason,
+        })?;
+        let digest = blake3::hash(&bytes).to_hex().to_string();
+        self.put(&path, Bytes::from(bytes)).await?;
+        Ok(DatasetRef {
+            manifest: path,
+            digest,
+            rows: manifest.rows,
+            bytes: manifest.bytes(),
+        })
+    }
+}
