@@ -55,7 +55,7 @@ impl Explainer<'_> {
             Kind::Type { .. } => {
                 let dynamic = self.instance.dynamic.get(place);
                 if dynamic.is_some_and(|dynamic| dynamic.known != Known::Unknown) {
-                    return self.instance.handled.iter().any(|handled| handled == place);
+                    return self.instance.handled.contains(place);
                 }
             }
             Kind::Not { .. }
@@ -71,8 +71,7 @@ impl Explainer<'_> {
             }
             _ => {}
         }
-        let around = |other: &String| pointer::covers(other, place);
-        self.instance.dynamic.keys().any(around) || self.instance.handled.iter().any(around)
+        self.instance.is_settled(place)
     }
 
     pub(super) fn explain(&self, error: &ValidationError<'_>) -> Vec<Finding> {

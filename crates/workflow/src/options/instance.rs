@@ -1,5 +1,7 @@
 //! The options as JSON, and what is known of values that come later.
 
+use std::collections::HashSet;
+
 use indexmap::IndexMap;
 use jsonschema::Validator;
 use marquetry_types::{DATASET_KEY, SchemaMark, StageDescriptor};
@@ -9,6 +11,9 @@ use super::explain::{Explainer, Finding};
 use super::pointer;
 use super::schema::{SchemaView, json_type_of};
 use crate::ParamType;
+
+/// More is not told of one stage.
+const MAX_FINDINGS: usize = 60;
 
 /// What type the value of an expression has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +83,7 @@ pub(crate) struct Instance {
     /// By pointer, the values that come later and have a stand-in in `value`.
     pub(crate) dynamic: IndexMap<String, Dynamic>,
     /// Pointers to values that were checked otherwise.
-    pub(crate) handled: Vec<String>,
+    pub(crate) handled: HashSet<String>,
 }
 
 impl Instance {
@@ -122,7 +127,21 @@ impl Instance {
         }
     }
 
-    /// What does not fit the schema.
+    /// Whether the value at a place, or one around it, comes later or was checked otherwise.
+    pub(super) fn is_settled(&self, place: &str) -> bool {
+        let mut around = place;
+        loop {
+            if self.dynamic.contains_key(around) || self.handled.contains(around) {
+                return true;
+            }
+            match around.rfind('/') {
+                Some(end) => around = around.get(..end).unwrap_or(""),
+                None => return false,
+            }
+        }
+    }
+
+    /// What does not fit the schema; of very much, the first.
     pub(crate) fn findings(
         &self,
         descriptor: &StageDescriptor,
@@ -135,6 +154,9 @@ impl Instance {
         };
         let mut findings: Vec<Finding> = Vec::new();
         for error in validator.iter_errors(&self.value) {
+            if findings.len() >= MAX_FINDINGS {
+                break;
+            }
             if explainer.is_excused(&error) {
                 continue;
             }

@@ -150,7 +150,7 @@ impl Reader<'_> {
                 SchemaMark::Script => self.script(marked, &pointer),
             };
             if handled {
-                instance.handled.push(pointer);
+                instance.handled.insert(pointer);
             }
         }
         for finding in instance.findings(descriptor, validator) {

@@ -52,7 +52,7 @@ impl<'a> Graph<'a> {
     /// One problem for each cycle that a depth-first walk meets; a stage is in at most one of them.
     pub(super) fn cycles(&self) -> Vec<Problem> {
         let mut marks: HashMap<&str, Mark> = HashMap::new();
-        let mut told: Vec<&str> = Vec::new();
+        let mut told: HashSet<&str> = HashSet::new();
         let mut problems = Vec::new();
         for start in self.stages.keys() {
             if marks.contains_key(start) {

@@ -139,7 +139,7 @@ impl Reader<'_> {
     /// An error of a script, placed within the scalar that holds it.
     fn script_error(&mut self, node: &Node, error: &ScriptError, about: &str) {
         let span = match (&node.value, error.line, error.column) {
-            (Yaml::Text { text, .. }, Some(line), Some(column)) => {
+            (Yaml::Text { text, .. }, Some(line), Some(column)) if !self.is_full() => {
                 let offset = offset_in_text(text, line, column);
                 self.source.place_in_scalar(node, offset, 1)
             }
@@ -360,7 +360,7 @@ impl Reader<'_> {
             .map(|problem| problem.into_diagnostic(file_name))
             .collect();
         if self.hidden > 0 {
-            let message = format!("{} more errors are not shown", self.hidden);
+            let message = format!("at least {} more errors are not shown", self.hidden);
             diagnostics.push(
                 Diagnostic::new(codes::WRONG_VALUE, message).help("correct the first ones first"),
             );

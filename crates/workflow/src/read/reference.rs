@@ -165,14 +165,14 @@ impl Reader<'_> {
         context: &Context<'_>,
         needs: &mut Needs,
     ) -> Known {
-        let span = place.span(self, 2);
         if name == own {
             let message = format!("the stage `{own}` refers to itself");
             let help = "a stage reads what other stages give";
-            self.error(span, codes::CYCLE, &message, help);
+            self.error(place.span(self, 2), codes::CYCLE, &message, help);
             return Known::Unknown;
         }
-        if !self.known_stage(name, span, context) {
+        if !context.stages.contains_key(name) {
+            self.unknown_stage(name, place.span(self, 2), context);
             return Known::Unknown;
         }
         needs.add(name);
@@ -257,6 +257,9 @@ struct Place<'n> {
 impl Place<'_> {
     /// The place of the first names of the path.
     fn span(&self, reader: &Reader<'_>, names: usize) -> Span {
+        if reader.is_full() {
+            return self.node.span;
+        }
         let taken = self.reference.path.iter().take(names);
         let length = taken.map(|name| name.chars().count() + 1).sum::<usize>();
         reader

@@ -195,18 +195,17 @@ impl Reader<'_> {
                         &message,
                         "remove it from its own `needs`",
                     );
-                } else if self.known_stage(name, item.span, context) {
+                } else if context.stages.contains_key(name) {
                     needs.add(name);
+                } else {
+                    self.unknown_stage(name, item.span, context);
                 }
             }
         }
     }
 
-    /// Whether a stage is declared; an error if not.
-    pub(super) fn known_stage(&mut self, name: &str, span: Span, context: &Context<'_>) -> bool {
-        if context.stages.contains_key(name) {
-            return true;
-        }
+    /// The error of a reference to a stage that is not declared.
+    pub(super) fn unknown_stage(&mut self, name: &str, span: Span, context: &Context<'_>) {
         let help = if self.is_full() {
             None
         } else {
@@ -221,7 +220,6 @@ impl Reader<'_> {
             &message,
             &help.unwrap_or_default(),
         );
-        false
     }
 }
 

@@ -15,7 +15,7 @@ use crate::words::quoted;
 const MAX_BYTES: usize = 1024 * 1024;
 /// Levels of nesting.
 const MAX_DEPTH: usize = 64;
-/// Nodes of the tree once aliases are expanded; no file within `MAX_BYTES` has as many without.
+/// Nodes of the tree once aliases are expanded.
 const MAX_NODES: usize = 300_000;
 /// Problems after which reading stops.
 const MAX_PROBLEMS: usize = 50;
@@ -146,7 +146,7 @@ impl<'a> Loader<'a> {
     }
 
     fn take(&mut self, event: Event<'_>, range: Range) -> Result<(), Problem> {
-        let span = self.span_of(range);
+        let span = Self::span_of(range);
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let is_key = self.awaits_key();
@@ -227,9 +227,10 @@ impl<'a> Loader<'a> {
     fn count(&mut self, nodes: usize, span: Span) -> Result<(), Problem> {
         self.nodes = self.nodes.saturating_add(nodes);
         if self.nodes > MAX_NODES {
-            let message = format!("aliases expand the file to more than {MAX_NODES} values");
+            let message =
+                format!("more than {MAX_NODES} values, counting those that aliases stand for");
             return Err(Problem::new(span, codes::YAML_TOO_BIG, message)
-                .help("write out what the aliases stand for, or use parameters"));
+                .help("a workflow needs far fewer; data stands in files of its own"));
         }
         Ok(())
     }
@@ -354,15 +355,13 @@ impl<'a> Loader<'a> {
     }
 
     /// The place of a node; its length is known where it ends on the line on which it begins.
-    fn span_of(&self, range: Range) -> Span {
+    fn span_of(range: Range) -> Span {
         let start = start_of(range);
         if range.start.line() != range.end.line() {
             return start;
         }
-        let line = self.source.line(start.line).chars().count();
-        let rest = line.saturating_sub(range.start.col());
         Span {
-            length: as_u32(range.len().min(rest)),
+            length: as_u32(range.len()),
             ..start
         }
     }

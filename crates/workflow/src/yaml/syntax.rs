@@ -34,6 +34,14 @@ pub(super) fn explain(error: &ScanError, source: &Source<'_>) -> Problem {
         return problem(span, "a quote is opened and never closed")
             .help("close it, or remove the one that opens it");
     }
+    if info.contains("trailing content") {
+        return problem(span, "something stands after the closing quote")
+            .help("put all of the value into the quotes, or only a remark with ` #` after it");
+    }
+    if info.contains("document start") {
+        return problem(span, "something that belongs to nothing above it")
+            .help("look for a stray character, or for a line with too little indentation");
+    }
     if info.contains("mapping values are not allowed") {
         return problem(span, "a `:` where no key can stand")
             .help("put a text that holds `: ` in quotes, or begin a new line");

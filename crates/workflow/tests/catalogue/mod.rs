@@ -3,7 +3,8 @@
 #![allow(
     dead_code,
     unreachable_pub,
-    reason = "each test file uses a part of it"
+    clippy::expect_used,
+    reason = "tests, of which each uses a part of it"
 )]
 
 use std::collections::BTreeMap;
