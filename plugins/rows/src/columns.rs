@@ -1,0 +1,146 @@
+//! Columns as numbers and as texts.
+
+use arrow::array::{Array, ArrayRef, Float64Array, StringArray};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
+use marquetry_plugin::StageError;
+use marquetry_types::codes;
+
+use crate::Keys;
+use crate::faults::invalid;
+
+/// Whether a column is taken as numbers by default.
+#[must_use]
+pub fn is_numeric(kind: &DataType) -> bool {
+    kind.is_numeric()
+}
+
+/// Whether a column is taken as texts by default: texts and truth values.
+#[must_use]
+pub fn is_text(kind: &DataType) -> bool {
+    match kind {
+        DataType::Dictionary(_, values) => is_text(values),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Boolean => true,
+        _ => false,
+    }
+}
+
+/// The values of a column as finite numbers; truth values are 0 and 1.
+///
+/// # Errors
+/// The column is neither, or holds a null, NaN or infinity: the message names the first one's key.
+pub fn numbers_of(name: &str, column: &ArrayRef, keys: &Keys) -> Result<Vec<f64>, StageError> {
+    let kind = column.data_type();
+    let empty = column.is_empty() && *kind == DataType::Null;
+    let numbers = if is_numeric(kind) || *kind == DataType::Boolean || empty {
+        cast(column, &DataType::Float64).ok()
+    } else {
+        None
+    };
+    let numbers = numbers
+        .as_ref()
+        .and_then(|numbers| numbers.as_any().downcast_ref::<Float64Array>());
+    let Some(numbers) = numbers else {
+        return Err(invalid(
+            codes::COLUMN_MISMATCH,
+            format!("column `{name}` is of type {kind}, not a number"),
+            "leave it out of `columns`, or encode it with features/scale",
+        ));
+    };
+    let is_bad = |row: &usize| numbers.is_null(*row) || !numbers.value(*row).is_finite();
+    let Some(first) = (0..numbers.len()).find(is_bad) else {
+        return Ok(numbers.values().to_vec());
+    };
+    let what = if numbers.is_null(first) {
+        "no value".to_owned()
+    } else {
+        numbers.value(first).to_string()
+    };
+    let others = (first + 1..numbers.len()).filter(is_bad).count();
+    let more = match others {
+        0 => String::new(),
+        1 => ", and 1 more row has none that can be used".to_owned(),
+        _ => format!(", and {others} more rows have none that can be used"),
+    };
+    Err(invalid(
+        codes::BAD_VALUE,
+        format!("{} has {what} in column `{name}`{more}", keys.shown(first)),
+        "impute with features/scale, filter with features/sql, or leave the column out of `columns`",
+    ))
+}
+
+/// The values of a column as texts, none for null.
+///
+/// # Errors
+/// The column's type has no text.
+pub fn texts_of(name: &str, column: &ArrayRef) -> Result<Vec<Option<String>>, StageError> {
+    let texts = cast(column, &DataType::Utf8).ok();
+    let texts = texts
+        .as_ref()
+        .and_then(|texts| texts.as_any().downcast_ref::<StringArray>());
+    match texts {
+        Some(texts) => Ok(texts.iter().map(|text| text.map(str::to_owned)).collect()),
+        None => Err(invalid(
+            codes::COLUMN_MISMATCH,
+            format!(
+                "column `{name}` is of type {}, not a text",
+                column.data_type()
+            ),
+            "cast it with features/sql",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{BooleanArray, Decimal128Array, Int64Array};
+    use std::sync::Arc;
+
+    fn keys(count: i64) -> Keys {
+        Keys::new(
+            "rows",
+            "customer_id",
+            &(Arc::new(Int64Array::from_iter_values(0..count)) as ArrayRef),
+        )
+        .unwrap()
+    }
+
+    fn numbers(column: impl Array + 'static) -> Result<Vec<f64>, String> {
+        let column: ArrayRef = Arc::new(column);
+        let count = i64::try_from(column.len()).unwrap();
+        numbers_of("monetary", &column, &keys(count)).map_err(|error| match error {
+            StageError::Invalid(diagnostic) => diagnostic.message,
+            other => panic!("{other:?}"),
+        })
+    }
+
+    #[test]
+    fn numbers_of_any_kind_are_floats() {
+        assert_eq!(numbers(Int64Array::from(vec![3, -4])), Ok(vec![3.0, -4.0]));
+        assert_eq!(
+            numbers(BooleanArray::from(vec![true, false])),
+            Ok(vec![1.0, 0.0])
+        );
+        let decimals = Decimal128Array::from(vec![1250])
+            .with_precision_and_scale(10, 2)
+            .unwrap();
+        assert_eq!(numbers(decimals), Ok(vec![12.5]));
+    }
+
+    #[test]
+    fn what_is_no_number_is_named_with_its_key() {
+        assert_eq!(
+            numbers(Float64Array::from(vec![Some(1.0), Some(f64::NAN), None, Some(2.0), None])),
+            Err("customer_id 1 has NaN in column `monetary`, and 2 more rows have none that can be used".to_owned())
+        );
+        assert_eq!(
+            numbers(Float64Array::from(vec![None, Some(1.0)])),
+            Err("customer_id 0 has no value in column `monetary`".to_owned())
+        );
+        assert_eq!(
+            numbers(StringArray::from(vec!["12"])),
+            Err("column `monetary` is of type Utf8, not a number".to_owned())
+        );
+    }
+}

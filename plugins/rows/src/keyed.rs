@@ -1,0 +1,242 @@
+//! A dataset in memory, in the order of its key.
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::compute::concat_batches;
+use arrow::datatypes::SchemaRef;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::prelude::ident;
+use futures::StreamExt;
+use marquetry_kernels::Matrix;
+use marquetry_plugin::{Input, StageContext, StageError};
+use marquetry_types::codes;
+
+use crate::Keys;
+use crate::columns::{is_numeric, is_text, numbers_of, texts_of};
+use crate::faults::{invalid, missing_column};
+
+/// What to read of a dataset.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// The option that names the dataset, for messages.
+    pub option: &'a str,
+    /// The dataset.
+    pub input: &'a Input,
+    /// The column that identifies a row.
+    pub key: &'a str,
+    /// The other columns; all where none are named.
+    pub columns: Option<&'a [String]>,
+}
+
+/// The rows of a dataset, sorted by a key that each of them has and no two share. They count against
+/// the memory of the stage.
+#[derive(Debug)]
+pub struct KeyedRows {
+    option: String,
+    keys: Keys,
+    rows: RecordBatch,
+    reservation: MemoryReservation,
+}
+
+impl KeyedRows {
+    /// Reads and sorts a dataset. The sort spills; the rows must fit the stage's memory.
+    ///
+    /// # Errors
+    /// A column is missing, a key is missing, repeated or of another type than integer or text, or
+    /// the rows do not fit.
+    pub async fn read(stage: &StageContext, wanted: Wanted<'_>) -> Result<Self, StageError> {
+        let Wanted {
+            option,
+            input,
+            key,
+            columns,
+        } = wanted;
+        let mut frame = stage.table(input).await?;
+        let schema = frame.schema().as_arrow().clone();
+        let named = columns.unwrap_or_default();
+        for column in std::iter::once(key).chain(named.iter().map(String::as_str)) {
+            if schema.column_with_name(column).is_none() {
+                return Err(missing_column(option, column, &schema));
+            }
+        }
+        if columns.is_some() {
+            let mut taken = vec![ident(key)];
+            for column in named {
+                if column != key {
+                    taken.push(ident(column));
+                }
+            }
+            frame = frame.select(taken)?;
+        }
+        let frame = frame.sort(vec![ident(key).sort(true, true)])?;
+
+        let pool = &stage.session().runtime_env().memory_pool;
+        let reservation = MemoryConsumer::new(format!("rows of `{option}`")).register(pool);
+        let mut stream = frame.execute_stream().await?;
+        let schema = stream.schema();
+        let mut batches = Vec::new();
+        while let Some(batch) = stream.next().await {
+            stage.check_cancelled()?;
+            let batch = batch?;
+            reservation.try_grow(batch.get_array_memory_size())?;
+            batches.push(batch);
+        }
+        drop(stream);
+        // For a moment there are two copies.
+        let scattered = reservation.size();
+        reservation.try_grow(scattered)?;
+        let rows = concat_batches(&schema, &batches)?;
+        drop(batches);
+        reservation.shrink(scattered);
+        Self::new(option, key, rows, reservation)
+    }
+
+    fn new(
+        option: &str,
+        key: &str,
+        rows: RecordBatch,
+        reservation: MemoryReservation,
+    ) -> Result<Self, StageError> {
+        let Some(column) = rows.column_by_name(key) else {
+            return Err(missing_column(option, key, &rows.schema()));
+        };
+        let keys = Keys::new(option, key, column)?;
+        Ok(Self {
+            option: option.to_owned(),
+            keys,
+            rows,
+            reservation,
+        })
+    }
+
+    /// How many rows there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rows.num_rows()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The keys of the rows.
+    #[must_use]
+    pub const fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// The columns and their types.
+    #[must_use]
+    pub fn schema(&self) -> SchemaRef {
+        self.rows.schema()
+    }
+
+    /// The rows, columns as they were read.
+    #[must_use]
+    pub const fn batch(&self) -> &RecordBatch {
+        &self.rows
+    }
+
+    /// Whether there is a column of that name.
+    #[must_use]
+    pub fn has(&self, column: &str) -> bool {
+        self.rows.column_by_name(column).is_some()
+    }
+
+    /// The numeric columns but the key.
+    #[must_use]
+    pub fn numeric_columns(&self) -> Vec<String> {
+        self.columns_where(is_numeric)
+    }
+
+    /// The text and truth-value columns but the key.
+    #[must_use]
+    pub fn text_columns(&self) -> Vec<String> {
+        self.columns_where(is_text)
+    }
+
+    fn columns_where(&self, take: fn(&arrow::datatypes::DataType) -> bool) -> Vec<String> {
+        let schema = self.rows.schema();
+        let fields = schema.fields().iter();
+        fields
+            .filter(|field| field.name() != self.keys.name() && take(field.data_type()))
+            .map(|field| field.name().clone())
+            .collect()
+    }
+
+    /// The columns that an option names, or by default all numeric ones but the key.
+    ///
+    /// # Errors
+    /// An option names a column twice, or the key, or there is no numeric column.
+    pub fn chosen_columns(&self, named: Option<&[String]>) -> Result<Vec<String>, StageError> {
+        let Some(named) = named else {
+            let columns = self.numeric_columns();
+            if columns.is_empty() {
+                return Err(invalid(
+                    codes::COLUMN_MISMATCH,
+                    format!("`{}` has no numeric column besides its key", self.option),
+                    "there must be numbers to compare: see features/customer and features/scale",
+                ));
+            }
+            return Ok(columns);
+        };
+        for (index, column) in named.iter().enumerate() {
+            if named.iter().take(index).any(|other| other == column) {
+                let message = format!("`columns` names `{column}` twice");
+                return Err(invalid(
+                    codes::STAGE_OPTIONS,
+                    message,
+                    "name each column once",
+                ));
+            }
+            if column == self.keys.name() {
+                let message = format!("`columns` names the key `{column}`");
+                let help = "a key says who a row is, not what it is like: leave it out";
+                return Err(invalid(codes::STAGE_OPTIONS, message, help));
+            }
+        }
+        Ok(named.to_vec())
+    }
+
+    /// A column as finite numbers.
+    ///
+    /// # Errors
+    /// There is no such column, or [`numbers_of`] refuses it.
+    pub fn numbers(&self, column: &str) -> Result<Vec<f64>, StageError> {
+        numbers_of(column, self.column(column)?, &self.keys)
+    }
+
+    /// A column as texts.
+    ///
+    /// # Errors
+    /// There is no such column, or it has no texts.
+    pub fn texts(&self, column: &str) -> Result<Vec<Option<String>>, StageError> {
+        texts_of(column, self.column(column)?)
+    }
+
+    /// Columns as a matrix, which counts against the memory of the stage as long as these rows do.
+    ///
+    /// # Errors
+    /// As [`KeyedRows::numbers`], and the matrix does not fit.
+    pub fn matrix(&self, columns: &[String]) -> Result<Matrix, StageError> {
+        // The matrix, and the columns that it is made from.
+        let bytes = self
+            .len()
+            .saturating_mul(columns.len())
+            .saturating_mul(2 * size_of::<f64>());
+        self.reservation.try_grow(bytes)?;
+        let mut numbers = Vec::with_capacity(columns.len());
+        for column in columns {
+            numbers.push(self.numbers(column)?);
+        }
+        let matrix = Matrix::from_columns(&numbers, self.len());
+        self.reservation.shrink(bytes / 2);
+        matrix.map_err(|error| crate::from_kernel(&error, &self.keys, columns))
+    }
+
+    fn column(&self, name: &str) -> Result<&ArrayRef, StageError> {
+        let found = self.rows.column_by_name(name);
+        found.ok_or_else(|| missing_column(&self.option, name, &self.rows.schema()))
+    }
+}
