@@ -35,7 +35,13 @@ pub(crate) struct Common {
     pub(crate) output: Format,
     /// Shows what the program does inside: `info`, `debug`, or filters such as
     /// `marquetry_worker=debug`.
-    #[arg(long, global = true, env = "MARQUETRY_LOG", default_value = "error", hide_default_value = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "MARQUETRY_LOG",
+        default_value = "error",
+        hide_default_value = true
+    )]
     pub(crate) log: String,
 }
 
@@ -54,7 +60,9 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  marquetry validate workflows/retail.yaml")]
     Validate(Validate),
     /// Run a workflow to its end.
-    #[command(after_help = "Examples:\n  marquetry run workflows/retail.yaml --set orders='mine/*.parquet' --set segments=6\n  marquetry run workflows/retail.yaml --output json | jq .status")]
+    #[command(
+        after_help = "Examples:\n  marquetry run workflows/retail.yaml --set orders='mine/*.parquet' --set segments=6\n  marquetry run workflows/retail.yaml --output json | jq .status"
+    )]
     Run(Run),
     /// Go on with a run that failed, was cancelled or was killed, from its last committed stages.
     #[command(after_help = "Example:\n  marquetry resume latest")]
@@ -72,22 +80,32 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  marquetry report latest --out segments.html")]
     Report(Report),
     /// Print the first rows of an output.
-    #[command(after_help = "Examples:\n  marquetry head latest/segments\n  marquetry head latest/orders/rejected -n 50")]
+    #[command(
+        after_help = "Examples:\n  marquetry head latest/segments\n  marquetry head latest/orders/rejected -n 50"
+    )]
     Head(Head),
     /// Write an output to a file of another format.
-    #[command(after_help = "Examples:\n  marquetry export latest/segments --format csv --out segments.csv\n  marquetry export latest/segments --format ndjson | head")]
+    #[command(
+        after_help = "Examples:\n  marquetry export latest/segments --format csv --out segments.csv\n  marquetry export latest/segments --format ndjson | head"
+    )]
     Export(Export),
     /// List the stage kinds, or show one with its options.
-    #[command(after_help = "Examples:\n  marquetry stages\n  marquetry stages show segmentation/kmeans")]
+    #[command(
+        after_help = "Examples:\n  marquetry stages\n  marquetry stages show segmentation/kmeans"
+    )]
     Stages(Stages),
     /// Make sample data.
     #[command(subcommand)]
     Sample(Sample),
     /// Print the JSON Schema of workflow files, for editors.
-    #[command(after_help = "Example:\n  marquetry schema > workflow.schema.json\n\nthen, as the first line of a workflow file:\n  # yaml-language-server: $schema=workflow.schema.json")]
+    #[command(
+        after_help = "Example:\n  marquetry schema > workflow.schema.json\n\nthen, as the first line of a workflow file:\n  # yaml-language-server: $schema=workflow.schema.json"
+    )]
     Schema,
     /// Print a completion script for a shell.
-    #[command(after_help = "Example:\n  marquetry completions bash > ~/.local/share/bash-completion/completions/marquetry")]
+    #[command(
+        after_help = "Example:\n  marquetry completions bash > ~/.local/share/bash-completion/completions/marquetry"
+    )]
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
@@ -223,7 +241,9 @@ pub(crate) enum StagesCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Sample {
     /// Make orders of a shop whose customers have habits to be found.
-    #[command(after_help = "Example:\n  marquetry sample orders --rows 1000000 --seed 1 --out data/orders")]
+    #[command(
+        after_help = "Example:\n  marquetry sample orders --rows 1000000 --seed 1 --out data/orders"
+    )]
     Orders {
         /// Order lines.
         #[arg(long, default_value_t = 200_000)]

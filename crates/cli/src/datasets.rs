@@ -15,7 +15,10 @@ pub(crate) async fn find(place: &Place, name: &str) -> Result<DatasetRef, Failur
     let mut parts = name.split('/');
     let (Some(run), Some(stage)) = (parts.next(), parts.next()) else {
         let message = format!("`{name}` names no output");
-        return Err(Failure::no_match(message, "write RUN/STAGE or RUN/STAGE/OUTPUT, as in `latest/segments`"));
+        return Err(Failure::no_match(
+            message,
+            "write RUN/STAGE or RUN/STAGE/OUTPUT, as in `latest/segments`",
+        ));
     };
     let output = parts.next();
     let run = place.load(run).await?;
@@ -27,13 +30,26 @@ fn output_of(run: &RunState, stage: &str, output: Option<&str>) -> Result<Datase
     let Some(state) = run.stages.get(stage) else {
         let stages = run.stages.keys().map(|name| name.as_str()).collect();
         let message = format!("run {} has no stage `{stage}`", run.id());
-        return Err(Failure::no_match(message, format!("its stages are {}", listed(stages))));
+        return Err(Failure::no_match(
+            message,
+            format!("its stages are {}", listed(stages)),
+        ));
     };
     let Some(outcome) = &state.outcome else {
-        let message = format!("stage `{stage}` has no outputs: it is {}", state.status.as_str());
-        return Err(Failure::no_match(message, format!("see `marquetry show {}`", run.id())));
+        let message = format!(
+            "stage `{stage}` has no outputs: it is {}",
+            state.status.as_str()
+        );
+        return Err(Failure::no_match(
+            message,
+            format!("see `marquetry show {}`", run.id()),
+        ));
     };
-    let declared = run.workflow().stages.get(stage).and_then(|stage| stage.outputs.first());
+    let declared = run
+        .workflow()
+        .stages
+        .get(stage)
+        .and_then(|stage| stage.outputs.first());
     let wanted = output.or(declared.map(String::as_str)).unwrap_or_default();
     outcome.outputs.get(wanted).cloned().ok_or_else(|| {
         let outputs = outcome.outputs.keys().map(String::as_str).collect();
@@ -43,7 +59,10 @@ fn output_of(run: &RunState, stage: &str, output: Option<&str>) -> Result<Datase
 }
 
 /// The rows of a dataset. The session must live as long as they are read.
-pub(crate) async fn read(place: &Place, dataset: &DatasetRef) -> Result<(SessionContext, DataFrame), Failure> {
+pub(crate) async fn read(
+    place: &Place,
+    dataset: &DatasetRef,
+) -> Result<(SessionContext, DataFrame), Failure> {
     let lake: Lake = place.lake().await?;
     let options = SessionOptions {
         memory_limit: 1024 * 1024 * 1024,

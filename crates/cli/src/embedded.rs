@@ -33,13 +33,20 @@ pub(crate) struct Embedded {
 
 impl Embedded {
     /// Starts both on a data folder.
-    pub(crate) async fn start(place: &Place, take_up: TakeUp, resources: &Resources) -> Result<Self, Failure> {
+    pub(crate) async fn start(
+        place: &Place,
+        take_up: TakeUp,
+        resources: &Resources,
+    ) -> Result<Self, Failure> {
         let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::open(place.journal_path())?);
         let lake: Lake = place.lake().await?;
         let registry = registry();
         let config = CoordinatorConfig {
             // Whoever held something died with the process before this one.
-            engine: EngineConfig { takeover_grace: Duration::ZERO, ..EngineConfig::default() },
+            engine: EngineConfig {
+                takeover_grace: Duration::ZERO,
+                ..EngineConfig::default()
+            },
             heartbeat_interval: Duration::from_secs(3),
             lake: lake.location().to_owned(),
             take_up,
@@ -51,7 +58,9 @@ impl Embedded {
         let (pipes, incoming) = in_process();
         let server = tokio::spawn(coordinator.serve(incoming));
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let id: WorkerId = format!("local-{}", std::process::id()).parse().map_err(Failure::internal)?;
+        let id: WorkerId = format!("local-{}", std::process::id())
+            .parse()
+            .map_err(Failure::internal)?;
         let config = WorkerConfig {
             id,
             slots: resources.slots.max(1),
@@ -59,12 +68,19 @@ impl Embedded {
             memory_limit: resources.stage_memory.saturating_mul(1024 * 1024),
             spill_dir: place.spill_path(),
         };
-        let worker = Worker::new(config, registry, lake, pipes.channel()).map_err(Failure::internal)?;
+        let worker =
+            Worker::new(config, registry, lake, pipes.channel()).map_err(Failure::internal)?;
         let worker = tokio::spawn(worker.serve(shutdown.clone()));
         let client = RunServiceClient::new(pipes.channel())
             .max_decoding_message_size(MESSAGE_BYTES)
             .max_encoding_message_size(MESSAGE_BYTES);
-        Ok(Self { client, journal, shutdown, server, worker })
+        Ok(Self {
+            client,
+            journal,
+            shutdown,
+            server,
+            worker,
+        })
     }
 
     /// Stops both. What still runs is given up, and resumed by whoever resumes the run.

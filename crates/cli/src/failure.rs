@@ -12,7 +12,10 @@ pub(crate) enum Failure {
     /// Nothing was started: the input is wrong.
     Input(Diagnostics),
     /// The same, in a text file, whose lines are shown.
-    Text { diagnostics: Diagnostics, source: String },
+    Text {
+        diagnostics: Diagnostics,
+        source: String,
+    },
     /// Marquetry, its journal or its lake failed.
     Internal(Diagnostics),
 }
@@ -30,7 +33,10 @@ impl Failure {
         match self {
             Self::Run => None,
             Self::Input(diagnostics) | Self::Internal(diagnostics) => Some((diagnostics, None)),
-            Self::Text { diagnostics, source } => Some((diagnostics, Some(source))),
+            Self::Text {
+                diagnostics,
+                source,
+            } => Some((diagnostics, Some(source))),
         }
     }
 
@@ -85,6 +91,10 @@ impl From<datafusion::error::DataFusionError> for Failure {
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        Diagnostic::new(codes::FILE_ACCESS, format!("cannot write the output: {error}")).into()
+        Diagnostic::new(
+            codes::FILE_ACCESS,
+            format!("cannot write the output: {error}"),
+        )
+        .into()
     }
 }

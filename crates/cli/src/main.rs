@@ -35,11 +35,21 @@ fn main() -> ExitCode {
 }
 
 fn start(arguments: Arguments) -> Result<(), Failure> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&arguments.common.log).map_err(|error| {
-        let message = format!("`--log {}` cannot be understood: {error}", arguments.common.log);
-        Failure::no_match(message, "write `info`, `debug` or a filter such as `marquetry_worker=debug`")
-    })?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let filter =
+        tracing_subscriber::EnvFilter::try_new(&arguments.common.log).map_err(|error| {
+            let message = format!(
+                "`--log {}` cannot be understood: {error}",
+                arguments.common.log
+            );
+            Failure::no_match(
+                message,
+                "write `info`, `debug` or a filter such as `marquetry_worker=debug`",
+            )
+        })?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
     let common = &arguments.common;
     // What needs no runtime starts none: checking a file takes milliseconds.
     match &arguments.command {

@@ -46,14 +46,18 @@ pub(crate) fn quietly(written: io::Result<()>) -> Result<(), Failure> {
 /// Prints why a command failed: for people on the standard error, for programs as JSON on the
 /// standard output.
 pub(crate) fn failure(failure: &Failure, format: Format) {
-    let Some((diagnostics, source)) = failure.diagnostics() else { return };
+    let Some((diagnostics, source)) = failure.diagnostics() else {
+        return;
+    };
     match format {
         Format::Json => {
             #[derive(Serialize)]
             struct Errors<'a> {
                 errors: &'a Diagnostics,
             }
-            drop(json(&Errors { errors: diagnostics }));
+            drop(json(&Errors {
+                errors: diagnostics,
+            }));
         }
         Format::Text => {
             let text = render(diagnostics, source, colours());
@@ -98,7 +102,11 @@ pub(crate) fn count(number: u64) -> String {
 
 /// A figure with as many digits as a person reads.
 pub(crate) fn figure(value: f64) -> String {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole, and below 2^53")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "whole, and below 2^53"
+    )]
     if value.fract() == 0.0 && (0.0..9e15).contains(&value) {
         count(value as u64)
     } else if value.abs() >= 1000.0 {
@@ -119,7 +127,10 @@ pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
-    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    let lines: Vec<String> = table
+        .lines()
+        .map(|line| line.trim_end().to_owned())
+        .collect();
     lines.join("\n")
 }
 

@@ -56,7 +56,9 @@ impl Place {
     /// The run that a person means: an id, the beginning of one, or `latest`.
     pub(crate) async fn find(&self, journal: &SqliteReader, name: &str) -> Result<RunId, Failure> {
         let found = if name == "latest" {
-            journal.list_runs(&RunFilter::default(), &Page::first(1)).await?
+            journal
+                .list_runs(&RunFilter::default(), &Page::first(1))
+                .await?
         } else {
             journal.find_runs_by_prefix(name, 2).await?
         };
@@ -65,7 +67,9 @@ impl Place {
             [] => {
                 let message = format!("there is no run `{name}` in {}", self.root.display());
                 let diagnostic = Diagnostic::new(codes::UNKNOWN_RUN, message);
-                Err(diagnostic.help("`marquetry runs` lists the runs; `latest` is the latest").into())
+                Err(diagnostic
+                    .help("`marquetry runs` lists the runs; `latest` is the latest")
+                    .into())
             }
             _ => {
                 let message = format!("more than one run begins with `{name}`");

@@ -24,7 +24,13 @@ impl Progress {
     pub(crate) fn new(is_silent: bool) -> Self {
         let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
         let bars = (is_terminal && !is_silent).then(MultiProgress::new);
-        Self { bars, running: HashMap::new(), told: HashMap::new(), width: 0, is_silent }
+        Self {
+            bars,
+            running: HashMap::new(),
+            told: HashMap::new(),
+            width: 0,
+            is_silent,
+        }
     }
 
     pub(crate) fn event(&mut self, event: &Event) {
@@ -33,13 +39,23 @@ impl Progress {
         }
         match event {
             Event::Run(run) => {
-                self.width = run.stages.iter().map(|stage| stage.name.len()).max().unwrap_or(0);
+                self.width = run
+                    .stages
+                    .iter()
+                    .map(|stage| stage.name.len())
+                    .max()
+                    .unwrap_or(0);
                 run.stages.iter().for_each(|stage| self.stage(stage));
             }
             Event::Stage(stage) => self.stage(stage),
             Event::Progress(progress) => self.progress(progress),
             Event::Log(line) if line.level() == v1::LogLevel::Warn => {
-                self.say(&format!("{YELLOW}{:width$}  {}{YELLOW:#}", line.stage, line.message, width = self.width));
+                self.say(&format!(
+                    "{YELLOW}{:width$}  {}{YELLOW:#}",
+                    line.stage,
+                    line.message,
+                    width = self.width
+                ));
             }
             Event::Log(_) | Event::Summary(_) => {}
         }
@@ -71,14 +87,23 @@ impl Progress {
                 self.say(&format!("{GREEN}{name}  ✓{GREEN:#} {}", success(stage)));
             }
             StageStatus::Failed => {
-                let why = stage.failure.as_ref().and_then(|failure| failure.diagnostic.as_ref());
+                let why = stage
+                    .failure
+                    .as_ref()
+                    .and_then(|failure| failure.diagnostic.as_ref());
                 let why = why.map(|why| why.message.clone()).unwrap_or_default();
                 self.say(&format!("{RED}{name}  ✗ {why}{RED:#}"));
             }
-            StageStatus::Skipped => self.say(&format!("{DIM}{name}  – skipped: {}{DIM:#}", stage.skip_reason)),
+            StageStatus::Skipped => self.say(&format!(
+                "{DIM}{name}  – skipped: {}{DIM:#}",
+                stage.skip_reason
+            )),
             StageStatus::Cancelled => self.say(&format!("{YELLOW}{name}  cancelled{YELLOW:#}")),
             StageStatus::Queued => {
-                let last = stage.attempts.last().and_then(|attempt| attempt.failure.as_ref());
+                let last = stage
+                    .attempts
+                    .last()
+                    .and_then(|attempt| attempt.failure.as_ref());
                 let why = last.and_then(|failure| failure.diagnostic.as_ref());
                 let why = why.map(|why| why.message.clone()).unwrap_or_default();
                 self.say(&format!("{YELLOW}{name}  tries again: {why}{YELLOW:#}"));
@@ -88,10 +113,17 @@ impl Progress {
     }
 
     fn progress(&self, progress: &v1::AttemptProgress) {
-        let Some(bar) = self.running.get(&progress.stage) else { return };
+        let Some(bar) = self.running.get(&progress.stage) else {
+            return;
+        };
         let done = output::count(progress.done);
         let message = match progress.total {
-            Some(total) => format!("{} {done} of {} {}", progress.phase, output::count(total), progress.unit),
+            Some(total) => format!(
+                "{} {done} of {} {}",
+                progress.phase,
+                output::count(total),
+                progress.unit
+            ),
             None => format!("{} {done} {}", progress.phase, progress.unit),
         };
         bar.set_message(message);
@@ -107,7 +139,9 @@ impl Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.running.values().for_each(ProgressBar::finish_and_clear);
+        self.running
+            .values()
+            .for_each(ProgressBar::finish_and_clear);
     }
 }
 

@@ -30,7 +30,10 @@ impl From<&RunSummary> for SummaryView {
             finished_at: summary.finished_at.map(|at| at.to_string()),
             stages: summary.stages.total,
             stages_succeeded: summary.stages.succeeded,
-            error: summary.failure.as_ref().map(|failure| failure.diagnostic.clone()),
+            error: summary
+                .failure
+                .as_ref()
+                .map(|failure| failure.diagnostic.clone()),
         }
     }
 }
@@ -88,8 +91,15 @@ impl From<&RunState> for RunView {
             submitted_at: run.submitted.at.to_string(),
             finished_at: run.finished_at.map(|at| at.to_string()),
             params: run.params().clone(),
-            error: run.failure.as_ref().map(|failure| failure.diagnostic.clone()),
-            stages: run.stages.iter().map(|(name, stage)| view(run, name, stage)).collect(),
+            error: run
+                .failure
+                .as_ref()
+                .map(|failure| failure.diagnostic.clone()),
+            stages: run
+                .stages
+                .iter()
+                .map(|(name, stage)| view(run, name, stage))
+                .collect(),
         }
     }
 }
@@ -99,9 +109,15 @@ fn view(run: &RunState, name: &StageName, stage: &StageState) -> StageView {
     let outcome = stage.outcome.clone().unwrap_or_default();
     StageView {
         name: name.to_string(),
-        kind: declared.map(|stage| stage.uses.to_string()).unwrap_or_default(),
+        kind: declared
+            .map(|stage| stage.uses.to_string())
+            .unwrap_or_default(),
         status: stage.status.as_str(),
-        needs: declared.into_iter().flat_map(|stage| &stage.needs).map(ToString::to_string).collect(),
+        needs: declared
+            .into_iter()
+            .flat_map(|stage| &stage.needs)
+            .map(ToString::to_string)
+            .collect(),
         attempts: stage
             .attempts
             .iter()
@@ -121,11 +137,21 @@ fn view(run: &RunState, name: &StageName, stage: &StageState) -> StageView {
             .outputs
             .into_iter()
             .map(|(name, set)| {
-                (name, OutputView { rows: set.rows, bytes: set.bytes, manifest: set.manifest })
+                (
+                    name,
+                    OutputView {
+                        rows: set.rows,
+                        bytes: set.bytes,
+                        manifest: set.manifest,
+                    },
+                )
             })
             .collect(),
         metrics: outcome.metrics,
-        error: stage.failure.as_ref().map(|failure| failure.diagnostic.clone()),
+        error: stage
+            .failure
+            .as_ref()
+            .map(|failure| failure.diagnostic.clone()),
         skip_reason: stage.skip_reason.clone(),
     }
 }

@@ -19,7 +19,6 @@ pub struct InProcess {
 }
 
 /// A connected pair: what clients dial, and the connections that a server is to accept.
-#[must_use]
 pub fn in_process() -> (
     InProcess,
     impl Stream<Item = std::io::Result<DuplexStream>> + use<>,

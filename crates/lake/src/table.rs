@@ -9,7 +9,8 @@ use datafusion::datasource::listing::{
     ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
 };
 use datafusion::prelude::SessionContext;
-use futures::TryStreamExt;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use marquetry_types::DatasetRef;
 use object_store::ObjectStoreExt;
 
@@ -34,11 +35,9 @@ pub async fn table(
     let checks = manifest
         .files
         .iter()
-        .map(|file| Ok(object_url(session, file)));
-    let urls: Vec<ListingTableUrl> = futures::stream::iter(checks)
-        .try_buffered(16)
-        .try_collect()
-        .await?;
+        .map(|file| object_url(session, file).boxed());
+    let checks: Vec<BoxFuture<'_, _>> = checks.collect();
+    let urls = futures::future::try_join_all(checks).await?;
     let options =
         ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension(String::new());
     let config = ListingTableConfig::new_with_multi_paths(urls)

@@ -10,7 +10,6 @@ use schemars::generate::SchemaSettings;
 ///
 /// # Panics
 /// `kind` is no `family/kind`: a mistake in the program that the first call shows.
-#[must_use]
 #[expect(
     clippy::expect_used,
     reason = "a literal in the program, checked by the first call"

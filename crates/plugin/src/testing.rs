@@ -1,9 +1,5 @@
 //! Running a stage in a test, in a lake of its own.
-#![expect(
-    clippy::unwrap_used,
-    clippy::missing_panics_doc,
-    reason = "test support fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "test support fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

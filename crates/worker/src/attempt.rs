@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use marquetry_engine::Assignment;
 use marquetry_lake::{Lake, SessionOptions};
-use marquetry_plugin::{Registry, StageContext, StageError, StageEvents, StageHandler, StageSetup};
+use marquetry_plugin::{Registry, StageContext, StageError, StageEvents, StageSetup};
 use marquetry_types::{
     AttemptResult, Diagnostic, FailureClass, FencingToken, LogLevel, LogLine, Outcome, Progress,
     StageFailure, Timestamp, codes,

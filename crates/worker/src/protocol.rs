@@ -12,7 +12,7 @@ use marquetry_types::{AttemptResult, Epoch, FencingToken};
 
 /// What happens to the machine.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Input {
+pub(crate) enum Input {
     /// A stream to a coordinator is open.
     Connected,
     /// The coordinator answered the hello.
@@ -49,7 +49,7 @@ pub enum Input {
 
 /// What the machine wants done.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Effect {
+pub(crate) enum Effect {
     /// Say hello with what is held.
     SendHello {
         /// Attempts that run, or whose results are not acknowledged.
@@ -88,7 +88,7 @@ enum Held {
 
 /// The machine's memory.
 #[derive(Debug, Clone, Default)]
-pub struct Protocol {
+pub(crate) struct Protocol {
     /// The highest epoch seen: older ones are deposed.
     epoch: Epoch,
     welcomed: bool,
@@ -97,19 +97,18 @@ pub struct Protocol {
 
 impl Protocol {
     /// A worker that holds nothing.
-    #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
-    /// Whether an attempt runs, or a result waits for its acknowledgement.
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
+    /// Whether nothing runs and no result waits for its acknowledgement.
+    #[cfg(test)]
+    pub(crate) fn is_idle(&self) -> bool {
         self.held.is_empty()
     }
 
     /// Takes one input and says what is to be done, in order.
-    pub fn step(&mut self, input: Input) -> Vec<Effect> {
+    pub(crate) fn step(&mut self, input: Input) -> Vec<Effect> {
         match input {
             Input::Connected => {
                 self.welcomed = false;

@@ -13,11 +13,25 @@ mod parse;
 mod plan;
 mod quarantine;
 mod record;
+mod report;
 mod rule;
 mod source;
 mod split;
+mod stage;
 mod text_file;
 mod time_text;
 
 #[cfg(test)]
 mod tests;
+
+use std::sync::Arc;
+
+use marquetry_plugin::StageHandler;
+
+pub use stage::IngestFiles;
+
+/// The stage kinds of this family.
+#[must_use]
+pub fn handlers() -> Vec<Arc<dyn StageHandler>> {
+    vec![Arc::new(IngestFiles::default())]
+}

@@ -32,7 +32,11 @@ pub(crate) fn figures(counts: &Counts, files: usize) -> Panel {
     if counts.duplicates > 0 {
         figures.push(count("duplicates dropped", counts.duplicates, None));
     }
-    Panel { title: "Rows read".to_owned(), caption: None, body: PanelBody::Figures(figures) }
+    Panel {
+        title: "Rows read".to_owned(),
+        caption: None,
+        body: PanelBody::Figures(figures),
+    }
 }
 
 /// The quarantine by reason, if anything is in it.
@@ -42,7 +46,11 @@ pub(crate) fn quarantine(counts: &Counts) -> Option<Panel> {
         return None;
     }
     let hidden = reasons.len().saturating_sub(REASONS_SHOWN);
-    let more = if hidden > 0 { format!("; {hidden} rarer reasons are not shown") } else { String::new() };
+    let more = if hidden > 0 {
+        format!("; {hidden} rarer reasons are not shown")
+    } else {
+        String::new()
+    };
     let rows = reasons
         .iter()
         .take(REASONS_SHOWN)
@@ -55,10 +63,14 @@ pub(crate) fn quarantine(counts: &Counts) -> Option<Panel> {
             ]
         })
         .collect();
-    let columns = ["column", "reason", "rows", "first example"].map(Column::new).into();
+    let columns = ["column", "reason", "rows", "first example"]
+        .map(Column::new)
+        .into();
     Some(Panel {
         title: "Quarantine".to_owned(),
-        caption: Some(format!("rejected rows by reason; all of them are in the output `rejected`{more}")),
+        caption: Some(format!(
+            "rejected rows by reason; all of them are in the output `rejected`{more}"
+        )),
         body: PanelBody::Table { columns, rows },
     })
 }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::Schema;
 use async_trait::async_trait;
 use marquetry_lake::{DataFile, FileLocation, Lake, Manifest, Source};
-use marquetry_plugin::{LogLevel, StageContext, StageError, StageHandler, describe};
+use marquetry_plugin::{LogLevel, Reporter, StageContext, StageError, StageHandler, describe};
 use marquetry_types::{Diagnostic, Outcome, StageDescriptor, codes};
 use object_store::ObjectMeta;
 use serde_json::json;
@@ -49,18 +50,25 @@ pub struct IngestFiles {
 
 impl Default for IngestFiles {
     fn default() -> Self {
-        let descriptor = describe::<FilesOptions>("ingest/files", 1, "read files of rows, with types and a contract")
-            .description(DESCRIPTION)
-            .output("rows", "the accepted rows")
-            .output("rejected", "the quarantine: source, record, line, field, value, reason, raw")
-            .metric("files", "files read")
-            .metric("rows_read", "records found in the files")
-            .metric("rows_accepted", "rows of the output `rows`")
-            .metric("rows_rejected", "rows of the output `rejected`")
-            .metric("rejected_share", "rejected over read, 0 to 1")
-            .metric("duplicates_dropped", "rows that `deduplicate` dropped")
-            .example(EXAMPLE)
-            .build();
+        let descriptor = describe::<FilesOptions>(
+            "ingest/files",
+            1,
+            "read files of rows, with types and a contract",
+        )
+        .description(DESCRIPTION)
+        .output("rows", "the accepted rows")
+        .output(
+            "rejected",
+            "the quarantine: source, record, line, field, value, reason, raw",
+        )
+        .metric("files", "files read")
+        .metric("rows_read", "records found in the files")
+        .metric("rows_accepted", "rows of the output `rows`")
+        .metric("rows_rejected", "rows of the output `rejected`")
+        .metric("rejected_share", "rejected over read, 0 to 1")
+        .metric("duplicates_dropped", "rows that `deduplicate` dropped")
+        .example(EXAMPLE)
+        .build();
         Self { descriptor }
     }
 }
@@ -75,7 +83,11 @@ impl StageHandler for IngestFiles {
         let options: FilesOptions = stage.options()?;
         let files = find_files(&stage, &options).await?;
         let file_count = files.len();
-        stage.log(LogLevel::Info, "found files", [("files", json!(file_count))]);
+        stage.log(
+            LogLevel::Info,
+            "found files",
+            [("files", json!(file_count))],
+        );
         let setting = Setting {
             files: files.clone(),
             options: Arc::new(options),
@@ -91,6 +103,19 @@ impl StageHandler for IngestFiles {
         };
         say(&mut stage, &counts, file_count).await?;
         Ok(stage.finish())
+    }
+}
+
+/// Passes an ingestion's progress on to whoever watches the stage.
+struct StageWatcher(Reporter);
+
+impl Watcher for StageWatcher {
+    fn progress(&self, phase: &str, done: u64, total: u64) {
+        self.0.progress(phase, done, Some(total), "bytes");
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.0.is_cancelled()
     }
 }
 
@@ -185,14 +210,32 @@ async fn adopt(
             digest: None,
         });
     }
-    let schema = footers.first().map(|footer| Arc::clone(&footer.schema)).unwrap_or_default();
-    let manifest = Manifest { version: 1, schema, files: data_files, rows };
+    let schema = footers.first().map_or_else(
+        || Arc::new(Schema::empty()),
+        |footer| Arc::clone(&footer.schema),
+    );
+    let manifest = Manifest {
+        version: 1,
+        schema,
+        files: data_files,
+        rows,
+    };
     let prefix = format!("{}/rows", Lake::attempt_prefix(stage.attempt()));
     let dataset = stage.lake().commit_manifest(&prefix, &manifest).await?;
     stage.adopt("rows", dataset);
-    stage.write_batches("rejected", quarantine::schema(), Vec::new()).await?;
-    stage.log(LogLevel::Info, "the files need no change: nothing is copied", [("rows", json!(rows))]);
-    Ok(Counts { read: rows, accepted: rows, ..Counts::default() })
+    stage
+        .write_batches("rejected", quarantine::schema(), Vec::new())
+        .await?;
+    stage.log(
+        LogLevel::Info,
+        "the files need no change: nothing is copied",
+        [("rows", json!(rows))],
+    );
+    Ok(Counts {
+        read: rows,
+        accepted: rows,
+        ..Counts::default()
+    })
 }
 
 /// Metrics, log and panels.
@@ -211,10 +254,18 @@ async fn say(stage: &mut StageContext, counts: &Counts, files: usize) -> Result<
     stage.log(
         LogLevel::Info,
         "read rows",
-        [("read", json!(counts.read)), ("accepted", json!(counts.accepted)), ("duplicates", json!(counts.duplicates))],
+        [
+            ("read", json!(counts.read)),
+            ("accepted", json!(counts.accepted)),
+            ("duplicates", json!(counts.duplicates)),
+        ],
     );
     if counts.read == 0 {
-        stage.log(LogLevel::Warn, "the files hold no rows", [("files", json!(files))]);
+        stage.log(
+            LogLevel::Warn,
+            "the files hold no rows",
+            [("files", json!(files))],
+        );
     }
     for counted in counts.rejections.reasons().iter().take(10) {
         let fields = [

@@ -50,7 +50,7 @@ pub(crate) async fn export(common: &Common, arguments: &Export) -> Result<(), Fa
     let mut stream = rows.execute_stream().await?;
     match &arguments.out {
         None => {
-            let stdout = BufWriter::new(io::stdout().lock());
+            let stdout = BufWriter::new(io::stdout());
             let mut sink = Sink::new(arguments.format, stdout, &schema)?;
             while let Some(batch) = stream.next().await {
                 match sink.write(&batch?) {
@@ -63,7 +63,10 @@ pub(crate) async fn export(common: &Common, arguments: &Export) -> Result<(), Fa
         Some(path) => {
             let partial = beside(path);
             let failed = |error: io::Error| Failure::file("write", path, &error);
-            if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            if let Some(folder) = path
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty())
+            {
                 std::fs::create_dir_all(folder).map_err(failed)?;
             }
             let file = BufWriter::new(File::create(&partial).map_err(failed)?);
@@ -77,7 +80,11 @@ pub(crate) async fn export(common: &Common, arguments: &Export) -> Result<(), Fa
                 let rows = dataset.rows;
                 return output::json(&serde_json::json!({"file": path, "rows": rows}));
             }
-            output::note(format!("{} rows in {}", output::count(dataset.rows), path.display()));
+            output::note(format!(
+                "{} rows in {}",
+                output::count(dataset.rows),
+                path.display()
+            ));
             Ok(())
         }
     }

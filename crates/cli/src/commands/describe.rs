@@ -18,16 +18,23 @@ pub(crate) fn stages(common: &Common, arguments: &Stages) -> Result<(), Failure>
     if let Some(StagesCommand::Show { kind }) = &arguments.command {
         let Some(descriptor) = registry.descriptor(kind) else {
             let message = format!("there is no stage kind `{kind}`");
-            return Err(Failure::no_match(message, format!("the kinds are {}", kinds.join(", "))));
+            return Err(Failure::no_match(
+                message,
+                format!("the kinds are {}", kinds.join(", ")),
+            ));
         };
         return show(common, descriptor);
     }
-    let descriptors: Vec<&StageDescriptor> =
-        kinds.iter().filter_map(|kind| registry.descriptor(kind)).collect();
+    let descriptors: Vec<&StageDescriptor> = kinds
+        .iter()
+        .filter_map(|kind| registry.descriptor(kind))
+        .collect();
     if common.output == Format::Json {
         return output::json(&descriptors);
     }
-    let rows = descriptors.iter().map(|it| vec![it.kind.to_string(), it.summary.clone()]);
+    let rows = descriptors
+        .iter()
+        .map(|it| vec![it.kind.to_string(), it.summary.clone()]);
     output::line(output::table(&["kind", "what it does"], rows.collect()))
 }
 
@@ -36,7 +43,10 @@ fn show(common: &Common, descriptor: &StageDescriptor) -> Result<(), Failure> {
         return output::json(descriptor);
     }
     let heading = |text: &str| format!("\n{BOLD}{text}{BOLD:#}");
-    output::line(format!("{BOLD}{}{BOLD:#}: {}", descriptor.kind, descriptor.summary))?;
+    output::line(format!(
+        "{BOLD}{}{BOLD:#}: {}",
+        descriptor.kind, descriptor.summary
+    ))?;
     if !descriptor.description.is_empty() {
         output::line(format!("\n{}", descriptor.description))?;
     }
@@ -55,18 +65,27 @@ fn show(common: &Common, descriptor: &StageDescriptor) -> Result<(), Failure> {
         } else if let Some(default) = schema.get("default").filter(|default| !default.is_null()) {
             notes.push(format!("default {default}"));
         }
-        output::line(format!("  {CYAN}{name}{CYAN:#} {DIM}({}){DIM:#}", notes.join(", ")))?;
+        output::line(format!(
+            "  {CYAN}{name}{CYAN:#} {DIM}({}){DIM:#}",
+            notes.join(", ")
+        ))?;
         let description = schema["description"].as_str().unwrap_or_default();
         for line in description.lines() {
             output::line(format!("      {line}"))?;
         }
     }
-    for (title, things) in [("outputs", &descriptor.outputs), ("metrics", &descriptor.metrics)] {
+    for (title, things) in [
+        ("outputs", &descriptor.outputs),
+        ("metrics", &descriptor.metrics),
+    ] {
         if !things.is_empty() {
             output::line(heading(title))?;
         }
         for thing in things {
-            output::line(format!("  {CYAN}{}{CYAN:#}  {}", thing.name, thing.description))?;
+            output::line(format!(
+                "  {CYAN}{}{CYAN:#}  {}",
+                thing.name, thing.description
+            ))?;
         }
     }
     if !descriptor.example.is_empty() {
@@ -90,7 +109,11 @@ fn type_of(schema: &Value, root: &Value) -> String {
         return type_of(target, root);
     }
     if let Some(values) = schema["enum"].as_array() {
-        return values.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | ");
+        return values
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(" | ");
     }
     for key in ["anyOf", "oneOf"] {
         if let Some(choices) = schema[key].as_array() {
@@ -104,11 +127,16 @@ fn type_of(schema: &Value, root: &Value) -> String {
         return value.to_string();
     }
     match &schema["type"] {
-        Value::String(kind) if kind == "array" => format!("list of {}", type_of(&schema["items"], root)),
+        Value::String(kind) if kind == "array" => {
+            format!("list of {}", type_of(&schema["items"], root))
+        }
         Value::String(kind) if kind == "object" => "map".to_owned(),
         Value::String(kind) => kind.clone(),
         Value::Array(kinds) => {
-            let kinds = kinds.iter().filter_map(Value::as_str).filter(|kind| *kind != "null");
+            let kinds = kinds
+                .iter()
+                .filter_map(Value::as_str)
+                .filter(|kind| *kind != "null");
             kinds.collect::<Vec<_>>().join(" | ")
         }
         _ => "any".to_owned(),

@@ -25,18 +25,29 @@ pub(crate) async fn print(common: &Common, arguments: &Logs) -> Result<(), Failu
     {
         let stages: Vec<&str> = run.stages.keys().map(|name| name.as_str()).collect();
         let message = format!("run {} has no stage `{stage}`", run.id());
-        return Err(Failure::no_match(message, format!("its stages are {}", stages.join(", "))));
+        return Err(Failure::no_match(
+            message,
+            format!("its stages are {}", stages.join(", ")),
+        ));
     }
     let lake = place.lake().await?;
     let mut entries = Vec::new();
     for (name, stage) in &run.stages {
-        if arguments.stage.as_ref().is_some_and(|only| only != name.as_str()) {
+        if arguments
+            .stage
+            .as_ref()
+            .is_some_and(|only| only != name.as_str())
+        {
             continue;
         }
         for attempt in &stage.attempts {
             let id = &attempt.token.attempt;
             for line in marquetry_worker::read_log(&lake, id).await? {
-                entries.push(Entry { stage: name.to_string(), attempt: id.attempt.0, line });
+                entries.push(Entry {
+                    stage: name.to_string(),
+                    attempt: id.attempt.0,
+                    line,
+                });
             }
         }
     }
@@ -44,8 +55,17 @@ pub(crate) async fn print(common: &Common, arguments: &Logs) -> Result<(), Failu
     if common.output == Format::Json {
         return output::json(&entries);
     }
-    let width = entries.iter().map(|entry| entry.stage.len()).max().unwrap_or(0);
-    for Entry { stage, attempt, line } in &entries {
+    let width = entries
+        .iter()
+        .map(|entry| entry.stage.len())
+        .max()
+        .unwrap_or(0);
+    for Entry {
+        stage,
+        attempt,
+        line,
+    } in &entries
+    {
         let colour = match line.level {
             LogLevel::Debug => DIM,
             LogLevel::Info => CYAN,
@@ -58,8 +78,11 @@ pub(crate) async fn print(common: &Common, arguments: &Logs) -> Result<(), Failu
             LogLevel::Warn => "warn ",
             LogLevel::Error => "error",
         };
-        let fields: Vec<String> =
-            line.fields.iter().map(|(name, value)| format!(" {DIM}{name}={DIM:#}{value}")).collect();
+        let fields: Vec<String> = line
+            .fields
+            .iter()
+            .map(|(name, value)| format!(" {DIM}{name}={DIM:#}{value}"))
+            .collect();
         output::line(format!(
             "{DIM}{}{DIM:#} {colour}{level}{colour:#} {stage:width$}#{attempt} {}{}",
             line.at,

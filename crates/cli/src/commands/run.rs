@@ -32,9 +32,18 @@ pub(crate) fn validate(common: &Common, arguments: &Validate) -> Result<(), Fail
     let mut valid = Vec::new();
     for file in &arguments.files {
         let (workflow, _, _) = workflow_file::read(file, registry.as_ref())?;
-        let stages = workflow.topological_order().iter().map(ToString::to_string).collect();
+        let stages = workflow
+            .topological_order()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         let file = file.display().to_string();
-        valid.push(Valid { file, workflow: workflow.name, params: workflow.params.len(), stages });
+        valid.push(Valid {
+            file,
+            workflow: workflow.name,
+            params: workflow.params.len(),
+            stages,
+        });
     }
     if common.output == Format::Json {
         return output::json(&valid);
@@ -50,8 +59,12 @@ pub(crate) async fn run(common: &Common, arguments: &Run) -> Result<(), Failure>
     let registry = registry();
     let (workflow, bundle, _) = workflow_file::read(&arguments.file, registry.as_ref())?;
     let params = read_settings(&arguments.set)?;
-    let given = params.iter().map(|(name, text)| (name.clone(), ParamInput::Text(text.clone())));
-    workflow.resolve_params(&given.collect()).map_err(Failure::Input)?;
+    let given = params
+        .iter()
+        .map(|(name, text)| (name.clone(), ParamInput::Text(text.clone())));
+    workflow
+        .resolve_params(&given.collect())
+        .map_err(Failure::Input)?;
     let place = Place::of(common)?;
     let base_dir = std::env::current_dir()?.to_string_lossy().into_owned();
     let mut embedded = Embedded::start(&place, TakeUp::Nothing, &arguments.resources).await?;
@@ -67,8 +80,16 @@ pub(crate) async fn run(common: &Common, arguments: &Run) -> Result<(), Failure>
         request_id: String::new(),
         base_dir,
     };
-    let submitted = embedded.client.submit_run(request).await.map_err(|status| refused(&status))?;
-    let run: RunId = submitted.into_inner().run_id.parse().map_err(Failure::internal)?;
+    let submitted = embedded
+        .client
+        .submit_run(request)
+        .await
+        .map_err(|status| refused(&status))?;
+    let run: RunId = submitted
+        .into_inner()
+        .run_id
+        .parse()
+        .map_err(Failure::internal)?;
     follow(common, embedded, &run).await
 }
 
@@ -79,15 +100,23 @@ pub(crate) async fn resume(common: &Common, arguments: &OneRun) -> Result<(), Fa
     let run = state.id().clone();
     if state.status == RunStatus::Succeeded {
         if common.output == Format::Text {
-            output::note(format!("run {run} succeeded already: there is nothing to do"));
+            output::note(format!(
+                "run {run} succeeded already: there is nothing to do"
+            ));
         }
         return commands::runs::print(common, &state);
     }
     let take_up = TakeUp::Only(run.clone());
     let mut embedded = Embedded::start(&place, take_up, &arguments.resources).await?;
     if state.status != RunStatus::Running {
-        let request = v1::ResumeRunRequest { run_id: run.to_string() };
-        embedded.client.resume_run(request).await.map_err(|status| refused(&status))?;
+        let request = v1::ResumeRunRequest {
+            run_id: run.to_string(),
+        };
+        embedded
+            .client
+            .resume_run(request)
+            .await
+            .map_err(|status| refused(&status))?;
     }
     follow(common, embedded, &run).await
 }
@@ -99,8 +128,14 @@ async fn follow(common: &Common, mut embedded: Embedded, run: &RunId) -> Result<
     if !is_silent {
         output::note(format!("{DIM}run{DIM:#} {BOLD}{run}{BOLD:#}"));
     }
-    let request = v1::WatchRunRequest { run_id: run.to_string() };
-    let watch = embedded.client.watch_run(request).await.map_err(|status| refused(&status))?;
+    let request = v1::WatchRunRequest {
+        run_id: run.to_string(),
+    };
+    let watch = embedded
+        .client
+        .watch_run(request)
+        .await
+        .map_err(|status| refused(&status))?;
     let mut events = watch.into_inner();
     let mut progress = Progress::new(is_silent);
     let mut interrupts = 0;
@@ -133,7 +168,11 @@ async fn follow(common: &Common, mut embedded: Embedded, run: &RunId) -> Result<
     let state: RunState = embedded.journal.load_run(run).await?;
     embedded.stop().await;
     commands::runs::print(common, &state)?;
-    if state.status == RunStatus::Succeeded { Ok(()) } else { Err(Failure::Run) }
+    if state.status == RunStatus::Succeeded {
+        Ok(())
+    } else {
+        Err(Failure::Run)
+    }
 }
 
 /// `--set NAME=VALUE`, repeated.

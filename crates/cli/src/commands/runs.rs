@@ -22,12 +22,16 @@ pub(crate) async fn list(common: &Common, arguments: &Runs) -> Result<(), Failur
         }),
         name: arguments.workflow.clone(),
     };
-    let runs = journal.list_runs(&filter, &Page::first(arguments.limit)).await?;
+    let runs = journal
+        .list_runs(&filter, &Page::first(arguments.limit))
+        .await?;
     if common.output == Format::Json {
         return output::json(&runs.iter().map(SummaryView::from).collect::<Vec<_>>());
     }
     let rows = runs.iter().map(|run| {
-        let took = run.finished_at.map(|end| output::between(run.submitted_at, end));
+        let took = run
+            .finished_at
+            .map(|end| output::between(run.submitted_at, end));
         vec![
             run.run.to_string(),
             run.workflow.clone(),
@@ -57,7 +61,9 @@ pub(crate) fn print(common: &Common, run: &RunState) -> Result<(), Failure> {
         RunStatus::Failed => RED,
         RunStatus::Running | RunStatus::Cancelled => YELLOW,
     };
-    let took = run.finished_at.map(|end| format!(" in {}", output::between(run.submitted.at, end)));
+    let took = run
+        .finished_at
+        .map(|end| format!(" in {}", output::between(run.submitted.at, end)));
     output::line(format!(
         "\n{BOLD}{}{BOLD:#}  {}  {colour}{}{colour:#}{}\n",
         run.workflow().name,
@@ -66,7 +72,11 @@ pub(crate) fn print(common: &Common, run: &RunState) -> Result<(), Failure> {
         took.unwrap_or_default(),
     ))?;
     let rows = run.stages.iter().map(|(name, stage)| {
-        let kind = run.workflow().stages.get(name).map(|stage| stage.uses.to_string());
+        let kind = run
+            .workflow()
+            .stages
+            .get(name)
+            .map(|stage| stage.uses.to_string());
         let last = stage.attempts.last();
         let took = last.and_then(|last| Some(output::between(last.assigned_at, last.finished_at?)));
         let outcome = stage.outcome.clone().unwrap_or_default();
@@ -87,19 +97,28 @@ pub(crate) fn print(common: &Common, run: &RunState) -> Result<(), Failure> {
             what,
         ]
     });
-    output::line(output::table(&["stage", "kind", "status", "took", "rows"], rows.collect()))?;
+    output::line(output::table(
+        &["stage", "kind", "status", "took", "rows"],
+        rows.collect(),
+    ))?;
     let mut figures = Vec::new();
     for (name, stage) in &run.stages {
         let metrics = stage.outcome.iter().flat_map(|outcome| &outcome.metrics);
-        figures.extend(metrics.map(|(metric, value)| {
-            vec![format!("{name}.{metric}"), output::figure(*value)]
-        }));
+        figures.extend(
+            metrics.map(|(metric, value)| vec![format!("{name}.{metric}"), output::figure(*value)]),
+        );
     }
     if !figures.is_empty() {
-        output::line(format!("\n{}", output::table(&["figure", "value"], figures)))?;
+        output::line(format!(
+            "\n{}",
+            output::table(&["figure", "value"], figures)
+        ))?;
     }
     if let Some(failure) = &run.failure {
-        let at = failure.stage.as_ref().map(|stage| format!("{DIM}in stage {stage}{DIM:#}\n"));
+        let at = failure
+            .stage
+            .as_ref()
+            .map(|stage| format!("{DIM}in stage {stage}{DIM:#}\n"));
         let text = render(&failure.diagnostic.clone().into(), None, false);
         output::line(format!("\n{}{}", at.unwrap_or_default(), text.trim_end()))?;
     }

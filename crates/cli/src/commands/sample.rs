@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use marquetry_sample::{customers, write_customers, write_orders};
+use marquetry_sample::{SampleError, write_customers, write_orders};
+use marquetry_types::{Diagnostic, codes};
 
 use crate::arguments::{Common, Format, Sample};
 use crate::failure::Failure;
@@ -12,10 +13,15 @@ use crate::output;
 /// `marquetry sample`
 pub(crate) fn make(common: &Common, sample: &Sample) -> Result<(), Failure> {
     let Sample::Orders { rows, seed, out } = sample;
-    let is_taken = out.read_dir().is_ok_and(|mut entries| entries.next().is_some());
+    let is_taken = out
+        .read_dir()
+        .is_ok_and(|mut entries| entries.next().is_some());
     if is_taken {
         let message = format!("{} is not empty", out.display());
-        return Err(Failure::no_match(message, "name another folder with --out, or remove it first"));
+        return Err(Failure::no_match(
+            message,
+            "name another folder with --out, or remove it first",
+        ));
     }
     let bar = ProgressBar::new(*rows);
     if common.output == Format::Json {
@@ -25,10 +31,10 @@ pub(crate) fn make(common: &Common, sample: &Sample) -> Result<(), Failure> {
         bar.set_style(style);
     }
     let files = write_orders(out, *rows, *seed, |done| bar.set_position(done));
-    let files = files.map_err(marquetry_types::Diagnostic::from)?;
+    let files = files.map_err(failed)?;
     bar.finish_and_clear();
     let truth = truth_path(out);
-    write_customers(&truth, *rows, *seed).map_err(marquetry_types::Diagnostic::from)?;
+    write_customers(&truth, *rows, *seed).map_err(failed)?;
     if common.output == Format::Json {
         return output::json(&serde_json::json!({"files": files, "rows": rows, "truth": truth}));
     }
@@ -47,4 +53,12 @@ fn truth_path(orders: &Path) -> PathBuf {
     let mut name = orders.file_name().unwrap_or_default().to_owned();
     name.push("-customers.parquet");
     orders.with_file_name(name)
+}
+
+/// Why there is no sample, as a person reads it.
+fn failed(error: SampleError) -> Failure {
+    match error {
+        SampleError::Batch(_) | SampleError::Encode { .. } => Failure::internal(error),
+        other => Failure::Input(Diagnostic::new(codes::FILE_ACCESS, other.to_string()).into()),
+    }
 }

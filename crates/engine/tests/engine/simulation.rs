@@ -27,7 +27,7 @@ impl Dice {
     }
 
     fn one_in(&mut self, chances: u64) -> bool {
-        self.next() % chances == 0
+        self.next().is_multiple_of(chances)
     }
 }
 

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::testing::conformance::{self, Store};
-use crate::testing::{Fault, Faults, FaultyJournal, Gate, samples};
+use crate::testing::{Faults, FaultyJournal, samples};
 
 /// A folder with a journal in it.
 struct Folder {
@@ -126,6 +126,51 @@ async fn requests_that_wait_for_a_commit_share_the_next() {
     }
     assert_ne!(version(), before);
     assert_eq!(folder.count("SELECT count(*) FROM runs"), 60);
+}
+
+#[tokio::test]
+async fn a_damaged_record_costs_its_own_run_only() {
+    let folder = Folder::new();
+    let journal = folder.journal();
+    let epoch = journal.acquire_epoch().await.unwrap();
+    let (damaged, sound) = (samples::run_id(1), samples::run_id(2));
+    for run in [&damaged, &sound] {
+        let records = samples::begun_run(run, "retail", None);
+        journal.append(epoch, records).await.unwrap();
+    }
+    drop(journal);
+    let changed = folder.tamper(&format!(
+        "UPDATE records SET payload = replace(payload, 'w1', 'w2') WHERE run_id = '{damaged}' AND sequence = 2"
+    ));
+    assert_eq!(changed, 1);
+    let unfinished = folder.journal().load_unfinished().await.unwrap();
+    assert_eq!(
+        unfinished.runs,
+        [samples::replayed(&samples::begun_run(
+            &sound, "retail", None
+        ))]
+    );
+    let [(run, error)] = &unfinished.damaged[..] else {
+        unreachable!("one run is damaged: {unfinished:?}")
+    };
+    assert_eq!(*run, damaged);
+    assert_eq!(
+        error.to_string(),
+        format!("the journal is damaged at record 2 of run {damaged}: it fails its checksum")
+    );
+}
+
+#[tokio::test]
+async fn a_second_writer_is_kept_out() {
+    let folder = Folder::new();
+    let first = folder.journal();
+    let second = SqliteJournal::open(folder.path());
+    assert!(
+        matches!(second, Err(JournalError::InUse { .. })),
+        "{second:?}"
+    );
+    drop(first);
+    assert!(SqliteJournal::open(folder.path()).is_ok());
 }
 
 /// Polls a future once.

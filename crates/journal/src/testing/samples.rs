@@ -1,5 +1,5 @@
 //! Small histories for tests.
-#![expect(clippy::expect_used, clippy::missing_panics_doc, reason = "tests")]
+#![expect(clippy::expect_used, reason = "tests")]
 
 use marquetry_engine::{Record, RunState, RunStatus, RunSubmitted};
 use marquetry_types::{

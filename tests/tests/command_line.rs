@@ -1,0 +1,162 @@
+//! The program as people use it: results, errors and exit codes.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use marquetry_tests::{Place, said};
+
+const ORDERS: &str = "\
+customer_id,recency_days,frequency,monetary
+1,3,10,500.5
+2,40,2,60
+3,400,1,9.99
+4,12,7,310
+5,90,3,75.25
+oops,1,1,1
+";
+
+const WORKFLOW: &str = r#"
+marquetry: v1
+name: small
+params:
+  file: { type: string, default: customers.csv }
+stages:
+  customers:
+    uses: ingest/files
+    with:
+      path: "${{ params.file }}"
+      columns: { customer_id: int64, recency_days: float64, frequency: float64, monetary: float64 }
+      max_rejected_share: 0.5
+  rfm:
+    uses: segmentation/rfm
+    with: { rows: "${{ stages.customers }}" }
+"#;
+
+fn place() -> Place {
+    let place = Place::new();
+    place.file("customers.csv", ORDERS);
+    place.file("small.yaml", WORKFLOW);
+    place
+}
+
+#[test]
+fn a_workflow_runs_and_its_results_can_be_looked_at() {
+    let place = place();
+    let run = place.json(&["run", "small.yaml"]);
+    assert_eq!(run["status"], "succeeded", "{run:#}");
+    assert_eq!(run["stages"][0]["metrics"]["rows_rejected"], 1.0);
+    let id = run["id"].as_str().unwrap();
+
+    let runs = place.json(&["runs"]);
+    assert_eq!(runs[0]["id"], id);
+    assert_eq!(place.json(&["show", "latest"]), run);
+
+    let rows = place.json(&["head", "latest/rfm"]);
+    assert_eq!(rows.as_array().unwrap().len(), 5);
+    assert_eq!(rows[0]["customer_id"], 1);
+    let rejected = place.json(&["head", &format!("{id}/customers/rejected")]);
+    assert!(
+        rejected[0]["raw"].as_str().unwrap().starts_with("oops"),
+        "{rejected}"
+    );
+
+    let export = place.run(&[
+        "export",
+        "latest/rfm",
+        "--format",
+        "csv",
+        "--out",
+        "rfm.csv",
+    ]);
+    assert!(export.status.success(), "{}", said(&export));
+    let csv = std::fs::read_to_string(place.path().join("rfm.csv")).unwrap();
+    assert_eq!(csv.lines().count(), 6);
+    assert!(csv.starts_with("customer_id,"), "{csv}");
+
+    let logs = place.json(&["logs", "latest", "customers"]);
+    let messages: Vec<&str> = logs
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["line"]["message"].as_str().unwrap())
+        .collect();
+    assert!(messages.contains(&"read rows"), "{messages:?}");
+
+    let report = place.run(&["report", "latest"]);
+    assert!(report.status.success(), "{}", said(&report));
+    let file = String::from_utf8(report.stdout).unwrap();
+    let html = std::fs::read_to_string(file.trim()).unwrap();
+    assert!(
+        html.contains("<svg") && html.contains("rfm"),
+        "a report with pictures"
+    );
+    assert!(!html.contains("src=\"http"), "the report needs no network");
+}
+
+#[test]
+fn bad_input_is_told_with_its_place_and_starts_nothing() {
+    let place = place();
+    place.file(
+        "broken.yaml",
+        &WORKFLOW.replace("segmentation/rfm", "segmentation/rmf"),
+    );
+    let output = place.run(&["run", "broken.yaml"]);
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    let text = said(&output);
+    assert!(text.contains("broken.yaml:14:11"), "{text}");
+    assert!(text.contains("segmentation/rfm"), "a suggestion: {text}");
+    for arguments in [
+        &["run", "no-such.yaml"][..],
+        &["run", "small.yaml", "--set", "fil=x"],
+        &["run", "small.yaml", "--set", "file"],
+        &["show", "latest"],
+        &["stages", "show", "segmentation/kmean"],
+    ] {
+        let output = place.run(arguments);
+        assert_eq!(
+            output.status.code(),
+            Some(2),
+            "{arguments:?}: {}",
+            said(&output)
+        );
+        assert!(!output.stderr.is_empty(), "{arguments:?} says why");
+    }
+    assert!(
+        !place.path().join("marquetry-data").exists(),
+        "nothing was begun"
+    );
+}
+
+#[test]
+fn a_failed_run_says_why_and_can_be_resumed() {
+    let place = place();
+    let failed = place.run(&["run", "small.yaml", "--set", "file=absent.csv"]);
+    assert_eq!(failed.status.code(), Some(1), "{}", said(&failed));
+    assert!(said(&failed).contains("absent.csv"), "{}", said(&failed));
+
+    place.file("absent.csv", ORDERS);
+    let run = place.json(&["resume", "latest"]);
+    assert_eq!(run["status"], "succeeded", "{run:#}");
+    assert_eq!(run["stages"][0]["attempts"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn the_program_describes_itself() {
+    let place = Place::new();
+    let kinds = place.json(&["stages"]);
+    assert!(
+        kinds
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|it| it["kind"] == "segmentation/kmeans")
+    );
+    let schema = place.json(&["schema"]);
+    assert!(schema["$schema"].as_str().unwrap().contains("2020-12"));
+    for shell in ["bash", "zsh", "fish"] {
+        let output = place.run(&["completions", shell]);
+        assert!(
+            output.status.success() && output.stdout.len() > 1000,
+            "{}",
+            said(&output)
+        );
+    }
+}
