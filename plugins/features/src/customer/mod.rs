@@ -1,0 +1,207 @@
+//! `features/customer`: one row of figures per customer, from lines of orders.
+
+mod lines;
+mod options;
+mod query;
+#[cfg(test)]
+mod tests;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::Int64Type;
+use async_trait::async_trait;
+use marquetry_plugin::{Input, LogLevel, StageContext, StageError, StageHandler, describe};
+use marquetry_rows::invalid;
+use marquetry_types::{Outcome, StageDescriptor, codes};
+
+use options::{Columns, CustomerOptions};
+
+/// The name under which the session knows the lines.
+const LINES: &str = "marquetry_lines";
+
+/// The stage kind `features/customer`.
+#[derive(Debug)]
+pub struct Customer {
+    descriptor: StageDescriptor,
+}
+
+impl Default for Customer {
+    fn default() -> Self {
+        let summary = "describes each customer by recency, frequency, money, rhythm and habits";
+        let descriptor = describe::<CustomerOptions>("features/customer", 1, summary)
+            .description(
+                "Orders are lines grouped by customer and `order_id`; an order's time is its first \
+                 line's. recency_days and tenure_days are days, with fractions, from the last and the \
+                 first line to `as_of`. gap_mean_days and gap_std_days (a sample standard deviation) \
+                 are null below 2 and 3 orders. weekend_share, hour_sin and hour_cos are means over \
+                 orders, by the whole hour in `timezone`. Lines without a customer are left out and \
+                 counted. A cancelled line counts nowhere, and an order all of whose lines are \
+                 cancelled counts in cancel_rate only; a customer without another order does not \
+                 appear. cancel_rate is 0 where `cancelled` is not given. A tie in top_NAME goes to \
+                 the smallest value. Everything runs as queries that spill: cost is that of a few \
+                 group-bys over the lines.",
+            )
+            .output("customers", "one row per customer, sorted by customer_id")
+            .metric("customers", "customers")
+            .metric("orders", "orders that were not cancelled")
+            .metric("lines", "lines that count: with a customer, not cancelled")
+            .metric("lines_without_customer", "lines left out because nobody knows whose they are")
+            .example("orders: ${{ stages.orders }}\ntimezone: Europe/London\ntop: [country]\n")
+            .build();
+        Self { descriptor }
+    }
+}
+
+#[async_trait]
+impl StageHandler for Customer {
+    fn descriptor(&self) -> &StageDescriptor {
+        &self.descriptor
+    }
+
+    async fn run(&self, mut stage: StageContext) -> Result<Outcome, StageError> {
+        let options: CustomerOptions = stage.options()?;
+        let zone = options::time_zone(&options.timezone)?;
+        let wanted = match &options.as_of {
+            Some(text) => Some(options::moment(text, &zone)?),
+            None => None,
+        };
+        check_top(&options.top)?;
+        let frame = stage.table(&options.orders).await?;
+        let frame = lines::lines(frame, &options)?;
+        stage.session().register_table(LINES, frame.into_view())?;
+
+        let overview = stage
+            .session()
+            .sql(&query::overview(LINES))
+            .await?
+            .collect()
+            .await?;
+        let overview = Overview::read(&overview)?;
+        overview.check(&options.columns)?;
+        stage.check_cancelled()?;
+        let as_of = match (wanted, overview.last) {
+            (Some(as_of), Some(last)) if as_of < last => return Err(too_early(&options)),
+            (Some(as_of), _) => as_of,
+            (None, Some(last)) => options::midnight_after(last, &zone)?,
+            // Without lines there is no customer to count days for.
+            (None, None) => 0,
+        };
+        if overview.without_customer > 0 {
+            let fields = [("lines", overview.without_customer.into())];
+            stage.log(
+                LogLevel::Warn,
+                "lines without a customer are left out",
+                fields,
+            );
+        }
+
+        let rows = query::customers(LINES, as_of, &options.top);
+        let rows = stage.session().sql(&rows).await?;
+        let customers = Input(stage.write("customers", rows).await?);
+        stage.session().register_table(
+            "marquetry_customers",
+            stage.table(&customers).await?.into_view(),
+        )?;
+        let totals =
+            "SELECT count(*), CAST(coalesce(sum(frequency), 0) AS BIGINT) FROM marquetry_customers";
+        let totals = stage.session().sql(totals).await?.collect().await?;
+        stage.metric("customers", as_figure(figure(&totals, 0)));
+        stage.metric("orders", as_figure(figure(&totals, 1)));
+        stage.metric("lines", as_figure(Some(overview.lines)));
+        stage.metric(
+            "lines_without_customer",
+            as_figure(Some(overview.without_customer)),
+        );
+        Ok(stage.finish())
+    }
+}
+
+/// What is true of all lines.
+struct Overview {
+    without_customer: i64,
+    lines: i64,
+    last: Option<i64>,
+    /// Lines without a usable order, quantity, price and time.
+    unusable: [i64; 4],
+}
+
+impl Overview {
+    fn read(batches: &[RecordBatch]) -> Result<Self, StageError> {
+        let count = |column| {
+            figure(batches, column).ok_or_else(|| {
+                StageError::invalid(codes::STAGE_INTERNAL, "a count of lines has no result")
+            })
+        };
+        Ok(Self {
+            without_customer: count(0)?,
+            lines: count(1)?,
+            last: figure(batches, 2),
+            unusable: [count(3)?, count(4)?, count(5)?, count(6)?],
+        })
+    }
+
+    fn check(&self, columns: &Columns) -> Result<(), StageError> {
+        let names = [
+            &columns.order_id,
+            &columns.quantity,
+            &columns.unit_price,
+            &columns.ts,
+        ];
+        for (name, lines) in names.into_iter().zip(self.unusable) {
+            if lines > 0 {
+                let subject = if lines == 1 {
+                    "1 line has".to_owned()
+                } else {
+                    format!("{lines} lines have")
+                };
+                return Err(invalid(
+                    codes::BAD_VALUE,
+                    format!("{subject} no value that can be used in column `{name}` of `orders`"),
+                    "reject such lines by a contract in ingest/files, or filter them with features/sql",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The whole number in a column of a result of one row, if it is not null.
+fn figure(batches: &[RecordBatch], column: usize) -> Option<i64> {
+    let batch = batches.iter().find(|batch| batch.num_rows() > 0)?;
+    let numbers = batch
+        .columns()
+        .get(column)?
+        .as_primitive_opt::<Int64Type>()?;
+    numbers.is_valid(0).then(|| numbers.value(0))
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts of rows are far below 2^53"
+)]
+fn as_figure(count: Option<i64>) -> f64 {
+    count.unwrap_or(0) as f64
+}
+
+fn check_top(top: &[String]) -> Result<(), StageError> {
+    match top
+        .iter()
+        .enumerate()
+        .find(|(index, name)| top.iter().take(*index).any(|other| other == *name))
+    {
+        None => Ok(()),
+        Some((_, name)) => Err(invalid(
+            codes::STAGE_OPTIONS,
+            format!("`top` names column `{name}` twice"),
+            "name each column once",
+        )),
+    }
+}
+
+fn too_early(options: &CustomerOptions) -> StageError {
+    let as_of = options.as_of.as_deref().unwrap_or_default();
+    invalid(
+        codes::STAGE_OPTIONS,
+        format!("`as_of`: there are lines after {as_of}, which would make recency negative"),
+        "choose a later moment, or filter the lines with features/sql",
+    )
+}
