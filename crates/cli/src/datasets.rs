@@ -1,7 +1,5 @@
 //! Outputs of stages, found by name and read.
 
-use std::path::PathBuf;
-
 use datafusion::prelude::{DataFrame, SessionContext};
 use marquetry_engine::RunState;
 use marquetry_lake::{Lake, SessionOptions};
@@ -66,7 +64,7 @@ pub(crate) async fn read(
     let lake: Lake = place.lake().await?;
     let options = SessionOptions {
         memory_limit: 1024 * 1024 * 1024,
-        spill_dir: PathBuf::from(place.spill_path()),
+        spill_dir: place.spill_path(),
         // One partition, so that rows come in the order in which they were written.
         threads: 1,
     };

@@ -99,7 +99,7 @@ fn beside(path: &Path) -> PathBuf {
 
 /// A writer of one of the formats.
 enum Sink<W: Write + Send> {
-    Csv(arrow::csv::Writer<W>),
+    Csv(Box<arrow::csv::Writer<W>>),
     Ndjson(arrow::json::LineDelimitedWriter<W>),
     Parquet(Box<ArrowWriter<W>>),
 }
@@ -112,7 +112,7 @@ impl<W: Write + Send> Sink<W> {
                 // The header is due even if there are no rows.
                 let empty = RecordBatch::new_empty(Arc::clone(schema));
                 writer.write(&empty).map_err(Failure::internal)?;
-                Self::Csv(writer)
+                Self::Csv(Box::new(writer))
             }
             FileFormat::Ndjson => Self::Ndjson(arrow::json::LineDelimitedWriter::new(to)),
             FileFormat::Parquet => {
