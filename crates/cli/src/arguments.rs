@@ -251,7 +251,7 @@ pub(crate) enum Sample {
         /// The same seed makes the same orders.
         #[arg(long, default_value_t = 1)]
         seed: u64,
-        /// The folder for the Parquet files; it must be empty or absent.
+        /// The folder for the Parquet files; it must hold none yet.
         #[arg(long, default_value = "data/orders", value_hint = ValueHint::DirPath)]
         out: PathBuf,
     },

@@ -57,26 +57,32 @@ pub(crate) fn run(arguments: &DemoArguments) -> Result<(), String> {
     Ok(())
 }
 
-/// Makes the sample under another name first: an interrupted demo leaves no half of it to be read.
+/// Makes the sample unless it is there. Its files appear when all of them are whole, so an interrupted
+/// demo leaves nothing to be read.
 fn make_orders(steps: &mut Steps, program: &Path, arguments: &DemoArguments) -> Result<(), String> {
     let orders = repository().join(ORDERS);
-    if orders.exists() && !arguments.fresh {
+    if arguments.fresh {
+        remove(&orders)?;
+    }
+    if has_parquet(&orders) {
         println!(
             "\n==> sample: {} is there already (--fresh makes it anew)",
             orders.display()
         );
         return Ok(());
     }
-    let unfinished = orders.with_extension("unfinished");
-    remove(&unfinished)?;
     let mut sample = in_repository(program);
     sample
         .args(["sample", "orders", "--seed", "1", "--rows"])
         .arg(arguments.rows.to_string());
-    steps.run("sample", sample.arg("--out").arg(&unfinished))?;
-    remove(&orders)?;
-    fs::rename(&unfinished, &orders)
-        .map_err(|error| format!("cannot move the sample to {}: {error}", orders.display()))
+    steps.run("sample", sample.arg("--out").arg(&orders))
+}
+
+fn has_parquet(folder: &Path) -> bool {
+    let files = fs::read_dir(folder).into_iter().flatten().flatten();
+    files
+        .map(|file| file.path())
+        .any(|path| path.extension().is_some_and(|it| it == "parquet"))
 }
 
 fn remove(folder: &Path) -> Result<(), String> {

@@ -13,16 +13,6 @@ use crate::output;
 /// `marquetry sample`
 pub(crate) fn make(common: &Common, sample: &Sample) -> Result<(), Failure> {
     let Sample::Orders { rows, seed, out } = sample;
-    let is_taken = out
-        .read_dir()
-        .is_ok_and(|mut entries| entries.next().is_some());
-    if is_taken {
-        let message = format!("{} is not empty", out.display());
-        return Err(Failure::no_match(
-            message,
-            "name another folder with --out, or remove it first",
-        ));
-    }
     let bar = ProgressBar::new(*rows);
     if common.output == Format::Json {
         bar.set_draw_target(ProgressDrawTarget::hidden());
