@@ -130,7 +130,7 @@ fn check_names(rows: &DataFrame) -> Result<(), StageError> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
+    #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
     use std::sync::Arc;
 
     use arrow::array::{AsArray, Int64Array, RecordBatch};
