@@ -1,6 +1,6 @@
 //! Writing a dataset: rows in, Parquet objects of a bounded size out, the manifest last.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -15,7 +15,6 @@ use parquet::arrow::async_writer::AsyncFileWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
-use std::sync::Mutex;
 use tokio::io::AsyncWriteExt;
 
 use crate::manifest::VERSION;
@@ -28,6 +27,9 @@ pub struct WriteOptions {
     pub object_bytes: u64,
     /// Rows of a row group: what a reader skips or decodes as one.
     pub row_group_rows: usize,
+    /// Bytes that are held back before they are sent: an object below that is one request, a larger one
+    /// is sent in parts of this size.
+    pub buffer_bytes: usize,
 }
 
 impl Default for WriteOptions {
@@ -35,6 +37,7 @@ impl Default for WriteOptions {
         Self {
             object_bytes: 128 * 1024 * 1024,
             row_group_rows: 256 * 1024,
+            buffer_bytes: 10 * 1024 * 1024,
         }
     }
 }
@@ -155,7 +158,8 @@ impl DatasetWriter {
             .build();
         let count = Arc::new(Mutex::new(Count::default()));
         let store = Arc::clone(self.lake.store());
-        let inner = BufWriter::new(store, ObjectPath::from(path.as_str()));
+        let object = ObjectPath::from(path.as_str());
+        let inner = BufWriter::with_capacity(store, object, self.options.buffer_bytes);
         let tally = Tally {
             inner,
             count: Arc::clone(&count),
@@ -182,9 +186,6 @@ impl DatasetWriter {
             path: part.path.clone(),
             source,
         })?;
-        self.lake
-            .sync(&ObjectPath::from(part.path.as_str()))
-            .await?;
         let (bytes, digest) = {
             let count = part
                 .count

@@ -23,14 +23,6 @@ pub enum LakeError {
         /// What the store said.
         source: object_store::Error,
     },
-    /// A local file or folder cannot be made durable.
-    #[error("cannot make {path} durable: {source}")]
-    NotDurable {
-        /// The file or folder.
-        path: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
     /// A manifest is missing, or is not what its reference says.
     #[error("dataset {manifest} is damaged: {reason}")]
     Damaged {
@@ -83,7 +75,7 @@ impl LakeError {
                     | object_store::Error::Unauthenticated { .. }
                     | object_store::Error::UnknownConfigurationKey { .. }
             ),
-            Self::NotDurable { .. } | Self::Parquet { .. } => true,
+            Self::Parquet { .. } => true,
             Self::BadLocation { .. }
             | Self::Damaged { .. }
             | Self::SourceChanged { .. }
@@ -99,7 +91,7 @@ impl From<LakeError> for Diagnostic {
                 codes::BAD_LOCATION,
                 "name a folder, or a URL such as s3://bucket/prefix, gs://, az:// or memory:///",
             ),
-            LakeError::Store { .. } | LakeError::NotDurable { .. } | LakeError::Parquet { .. } => (
+            LakeError::Store { .. } | LakeError::Parquet { .. } => (
                 codes::OBJECT_STORE,
                 "check that the place exists, may be written and has room",
             ),

@@ -1,19 +1,19 @@
 //! A lake: one object store, below one root.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
 use marquetry_types::{AttemptId, DatasetRef};
-use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt};
 use url::Url;
 
+use crate::LakeError;
+use crate::durable::DurableFolder;
 use crate::manifest::Manifest;
-use crate::{LakeError, durable};
 
 /// The name of a dataset's manifest below the dataset's own folder.
 const MANIFEST: &str = "manifest.json";
@@ -23,8 +23,6 @@ const MANIFEST: &str = "manifest.json";
 pub struct Lake {
     location: String,
     store: Arc<dyn ObjectStore>,
-    /// The folder, if it is a local one: what is written there is made durable by us.
-    local_root: Option<PathBuf>,
 }
 
 /// An object in a listing.
@@ -73,19 +71,11 @@ impl Lake {
     }
 
     fn open_folder(location: &str, path: &Path) -> Result<Self, LakeError> {
-        let bad = |error: &dyn std::fmt::Display| LakeError::BadLocation {
+        let folder = DurableFolder::open(path).map_err(|error| LakeError::BadLocation {
             location: location.to_owned(),
             reason: error.to_string(),
-        };
-        std::fs::create_dir_all(path).map_err(|error| bad(&error))?;
-        let root = path.canonicalize().map_err(|error| bad(&error))?;
-        let store = LocalFileSystem::new_with_prefix(&root).map_err(|error| bad(&error))?;
-        let store = Arc::new(store.with_automatic_cleanup(false));
-        Ok(Self {
-            location: location.to_owned(),
-            store,
-            local_root: Some(root),
-        })
+        })?;
+        Ok(Self::with_store(location, Arc::new(folder)))
     }
 
     /// A lake on any store, which must be durable by itself.
@@ -94,7 +84,6 @@ impl Lake {
         Self {
             location: location.to_owned(),
             store,
-            local_root: None,
         }
     }
 
@@ -116,15 +105,7 @@ impl Lake {
         let object = ObjectPath::from(path);
         let put = self.store.put(&object, bytes.into()).await;
         put.map_err(|error| LakeError::store("write", path, error))?;
-        self.sync(&object).await
-    }
-
-    /// Makes an object that was written through the store durable.
-    pub(crate) async fn sync(&self, object: &ObjectPath) -> Result<(), LakeError> {
-        match &self.local_root {
-            Some(root) => durable::sync(root, object).await,
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// Reads an object.
