@@ -69,7 +69,9 @@ impl Place {
         command
             .current_dir(self.path())
             .args(arguments)
-            .env_remove("MARQUETRY_DATA_DIR");
+            .env_remove("MARQUETRY_DATA_DIR")
+            .env_remove("MARQUETRY_LAKE")
+            .env_remove("MARQUETRY_LOG");
         command
     }
 

@@ -32,7 +32,8 @@ pub struct Coordinator {
     catalogue: Arc<dyn StageCatalogue + Send + Sync>,
     hub: Hub,
     requests: mpsc::Sender<Request>,
-    shutdown: CancellationToken,
+    /// Fires when the reign has ended: by the shutdown, or because another coordinator took over.
+    ended: CancellationToken,
 }
 
 impl std::fmt::Debug for Coordinator {
@@ -57,17 +58,25 @@ impl Coordinator {
         let hub = Hub::default();
         let reign = Reign::begin(config, Arc::clone(&journal), hub.clone()).await?;
         let (requests, received) = mpsc::channel(BACKLOG);
-        tokio::spawn(reign.run(received, shutdown.clone()));
+        let (ended, watched) = (CancellationToken::new(), hub.clone());
+        // Dropped when the task ends, however it ends: whoever waits for the reign stops waiting.
+        let end = ended.clone().drop_guard();
+        tokio::spawn(async move {
+            reign.run(received, shutdown).await;
+            watched.close();
+            drop(end);
+        });
         Ok(Self {
             journal,
             catalogue,
             hub,
             requests,
-            shutdown,
+            ended,
         })
     }
 
-    /// Serves clients and workers on the connections that come in, until the shutdown.
+    /// Serves clients and workers on the connections that come in, until the shutdown or until
+    /// another coordinator has taken over.
     ///
     /// # Errors
     /// The transport fails.
@@ -99,7 +108,7 @@ impl Coordinator {
         Server::builder()
             .add_service(runs)
             .add_service(workers)
-            .serve_with_incoming_shutdown(incoming, self.shutdown.cancelled_owned())
+            .serve_with_incoming_shutdown(incoming, self.ended.cancelled_owned())
             .await
     }
 }

@@ -1,26 +1,49 @@
 //! Who watches which run, and what they are told.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use marquetry_proto::v1::watch_run_response::Event;
 use marquetry_types::RunId;
 use tokio::sync::broadcast;
 
-/// Events that a slow watcher may lag behind before it is given the whole run again.
+/// Notices that a slow watcher may lag behind before it is given the whole run again.
 const BACKLOG: usize = 1024;
+
+/// What a watcher is told.
+#[derive(Debug, Clone)]
+pub(crate) enum Notice {
+    /// Something became durable, or a stage said something.
+    Event(Box<Event>),
+    /// The journal was read again: it may hold what nobody was told of.
+    LookAgain,
+}
 
 /// Watchers by run.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Hub(Arc<Mutex<HashMap<RunId, broadcast::Sender<Event>>>>);
+pub(crate) struct Hub(Arc<Mutex<Watched>>);
+
+#[derive(Debug, Default)]
+struct Watched {
+    runs: HashMap<RunId, broadcast::Sender<Notice>>,
+    is_closed: bool,
+}
 
 impl Hub {
-    /// From here on the receiver gets every event of the run.
-    pub(crate) fn watch(&self, run: &RunId) -> broadcast::Receiver<Event> {
-        let mut watched = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn lock(&self) -> MutexGuard<'_, Watched> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From here on the receiver gets every notice of the run.
+    pub(crate) fn watch(&self, run: &RunId) -> broadcast::Receiver<Notice> {
+        let mut watched = self.lock();
+        if watched.is_closed {
+            return broadcast::channel(1).1;
+        }
         // Runs that nobody watches any more leave no trace.
-        watched.retain(|_, sender| sender.receiver_count() > 0);
+        watched.runs.retain(|_, sender| sender.receiver_count() > 0);
         let sender = watched
+            .runs
             .entry(run.clone())
             .or_insert_with(|| broadcast::channel(BACKLOG).0);
         sender.subscribe()
@@ -28,10 +51,23 @@ impl Hub {
 
     /// Tells those who watch the run, if anybody does.
     pub(crate) fn tell(&self, run: &RunId, event: impl FnOnce() -> Event) {
-        let watched = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sender) = watched.get(run) {
+        if let Some(sender) = self.lock().runs.get(run) {
             // No receiver is no error: the last one has just gone.
-            let _ = sender.send(event());
+            let _ = sender.send(Notice::Event(Box::new(event())));
         }
+    }
+
+    /// Tells everybody to look at the journal again.
+    pub(crate) fn tell_to_look_again(&self) {
+        for sender in self.lock().runs.values() {
+            let _ = sender.send(Notice::LookAgain);
+        }
+    }
+
+    /// Lets go of all watchers, present and future: nothing will be told any more.
+    pub(crate) fn close(&self) {
+        let mut watched = self.lock();
+        watched.is_closed = true;
+        watched.runs.clear();
     }
 }

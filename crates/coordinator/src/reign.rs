@@ -4,7 +4,9 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use marquetry_engine::{Action, Decision, Engine, Input, Record, Rejection, RunStatus};
+use marquetry_engine::{
+    Action, Decision, Engine, EngineConfig, Input, Record, Rejection, RunState, RunStatus,
+};
 use marquetry_journal::{Journal, JournalError};
 use marquetry_proto::v1;
 use marquetry_proto::v1::attach_response::Message;
@@ -91,7 +93,8 @@ impl Reign {
             own,
             latest,
         };
-        reign.restore().await?;
+        let grace = reign.config.engine.takeover_grace;
+        reign.restore(grace).await?;
         Ok(reign)
     }
 
@@ -102,6 +105,7 @@ impl Reign {
         shutdown: CancellationToken,
     ) {
         let mut pending = Vec::new();
+        let mut failures: u32 = 0;
         loop {
             pending.clear();
             let wake = self.engine.next_wake();
@@ -115,14 +119,24 @@ impl Reign {
                 }
                 () = sleep_until(wake) => {}
             }
-            if let Err(error) = self.serve(pending.drain(..)).await {
-                tracing::error!(%error, "nothing can be decided: the engine is restored from the journal");
-                if matches!(error, JournalError::Fenced { .. }) {
-                    return;
-                }
-                if !self.restore_until(&shutdown).await {
-                    return;
-                }
+            let Err(error) = self.serve(pending.drain(..)).await else {
+                failures = 0;
+                continue;
+            };
+            if matches!(error, JournalError::Fenced { .. }) {
+                tracing::error!(%error, "this coordinator stops");
+                return;
+            }
+            tracing::error!(%error, "nothing can be decided: the engine is restored from the journal");
+            failures = failures.saturating_add(1);
+            // What failed once may work at once; what fails again, such as a full disk, takes time.
+            let pause = if failures > 1 {
+                RESTORE_PAUSE
+            } else {
+                Duration::ZERO
+            };
+            if !self.restore_until(pause, &shutdown).await {
+                return;
             }
         }
     }
@@ -133,9 +147,12 @@ impl Reign {
         // Timers first: what is due was due before these requests came.
         let due = self.step(Input::Tick);
         let mut result = self.collect(due, &mut batch);
+        let mut untaken = Vec::new();
         for request in requests {
             if result.is_ok() {
                 result = self.take(request, &mut batch).await;
+            } else {
+                untaken.push(request);
             }
         }
         if result.is_ok() && !batch.decision.records.is_empty() {
@@ -148,6 +165,9 @@ impl Reign {
                 .replies
                 .into_iter()
                 .for_each(|pending| pending.answer(Err(refusal.clone())));
+            untaken
+                .into_iter()
+                .for_each(|request| request.refuse(refusal.clone()));
             return Err(error);
         }
         self.publish(&batch.decision.records);
@@ -195,11 +215,13 @@ impl Reign {
                 if let Some(request_id) = &submission.request_id {
                     let earlier = match batch.request_ids.get(request_id) {
                         Some(run) => Some(run.clone()),
-                        None => self
-                            .journal
-                            .find_by_request_id(request_id)
-                            .await?
-                            .map(|it| it.run),
+                        None => match self.journal.find_by_request_id(request_id).await {
+                            Ok(found) => found.map(|it| it.run),
+                            Err(error) => {
+                                drop(reply.send(Err(refusal_of_journal(&error))));
+                                return Ok(());
+                            }
+                        },
                     };
                     if let Some(run) = earlier {
                         batch
@@ -283,7 +305,12 @@ impl Reign {
     async fn why_not_running(&self, run: &RunId) -> Refusal {
         match self.journal.load_run(run).await {
             Ok(state) => {
-                let message = format!("run {run} is {}", state.status.as_str());
+                let message = match state.status {
+                    RunStatus::Running => {
+                        format!("run {run} waits to be taken up or ends just now")
+                    }
+                    ended => format!("run {run} is {}", ended.as_str()),
+                };
                 Refusal::WrongState(Diagnostic::new(codes::WRONG_RUN_STATE, message))
             }
             Err(error) => refusal_of_journal(&error),
@@ -414,35 +441,47 @@ impl Reign {
         }
     }
 
-    /// Forgets everything and reads the journal again.
-    async fn restore(&mut self) -> Result<(), JournalError> {
+    /// Forgets everything and reads the journal again. The watchers look again, too: a commit in doubt
+    /// may have happened, and nobody was told.
+    async fn restore(&mut self, takeover_grace: Duration) -> Result<(), JournalError> {
         self.lines.clear();
         let unfinished = self.journal.load_unfinished().await?;
         for (run, error) in &unfinished.damaged {
             tracing::error!(%run, %error, "a run cannot go on");
         }
         let is_ours = |run: &RunId| self.config.take_up.includes(run) || self.own.contains(run);
-        let runs = unfinished
+        let runs: Vec<_> = unfinished
             .runs
             .into_iter()
             .filter(|state| state.status == RunStatus::Running && is_ours(state.id()))
             .collect();
+        let running: HashSet<&RunId> = runs.iter().map(RunState::id).collect();
+        self.own.retain(|run| running.contains(run));
         self.latest = self.latest.max(Timestamp::now());
-        self.engine = Engine::restore(self.epoch, self.config.engine.clone(), self.latest, runs);
+        let patience = EngineConfig {
+            takeover_grace,
+            ..self.config.engine.clone()
+        };
+        self.engine = Engine::restore(self.epoch, patience, self.latest, runs);
+        self.hub.tell_to_look_again();
         Ok(())
     }
 
-    /// Restores, however often it takes. False when it is time to stop.
-    async fn restore_until(&mut self, shutdown: &CancellationToken) -> bool {
+    /// Restores after a pause, however often it takes. False when it is time to stop.
+    async fn restore_until(&mut self, mut pause: Duration, shutdown: &CancellationToken) -> bool {
+        // The workers that are cut off here live, whatever was expected at the start.
+        let config = &self.config.engine;
+        let grace = config.takeover_grace.max(config.disconnect_grace);
         loop {
-            match self.restore().await {
+            tokio::select! {
+                () = shutdown.cancelled() => return false,
+                () = tokio::time::sleep(pause) => {}
+            }
+            match self.restore(grace).await {
                 Ok(()) => return true,
                 Err(error) => tracing::error!(%error, "the journal cannot be read"),
             }
-            tokio::select! {
-                () = shutdown.cancelled() => return false,
-                () = tokio::time::sleep(RESTORE_PAUSE) => {}
-            }
+            pause = RESTORE_PAUSE;
         }
     }
 }

@@ -50,3 +50,17 @@ pub(crate) enum Request {
     /// A message of a worker.
     Worker(Input),
 }
+
+impl Request {
+    /// Answers whoever asked, if anybody waits for an answer; who no longer waits is no error.
+    pub(crate) fn refuse(self, refusal: Refusal) {
+        match self {
+            Self::Submit { reply, .. } => drop(reply.send(Err(refusal))),
+            Self::Cancel { reply, .. } | Self::Resume { reply, .. } => {
+                drop(reply.send(Err(refusal)));
+            }
+            // Their streams are closed with the rest; they come back and say it again.
+            Self::Attach { .. } | Self::Worker(_) => {}
+        }
+    }
+}

@@ -18,7 +18,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tonic::{Code, Request as GrpcRequest, Response, Status};
 
-use crate::hub::Hub;
+use crate::hub::{Hub, Notice};
 use crate::request::{Refusal, Reply, Request};
 use crate::{bundles, views};
 
@@ -26,6 +26,7 @@ use crate::{bundles, views};
 const PAGE: u32 = 50;
 /// The most runs in a page.
 const LARGEST_PAGE: u32 = 1000;
+const STOPPING: &str = "the coordinator is stopping";
 
 pub(crate) struct Runs {
     pub(crate) requests: mpsc::Sender<Request>,
@@ -38,12 +39,11 @@ impl Runs {
     /// Asks the reign and waits for a durable answer.
     async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, Status> {
         let (reply, answer) = oneshot::channel();
-        let stopping = "the coordinator is stopping";
         self.requests
             .send(request(reply))
             .await
-            .map_err(|_| Status::unavailable(stopping))?;
-        let answer = answer.await.map_err(|_| Status::unavailable(stopping))?;
+            .map_err(|_| Status::unavailable(STOPPING))?;
+        let answer = answer.await.map_err(|_| Status::unavailable(STOPPING))?;
         answer.map_err(status_of_refusal)
     }
 
@@ -159,19 +159,15 @@ impl RunService for Runs {
     ) -> Result<Response<Self::WatchRunStream>, Status> {
         let run = run_id(request.into_inner().run_id)?;
         // Listen first, then read: what changes in between is told twice rather than not at all.
-        let events = self.hub.watch(&run);
-        let watch = Watch {
+        let notices = self.hub.watch(&run);
+        let mut watch = Watch {
             journal: Arc::clone(&self.journal),
             run,
-            events,
-            next: Next::WholeRun,
+            notices,
+            is_over: false,
         };
         let first = watch.whole_run().await?;
-        let is_over = ends(&first);
-        let watch = Watch {
-            next: if is_over { Next::End } else { Next::Event },
-            ..watch
-        };
+        watch.is_over = ends(&first);
         let rest = futures::stream::unfold(watch, Watch::step);
         let whole =
             futures::stream::once(async move { Ok(v1::WatchRunResponse { event: Some(first) }) });
@@ -209,14 +205,8 @@ impl RunService for Runs {
 struct Watch {
     journal: Arc<dyn Journal>,
     run: RunId,
-    events: broadcast::Receiver<Event>,
-    next: Next,
-}
-
-enum Next {
-    WholeRun,
-    Event,
-    End,
+    notices: broadcast::Receiver<Notice>,
+    is_over: bool,
 }
 
 impl Watch {
@@ -229,23 +219,17 @@ impl Watch {
 
     /// The next message, and what comes after it. A watcher that fell behind gets the whole run.
     async fn step(mut self) -> Option<(Result<v1::WatchRunResponse, Status>, Self)> {
-        let event = match self.next {
-            Next::End => return None,
-            Next::WholeRun => self.whole_run().await,
-            Next::Event => match self.events.recv().await {
-                Ok(event) => Ok(event),
-                Err(RecvError::Lagged(_)) => self.whole_run().await,
-                Err(RecvError::Closed) => return None,
-            },
+        if self.is_over {
+            return None;
+        }
+        let event = match self.notices.recv().await {
+            Ok(Notice::Event(event)) => Ok(*event),
+            Ok(Notice::LookAgain) | Err(RecvError::Lagged(_)) => self.whole_run().await,
+            Err(RecvError::Closed) => Err(Status::unavailable(STOPPING)),
         };
-        self.next = match &event {
-            Ok(event) if !ends(event) => Next::Event,
-            _ => Next::End,
-        };
-        Some((
-            event.map(|event| v1::WatchRunResponse { event: Some(event) }),
-            self,
-        ))
+        self.is_over = event.as_ref().map_or(true, ends);
+        let response = event.map(|event| v1::WatchRunResponse { event: Some(event) });
+        Some((response, self))
     }
 }
 

@@ -124,12 +124,13 @@ impl Engine {
     /// # Errors
     /// The input asks for what cannot be; nothing changed, except after [`Rejection::Spoilt`].
     pub fn step(&mut self, now: Timestamp, input: Input) -> Result<Decision, Rejection> {
+        self.check(&input)?;
         let mut decision = Decision::default();
         while let Some(timer) = self.timers.pop_due(now) {
             self.timer_due(timer, now, &mut decision)?;
         }
         match input {
-            Input::Submit(submission) => self.submit(submission, now, &mut decision)?,
+            Input::Submit(submission) => self.submit(submission, now, &mut decision),
             Input::WorkerConnected(hello) => self.connected(&hello, now, &mut decision)?,
             Input::WorkerDisconnected { worker, session } => {
                 self.disconnected(&worker, session, now)
@@ -158,6 +159,33 @@ impl Engine {
         Ok(decision)
     }
 
+    /// Refuses what cannot be, before the timers that are due leave their traces in memory. None of
+    /// them begins or ends a run, so what can be before them can be after them.
+    fn check(&self, input: &Input) -> Result<(), Rejection> {
+        let is_running = |run: &RunId| {
+            self.run(run)
+                .is_some_and(|state| state.status == RunStatus::Running)
+        };
+        match input {
+            Input::Submit(submission) if self.runs.contains_key(&submission.run) => {
+                Err(Rejection::DuplicateRun(submission.run.clone()))
+            }
+            Input::CancelRun { run, .. } if !is_running(run) => {
+                Err(Rejection::NotRunning(run.clone()))
+            }
+            Input::ResumeRun { state } => {
+                let run = state.id().clone();
+                let status = match state.status {
+                    _ if is_running(&run) => RunStatus::Running,
+                    RunStatus::Failed | RunStatus::Cancelled => return Ok(()),
+                    other => other,
+                };
+                Err(Rejection::NotResumable { run, status })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Applies a record to memory and puts it among those to be made durable.
     pub(crate) fn record(
         &mut self,
@@ -181,12 +209,7 @@ impl Engine {
         self.touched.insert(run);
     }
 
-    fn submit(
-        &mut self,
-        submission: Submission,
-        now: Timestamp,
-        decision: &mut Decision,
-    ) -> Result<(), Rejection> {
+    fn submit(&mut self, submission: Submission, now: Timestamp, decision: &mut Decision) {
         let Submission {
             run,
             workflow,
@@ -195,9 +218,6 @@ impl Engine {
             request_id,
             base_dir,
         } = submission;
-        if self.runs.contains_key(&run) {
-            return Err(Rejection::DuplicateRun(run));
-        }
         let submitted = RunSubmitted {
             run,
             at: now,
@@ -209,7 +229,6 @@ impl Engine {
         };
         self.enter(RunState::submitted(submitted.clone()));
         decision.records.push(Record::RunSubmitted(submitted));
-        Ok(())
     }
 
     fn cancel(
@@ -219,11 +238,8 @@ impl Engine {
         now: Timestamp,
         decision: &mut Decision,
     ) -> Result<(), Rejection> {
-        let state = self
-            .run(run)
-            .filter(|state| state.status == RunStatus::Running);
-        let Some(state) = state else {
-            return Err(Rejection::NotRunning(run.clone()));
+        let Some(state) = self.run(run) else {
+            return Ok(());
         };
         if state.cancel_reason.is_some() {
             return Ok(());
@@ -250,21 +266,6 @@ impl Engine {
         decision: &mut Decision,
     ) -> Result<(), Rejection> {
         let run = state.id().clone();
-        if let Some(state) = self
-            .run(&run)
-            .filter(|state| state.status == RunStatus::Running)
-        {
-            return Err(Rejection::NotResumable {
-                run,
-                status: state.status,
-            });
-        }
-        if !matches!(state.status, RunStatus::Failed | RunStatus::Cancelled) {
-            return Err(Rejection::NotResumable {
-                run,
-                status: state.status,
-            });
-        }
         self.enter(state);
         Ok(self.record(Record::RunResumed { run, at: now }, decision)?)
     }
@@ -318,23 +319,21 @@ impl Engine {
         }
     }
 
-    /// Tells a worker to end what it holds without a right to. A result that is already on record is
-    /// acknowledged instead: the first acknowledgement may have been lost with its stream.
+    /// Tells a worker to end what it holds without a right to, or what was cancelled while it was away.
+    /// A result that it still holds is no matter: it reports it, and is told what became of it.
     fn refuse_stale(&self, worker: &WorkerId, held: &[FencingToken], decision: &mut Decision) {
         for token in held {
-            let stage = self
-                .run(&token.attempt.run)
-                .and_then(|run| run.stages.get(&token.attempt.stage));
+            let run = self.run(&token.attempt.run);
+            let stage = run.and_then(|run| run.stages.get(&token.attempt.stage));
             let grant = stage.and_then(|stage| stage.granted());
-            if grant.is_some_and(|grant| grant.token == *token && grant.worker == *worker) {
-                continue;
-            }
-            self.tell_cancel(
-                worker,
-                token.clone(),
-                "it was given up".to_owned(),
-                decision,
-            );
+            let is_granted =
+                grant.is_some_and(|grant| grant.token == *token && grant.worker == *worker);
+            let reason = match run.and_then(|run| run.cancel_reason.as_ref()) {
+                None if is_granted => continue,
+                Some(reason) if is_granted => reason.clone(),
+                _ => "it was given up".to_owned(),
+            };
+            self.tell_cancel(worker, token.clone(), reason, decision);
         }
     }
 

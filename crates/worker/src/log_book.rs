@@ -40,18 +40,22 @@ impl LogBook {
         }
     }
 
-    /// Writes what has not been written.
+    /// Writes what has not been written. After an error, or when it is dropped, the lines are still
+    /// there, and the next call writes them to the same object.
     pub(crate) async fn flush(&self, lake: &Lake) -> Result<(), LakeError> {
         let (path, lines) = {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             if state.lines.is_empty() {
                 return Ok(());
             }
-            state.chunks = state.chunks.saturating_add(1);
-            let path = format!("{}/{:06}.ndjson", self.prefix, state.chunks);
-            (path, std::mem::take(&mut state.lines))
+            let path = format!("{}/{:06}.ndjson", self.prefix, state.chunks + 1);
+            (path, Bytes::copy_from_slice(&state.lines))
         };
-        lake.put(&path, Bytes::from(lines)).await
+        lake.put(&path, lines.clone()).await?;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.chunks += 1;
+        state.lines.drain(..lines.len());
+        Ok(())
     }
 }
 

@@ -382,3 +382,46 @@ fn expressions_that_fail_fail_their_stage() {
         "{message}"
     );
 }
+
+#[test]
+fn a_refused_input_leaves_due_timers_to_the_next_step() {
+    let mut world = world();
+    world.step(hello("w1", 1, 1, Vec::new()));
+    let a = assigned(&world.step(submission(1, &workflow(vec![stage("a", &[], json!({}))]))));
+    let lease = EngineConfig::default().lease;
+    let later = world.now.saturating_add(lease + Duration::from_secs(1));
+    let refused = world.engine.step(
+        later,
+        Input::CancelRun {
+            run: run_id(9),
+            reason: "a mistake".to_owned(),
+        },
+    );
+    assert_eq!(refused, Err(Rejection::NotRunning(run_id(9))));
+    let due = world.engine.step(later, Input::Tick).unwrap();
+    assert!(
+        matches!(&due.records[..], [Record::AttemptLost { token, .. }] if *token == a.token),
+        "{due:?}"
+    );
+}
+
+#[test]
+fn a_worker_that_was_away_when_its_run_was_cancelled_is_told_when_it_comes_back() {
+    let mut world = world();
+    world.step(hello("w1", 1, 1, Vec::new()));
+    let a = assigned(&world.step(submission(1, &workflow(vec![stage("a", &[], json!({}))]))));
+    world.step(Input::WorkerDisconnected {
+        worker: worker_id("w1"),
+        session: 1,
+    });
+    world.step(Input::CancelRun {
+        run: run_id(1),
+        reason: "a change of mind".to_owned(),
+    });
+    let back = world.step(hello("w1", 2, 1, vec![a.token.clone()]));
+    assert!(
+        matches!(&back.actions[..], [Action::CancelAttempt { token, session: 2, reason, .. }]
+            if *token == a.token && reason == "a change of mind"),
+        "{back:?}"
+    );
+}
