@@ -1,16 +1,21 @@
 //! `features/sql`: any query over the inputs of a stage.
 
+mod fault;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use datafusion::common::TableReference;
 use datafusion::execution::context::SQLOptions;
-use datafusion::prelude::DataFrame;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::{DataFrame, SessionContext};
 use marquetry_plugin::{FileName, Input, StageContext, StageError, StageHandler, describe};
 use marquetry_rows::invalid;
 use marquetry_types::{Outcome, StageDescriptor, codes};
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+use fault::Source;
 
 /// Options of `features/sql`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -61,9 +66,14 @@ impl StageHandler for Sql {
 
     async fn run(&self, mut stage: StageContext) -> Result<Outcome, StageError> {
         let options: SqlOptions = stage.options()?;
-        let query = match (&options.query, &options.file) {
-            (Some(query), None) => query.clone(),
-            (None, Some(file)) => stage.file(file)?.to_owned(),
+        // A copy, since the stage is written to while errors may still name the query.
+        let in_file = match &options.file {
+            Some(file) => Some((file, stage.file(file)?.to_owned())),
+            None => None,
+        };
+        let query = match (&options.query, &in_file) {
+            (Some(query), None) => Source::inline(query),
+            (None, Some((file, text))) => Source::file(file, text),
             (given, _) => {
                 let what = if given.is_some() { "both" } else { "neither" };
                 return Err(invalid(
@@ -79,26 +89,10 @@ impl StageHandler for Sql {
                 .session()
                 .register_table(TableReference::bare(name.as_str()), rows)?;
         }
-        let only_select = SQLOptions::new()
-            .with_allow_ddl(false)
-            .with_allow_dml(false)
-            .with_allow_statements(false);
-        let rows = stage.session().sql_with_options(&query, only_select).await;
-        let rows = rows.map_err(|error| {
-            let names: Vec<String> = options
-                .inputs
-                .keys()
-                .map(|name| format!("`{name}`"))
-                .collect();
-            let tables = if names.is_empty() {
-                "none".to_owned()
-            } else {
-                names.join(", ")
-            };
-            StageError::from(error).help(format!("write one SELECT; its tables are {tables}"))
-        })?;
-        check_names(&rows)?;
-        let dataset = stage.write("rows", rows).await?;
+        let names = options.inputs.keys().map(String::as_str).collect();
+        let rows = plan(stage.session(), &query, names).await?;
+        let written = stage.write("rows", rows).await;
+        let dataset = written.map_err(|error| query.named_in(error))?;
         let written = Input(dataset);
         let rows = stage.table(&written).await?.count().await?;
         #[expect(
@@ -108,6 +102,40 @@ impl StageHandler for Sql {
         stage.metric("rows", rows as f64);
         Ok(stage.finish())
     }
+}
+
+/// Plans the query, and refuses what is none.
+async fn plan(
+    session: &SessionContext,
+    query: &Source,
+    tables: Vec<&str>,
+) -> Result<DataFrame, StageError> {
+    // Without it, the planner does not know where in the text an error is.
+    let state = session.state_ref();
+    state
+        .write()
+        .config_mut()
+        .options_mut()
+        .sql_parser
+        .collect_spans = true;
+    let only_select = SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(false)
+        .with_allow_statements(false);
+    let rows = session.sql_with_options(query.text(), only_select).await;
+    let rows = rows.map_err(|error| query.fault(&error, &tables))?;
+    let is_about_a_query = matches!(
+        rows.logical_plan(),
+        LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) | LogicalPlan::DescribeTable(_)
+    );
+    if is_about_a_query {
+        return Err(query.refuse(
+            "this gives no rows but says something about a query",
+            &tables,
+        ));
+    }
+    check_names(&rows)?;
+    Ok(rows)
 }
 
 /// A dataset has no place for two columns of one name, although a query has.
@@ -184,6 +212,10 @@ mod tests {
             "SELECT missing FROM t",
             "SELECT n, n + 0 AS n FROM t",
             "SELECT * FROM 'Cargo.toml'",
+            "EXPLAIN SELECT 1",
+            "DESCRIBE t",
+            "SELECT 1; SELECT 2",
+            "",
         ] {
             let output = run(json!({"inputs": inputs, "query": query})).await;
             let StageError::Invalid(diagnostic) = output.error() else {
@@ -191,6 +223,41 @@ mod tests {
             };
             assert_eq!(diagnostic.code, codes::QUERY, "{query}");
         }
+    }
+
+    #[tokio::test]
+    async fn errors_say_where_in_the_query_they_are() {
+        let mut messages = Vec::new();
+        for query in [
+            "SELECT n\nFORM t",
+            "SELECT m\nFROM t",
+            "SELECT n\nFROM u",
+            "SELECT n\nFROM t\nWHERE nosuch(n)",
+            "SELECT 'n",
+        ] {
+            let output = run(json!({"inputs": {"t": "$t"}, "query": query})).await;
+            messages.push(output.error().to_string());
+        }
+        let stage =
+            TestStage::new(Arc::new(Sql::default())).file("q.sql", "SELECT 1\nFROM nowhere");
+        let options = json!({"inputs": {}, "file": "q.sql"});
+        messages.push(stage.options(options).run().await.error().to_string());
+        assert_eq!(
+            messages,
+            [
+                "expected: end of statement, found: t at line 2, column 6 of `query` [MQ0407]; \
+                 help: write one SELECT; its tables are `t`",
+                "no field named m at line 1, column 8 of `query` [MQ0407]; help: valid fields are t.n",
+                "table 'u' not found at line 2, column 6 of `query` [MQ0407]; \
+                 help: write one SELECT; its tables are `t`",
+                "invalid function 'nosuch' at line 3, column 7 of `query` [MQ0407]; \
+                 help: did you mean 'cosh'?",
+                "unterminated string literal at line 1, column 8 of `query` [MQ0407]; \
+                 help: write one SELECT; its tables are `t`",
+                "q.sql:2:6: table 'nowhere' not found [MQ0407]; \
+                 help: write one SELECT; its tables are none",
+            ]
+        );
     }
 
     #[tokio::test]

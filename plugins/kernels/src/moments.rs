@@ -49,6 +49,24 @@ impl Moments {
         }
     }
 
+    /// The moments of two sets of numbers together (T. Chan, G. Golub and R. LeVeque, 1983).
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+    pub fn merged(&self, other: &Self) -> Self {
+        let count = self.count + other.count;
+        let share = other.count as f64 / count.max(1) as f64;
+        let difference = other.mean - self.mean;
+        Self {
+            count,
+            mean: self.mean + difference * share,
+            squares: self.squares
+                + other.squares
+                + difference * difference * share * self.count as f64,
+            min: self.min.min(other.min),
+            max: self.max.max(other.max),
+        }
+    }
+
     /// The population standard deviation (divided by the count), as `StandardScaler` uses; 0 of none.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
@@ -97,6 +115,21 @@ mod tests {
         assert_eq!(moments.mean, 1e9 + 10.0);
         assert_eq!(moments.sample_std(), Some(30.0_f64.sqrt()));
         assert_eq!(moments.population_std(), 22.5_f64.sqrt());
+    }
+
+    #[test]
+    fn merged_moments_are_those_of_all() {
+        let numbers: Vec<f64> = (0..50_u32).map(|i| f64::from(i * i % 37) * 0.3).collect();
+        let all = Moments::of(&numbers);
+        for cut in [0, 1, 20, 50] {
+            let merged = Moments::of(&numbers[..cut]).merged(&Moments::of(&numbers[cut..]));
+            assert_eq!(
+                (merged.count, merged.min, merged.max),
+                (all.count, all.min, all.max)
+            );
+            assert!((merged.mean - all.mean).abs() < 1e-12, "{cut}");
+            assert!((merged.squares - all.squares).abs() < 1e-10, "{cut}");
+        }
     }
 
     #[test]

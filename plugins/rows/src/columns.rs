@@ -30,37 +30,71 @@ pub fn is_text(kind: &DataType) -> bool {
 /// # Errors
 /// The column is neither, or holds a null, NaN or infinity: the message names the first one's key.
 pub fn numbers_of(name: &str, column: &ArrayRef, keys: &Keys) -> Result<Vec<f64>, StageError> {
+    let numbers = floats(name, column)?;
+    refuse(name, &numbers, keys, |row| {
+        numbers.is_null(row) || !numbers.value(row).is_finite()
+    })?;
+    Ok(numbers.values().to_vec())
+}
+
+/// As [`numbers_of`], with none for null.
+///
+/// # Errors
+/// As [`numbers_of`], but for nulls.
+pub fn numbers_or_none_of(
+    name: &str,
+    column: &ArrayRef,
+    keys: &Keys,
+) -> Result<Vec<Option<f64>>, StageError> {
+    let numbers = floats(name, column)?;
+    refuse(name, &numbers, keys, |row| {
+        numbers.is_valid(row) && !numbers.value(row).is_finite()
+    })?;
+    Ok(numbers.iter().collect())
+}
+
+fn floats(name: &str, column: &ArrayRef) -> Result<Float64Array, StageError> {
     let kind = column.data_type();
     let empty = column.is_empty() && *kind == DataType::Null;
-    let numbers = if is_numeric(kind) || *kind == DataType::Boolean || empty {
+    let cast = if is_numeric(kind) || *kind == DataType::Boolean || empty {
         cast(column, &DataType::Float64).ok()
     } else {
         None
     };
-    let numbers = numbers
+    let numbers = cast
         .as_ref()
-        .and_then(|numbers| numbers.as_any().downcast_ref::<Float64Array>());
-    let Some(numbers) = numbers else {
-        return Err(invalid(
+        .and_then(|cast| cast.as_any().downcast_ref::<Float64Array>());
+    numbers.cloned().ok_or_else(|| {
+        invalid(
             codes::COLUMN_MISMATCH,
             format!("column `{name}` is of type {kind}, not a number"),
             "leave it out of `columns`, or encode it with features/scale",
-        ));
-    };
-    let is_bad = |row: &usize| numbers.is_null(*row) || !numbers.value(*row).is_finite();
-    let Some(first) = (0..numbers.len()).find(is_bad) else {
-        return Ok(numbers.values().to_vec());
+        )
+    })
+}
+
+/// Refuses numbers of which some are bad, naming the first one's key.
+fn refuse(
+    name: &str,
+    numbers: &Float64Array,
+    keys: &Keys,
+    is_bad: impl Fn(usize) -> bool,
+) -> Result<(), StageError> {
+    let Some(first) = (0..numbers.len()).find(|row| is_bad(*row)) else {
+        return Ok(());
     };
     let what = if numbers.is_null(first) {
         "no value".to_owned()
     } else {
         numbers.value(first).to_string()
     };
-    let others = (first + 1..numbers.len()).filter(is_bad).count();
-    let more = match others {
+    let more = match (first + 1..numbers.len())
+        .filter(|row| is_bad(*row))
+        .count()
+    {
         0 => String::new(),
         1 => ", and 1 more row has none that can be used".to_owned(),
-        _ => format!(", and {others} more rows have none that can be used"),
+        others => format!(", and {others} more rows have none that can be used"),
     };
     Err(invalid(
         codes::BAD_VALUE,

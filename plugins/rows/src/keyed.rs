@@ -11,7 +11,7 @@ use marquetry_plugin::{Input, StageContext, StageError};
 use marquetry_types::codes;
 
 use crate::Keys;
-use crate::columns::{is_numeric, is_text, numbers_of, texts_of};
+use crate::columns::{is_numeric, is_text, numbers_of, numbers_or_none_of, texts_of};
 use crate::faults::{invalid, missing_column};
 
 /// What to read of a dataset.
@@ -59,13 +59,14 @@ impl KeyedRows {
             }
         }
         if columns.is_some() {
-            let mut taken = vec![ident(key)];
+            // A stage may ask for a column twice; a query may not.
+            let mut taken = vec![key];
             for column in named {
-                if column != key {
-                    taken.push(ident(column));
+                if !taken.contains(&column.as_str()) {
+                    taken.push(column);
                 }
             }
-            frame = frame.select(taken)?;
+            frame = frame.select(taken.into_iter().map(ident).collect::<Vec<_>>())?;
         }
         let frame = frame.sort(vec![ident(key).sort(true, true)])?;
 
@@ -205,6 +206,14 @@ impl KeyedRows {
     /// There is no such column, or [`numbers_of`] refuses it.
     pub fn numbers(&self, column: &str) -> Result<Vec<f64>, StageError> {
         numbers_of(column, self.column(column)?, &self.keys)
+    }
+
+    /// A column as finite numbers, none for null.
+    ///
+    /// # Errors
+    /// There is no such column, or [`numbers_or_none_of`] refuses it.
+    pub fn numbers_or_none(&self, column: &str) -> Result<Vec<Option<f64>>, StageError> {
+        numbers_or_none_of(column, self.column(column)?, &self.keys)
     }
 
     /// A column as texts.

@@ -18,7 +18,7 @@ mod faults;
 mod keyed;
 mod keys;
 
-pub use columns::{is_numeric, is_text, numbers_of, texts_of};
+pub use columns::{is_numeric, is_text, numbers_of, numbers_or_none_of, texts_of};
 pub use faults::{from_kernel, invalid, missing_column};
 pub use keyed::{KeyedRows, Wanted};
 pub use keys::Keys;

@@ -9,7 +9,10 @@ mod tests;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use async_trait::async_trait;
-use marquetry_plugin::{Input, LogLevel, StageContext, StageError, StageHandler, describe};
+use jiff::Timestamp;
+use marquetry_plugin::{
+    Figure, Input, LogLevel, Panel, PanelBody, StageContext, StageError, StageHandler, describe,
+};
 use marquetry_rows::invalid;
 use marquetry_types::{Outcome, StageDescriptor, codes};
 
@@ -36,7 +39,9 @@ impl Default for Customer {
                  orders, by the whole hour in `timezone`. Lines without a customer are left out and \
                  counted. A cancelled line counts nowhere, and an order all of whose lines are \
                  cancelled counts in cancel_rate only; a customer without another order does not \
-                 appear. cancel_rate is 0 where `cancelled` is not given. A tie in top_NAME goes to \
+                 appear. A line with a quantity of zero or less counts like any other: it lowers \
+                 items and monetary. Where returns should not, filter them with features/sql. \
+                 cancel_rate is 0 where `cancelled` is not given. A tie in top_NAME goes to \
                  the smallest value. Everything runs as queries that spill: cost is that of a few \
                  group-bys over the lines.",
             )
@@ -104,13 +109,18 @@ impl StageHandler for Customer {
         let totals =
             "SELECT count(*), CAST(coalesce(sum(frequency), 0) AS BIGINT) FROM marquetry_customers";
         let totals = stage.session().sql(totals).await?.collect().await?;
-        stage.metric("customers", as_figure(figure(&totals, 0)));
-        stage.metric("orders", as_figure(figure(&totals, 1)));
-        stage.metric("lines", as_figure(Some(overview.lines)));
-        stage.metric(
-            "lines_without_customer",
-            as_figure(Some(overview.without_customer)),
-        );
+        let figures = [
+            ("customers", figure(&totals, 0)),
+            ("orders", figure(&totals, 1)),
+            ("lines", Some(overview.lines)),
+            ("lines_without_customer", Some(overview.without_customer)),
+        ]
+        .map(|(name, count)| (name, as_figure(count)));
+        for (name, value) in figures {
+            stage.metric(name, value);
+        }
+        let counted_to = wanted.or(overview.last).map(|_| as_of);
+        stage.panel(&panel(&figures, counted_to)).await?;
         Ok(stage.finish())
     }
 }
@@ -180,6 +190,22 @@ fn figure(batches: &[RecordBatch], column: usize) -> Option<i64> {
 )]
 fn as_figure(count: Option<i64>) -> f64 {
     count.unwrap_or(0) as f64
+}
+
+/// The counts for the report, with the moment that days are counted to, if there is one.
+fn panel(figures: &[(&str, f64)], counted_to: Option<i64>) -> Panel {
+    let moment = counted_to.and_then(|micros| Timestamp::from_microsecond(micros).ok());
+    let figures = figures.iter().map(|(name, value)| Figure {
+        label: name.replace('_', " "),
+        value: *value,
+        unit: None,
+        note: None,
+    });
+    Panel {
+        title: "Customers and their orders".to_owned(),
+        caption: moment.map(|at| format!("Days are counted to {at:.0}.")),
+        body: PanelBody::Figures(figures.collect()),
+    }
 }
 
 fn check_top(top: &[String]) -> Result<(), StageError> {
