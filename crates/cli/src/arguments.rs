@@ -30,6 +30,10 @@ pub(crate) struct Common {
     /// Where runs and their data are kept.
     #[arg(long, global = true, env = "MARQUETRY_DATA_DIR", default_value = "marquetry-data", value_hint = ValueHint::DirPath)]
     pub(crate) data_dir: PathBuf,
+    /// Where the data itself is kept: a folder, or a URL such as s3://bucket/prefix, gs:// or az://
+    /// [default: <data-dir>/lake].
+    #[arg(long, global = true, env = "MARQUETRY_LAKE", value_name = "PLACE")]
+    pub(crate) lake: Option<String>,
     /// How results are printed.
     #[arg(long, short, global = true, value_enum, default_value_t = Format::Text)]
     pub(crate) output: Format,

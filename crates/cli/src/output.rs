@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
-use marquetry_types::{Diagnostics, Timestamp};
+use marquetry_types::{Diagnostics, Timestamp, thousands};
 use marquetry_workflow::render;
 use serde::Serialize;
 
@@ -71,11 +71,12 @@ fn colours() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
-/// A duration as people say it: `0.4 s`, `12 s`, `3 min 5 s`.
+/// A duration as people say it: `45 ms`, `1.4 s`, `12 s`, `3 min 5 s`.
 pub(crate) fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
-        0..10 => format!("{:.1} s", duration.as_secs_f64()),
+        0 => format!("{} ms", duration.as_millis()),
+        1..10 => format!("{:.1} s", duration.as_secs_f64()),
         10..60 => format!("{seconds} s"),
         60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
         _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
@@ -87,19 +88,6 @@ pub(crate) fn between(start: Timestamp, end: Timestamp) -> String {
     duration(end.saturating_since(start))
 }
 
-/// An integer with thousands separated: `541,909`.
-pub(crate) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// A figure with as many digits as a person reads.
 pub(crate) fn figure(value: f64) -> String {
     #[expect(
@@ -108,7 +96,7 @@ pub(crate) fn figure(value: f64) -> String {
         reason = "whole, and below 2^53"
     )]
     if value.fract() == 0.0 && (0.0..9e15).contains(&value) {
-        count(value as u64)
+        thousands(value as u64)
     } else if value.abs() >= 1000.0 {
         format!("{value:.1}")
     } else {
@@ -140,12 +128,10 @@ mod tests {
 
     #[test]
     fn numbers_and_times_read_well() {
-        assert_eq!(count(0), "0");
-        assert_eq!(count(999), "999");
-        assert_eq!(count(541_909), "541,909");
         assert_eq!(figure(4372.0), "4,372");
         assert_eq!(figure(0.314_16), "0.3142");
-        assert_eq!(duration(Duration::from_millis(420)), "0.4 s");
+        assert_eq!(duration(Duration::from_millis(42)), "42 ms");
+        assert_eq!(duration(Duration::from_millis(1_420)), "1.4 s");
         assert_eq!(duration(Duration::from_secs(185)), "3 min 5 s");
     }
 }

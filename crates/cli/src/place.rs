@@ -14,21 +14,20 @@ use crate::failure::Failure;
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
     root: PathBuf,
+    /// Where the lake is, if not in the folder.
+    lake: Option<String>,
 }
 
 impl Place {
     pub(crate) fn of(common: &Common) -> Result<Self, Failure> {
         let root = std::path::absolute(&common.data_dir);
         let root = root.map_err(|error| Failure::file("find", &common.data_dir, &error))?;
-        Ok(Self { root })
+        let lake = common.lake.clone();
+        Ok(Self { root, lake })
     }
 
     pub(crate) fn journal_path(&self) -> PathBuf {
         self.root.join("journal.db")
-    }
-
-    pub(crate) fn lake_path(&self) -> PathBuf {
-        self.root.join("lake")
     }
 
     pub(crate) fn spill_path(&self) -> PathBuf {
@@ -40,7 +39,11 @@ impl Place {
     }
 
     pub(crate) async fn lake(&self) -> Result<Lake, Failure> {
-        Ok(Lake::open(&self.lake_path().to_string_lossy()).await?)
+        let lake = match &self.lake {
+            Some(lake) => Lake::open(lake).await,
+            None => Lake::open(&self.root.join("lake").to_string_lossy()).await,
+        };
+        Ok(lake?)
     }
 
     /// Opens the journal for reading, while anybody may write it.

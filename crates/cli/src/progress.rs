@@ -7,6 +7,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use marquetry_proto::v1;
 use marquetry_proto::v1::StageStatus;
 use marquetry_proto::v1::watch_run_response::Event;
+use marquetry_types::thousands;
 
 use crate::output::{self, DIM, GREEN, RED, YELLOW};
 
@@ -116,12 +117,12 @@ impl Progress {
         let Some(bar) = self.running.get(&progress.stage) else {
             return;
         };
-        let done = output::count(progress.done);
+        let done = thousands(progress.done);
         let message = match progress.total {
             Some(total) => format!(
                 "{} {done} of {} {}",
                 progress.phase,
-                output::count(total),
+                thousands(total),
                 progress.unit
             ),
             None => format!("{} {done} {}", progress.phase, progress.unit),
@@ -163,7 +164,7 @@ fn success(stage: &v1::Stage) -> String {
     let mut outputs: Vec<_> = outputs.collect();
     outputs.sort_by_key(|(name, _)| name.as_str());
     for (name, dataset) in outputs {
-        parts.push(format!("{name}: {} rows", output::count(dataset.rows)));
+        parts.push(format!("{name}: {} rows", thousands(dataset.rows)));
     }
     parts.join(", ")
 }

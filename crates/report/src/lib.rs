@@ -15,6 +15,7 @@ mod graph;
 mod page;
 mod palette;
 mod panel_view;
+mod prose;
 
 pub use data::{ReportData, ReportStage};
 pub use error::ReportError;

@@ -16,6 +16,7 @@ use crate::format::{NOTHING, duration, instant, number};
 use crate::graph::{self, Graph, NODE_HEIGHT, NODE_WIDTH};
 use crate::palette::Paint;
 use crate::panel_view::{PanelView, shown};
+use crate::prose::prose;
 
 /// Makes the report: one HTML file that needs nothing beside it.
 ///
@@ -34,6 +35,7 @@ pub fn render(data: &ReportData) -> Result<String, ReportError> {
         .lstrip_blocks(true)
         .build()?;
     environment.set_syntax(syntax);
+    environment.add_filter("prose", prose);
     environment.add_template("report.html", include_str!("templates/report.html"))?;
     environment.add_template("panel.html", include_str!("templates/panel.html"))?;
     environment.add_template("graph.svg", include_str!("templates/graph.svg"))?;
@@ -103,9 +105,9 @@ struct StageRow<'a> {
 impl<'a> Page<'a> {
     fn new(data: &'a ReportData) -> Result<Self, ReportError> {
         let end = data.finished_at.unwrap_or(data.generated_at);
-        let sections = data
-            .stages
-            .iter()
+        // The answer comes first, then what it rests on.
+        let last_to_first = data.stages.iter().rev();
+        let sections = last_to_first
             .filter(|stage| has_section(stage))
             .map(Section::new)
             .collect::<Result<_, _>>()?;

@@ -10,6 +10,7 @@ mod descriptor;
 mod diagnostic;
 mod error_code;
 mod ids;
+mod thousands;
 mod time;
 
 pub use attempt::{
@@ -23,4 +24,5 @@ pub use ids::{
     AttemptId, AttemptNumber, Epoch, FencingToken, InvalidName, RunId, StageKind, StageName,
     WorkerId,
 };
+pub use thousands::thousands;
 pub use time::Timestamp;

@@ -7,9 +7,12 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use arrow::json::WriterBuilder;
+use arrow::json::writer::JsonArray;
 use arrow::util::pretty::pretty_format_batches;
 use datafusion::parquet::arrow::ArrowWriter;
 use futures::StreamExt;
+use marquetry_types::thousands;
 
 use crate::arguments::{Common, Export, FileFormat, Format, Head};
 use crate::failure::Failure;
@@ -25,7 +28,7 @@ pub(crate) async fn head(common: &Common, arguments: &Head) -> Result<(), Failur
     let batches = rows.collect().await?;
     if common.output == Format::Json {
         let mut bytes = Vec::new();
-        let mut writer = arrow::json::ArrayWriter::new(&mut bytes);
+        let mut writer = with_nulls().build::<_, JsonArray>(&mut bytes);
         for batch in &batches {
             writer.write(batch).map_err(Failure::internal)?;
         }
@@ -37,7 +40,7 @@ pub(crate) async fn head(common: &Common, arguments: &Head) -> Result<(), Failur
     }
     output::line(pretty_format_batches(&batches).map_err(Failure::internal)?)?;
     let shown = batches.iter().map(RecordBatch::num_rows).sum::<usize>();
-    output::note(format!("{shown} of {} rows", output::count(dataset.rows)));
+    output::note(format!("{shown} of {} rows", thousands(dataset.rows)));
     Ok(())
 }
 
@@ -82,12 +85,17 @@ pub(crate) async fn export(common: &Common, arguments: &Export) -> Result<(), Fa
             }
             output::note(format!(
                 "{} rows in {}",
-                output::count(dataset.rows),
+                thousands(dataset.rows),
                 path.display()
             ));
             Ok(())
         }
     }
+}
+
+/// JSON in which every row has every column: a reader need not know the schema to see what is missing.
+fn with_nulls() -> WriterBuilder {
+    WriterBuilder::new().with_explicit_nulls(true)
 }
 
 /// The name under which a file is written until it is whole.
@@ -114,7 +122,7 @@ impl<W: Write + Send> Sink<W> {
                 writer.write(&empty).map_err(Failure::internal)?;
                 Self::Csv(Box::new(writer))
             }
-            FileFormat::Ndjson => Self::Ndjson(arrow::json::LineDelimitedWriter::new(to)),
+            FileFormat::Ndjson => Self::Ndjson(with_nulls().build(to)),
             FileFormat::Parquet => {
                 let writer = ArrowWriter::try_new(to, Arc::clone(schema), None);
                 Self::Parquet(Box::new(writer.map_err(Failure::internal)?))

@@ -2,6 +2,7 @@
 
 use marquetry_engine::{RunState, RunStatus, StageStatus};
 use marquetry_journal::{JournalReader, Page, RunFilter};
+use marquetry_types::thousands;
 use marquetry_workflow::render;
 
 use crate::arguments::{Common, Format, OneRun, Runs, Status};
@@ -83,7 +84,7 @@ pub(crate) fn print(common: &Common, run: &RunState) -> Result<(), Failure> {
         let outputs: Vec<String> = outcome
             .outputs
             .iter()
-            .map(|(name, dataset)| format!("{name} {}", output::count(dataset.rows)))
+            .map(|(name, dataset)| format!("{name} {}", thousands(dataset.rows)))
             .collect();
         let what = match stage.status {
             StageStatus::Skipped => stage.skip_reason.clone().unwrap_or_default(),

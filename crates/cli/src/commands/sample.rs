@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use marquetry_sample::{SampleError, write_customers, write_orders};
-use marquetry_types::{Diagnostic, codes};
+use marquetry_types::{Diagnostic, codes, thousands};
 
 use crate::arguments::{Common, Format, Sample};
 use crate::failure::Failure;
@@ -30,7 +30,7 @@ pub(crate) fn make(common: &Common, sample: &Sample) -> Result<(), Failure> {
     }
     output::note(format!(
         "{} rows in {} files in {}; the customers' planted groups are in {}",
-        output::count(*rows),
+        thousands(*rows),
         files.len(),
         out.display(),
         truth.display(),

@@ -79,6 +79,7 @@ fn draw_series(
 ) -> Result<(), DrawError> {
     let heading = match series.unit.as_deref() {
         None | Some("") => series.name.clone(),
+        Some(unit) if unit == series.name => series.name.clone(),
         Some(unit) => format!("{} ({unit})", series.name),
     };
     let style = text(LABEL, Paint::Muted.mark(), HPos::Left);
