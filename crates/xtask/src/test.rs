@@ -1,4 +1,5 @@
-//! `cargo xtask test` and `lint`: what must be green. It needs nothing but cargo with rustfmt and clippy.
+//! `cargo xtask test` and `lint`: what must be green. It needs nothing but cargo with rustfmt and clippy, and,
+//! where the real data lies beside the repository, Python 3 for the tools that results are compared with.
 
 use std::process::Stdio;
 
