@@ -35,7 +35,7 @@ fn output_of(run: &RunState, stage: &str, output: Option<&str>) -> Result<Datase
     };
     let Some(outcome) = &state.outcome else {
         let message = format!(
-            "stage `{stage}` has no outputs: it is {}",
+            "stage `{stage}` has no outputs: its status is {}",
             state.status.as_str()
         );
         return Err(Failure::no_match(

@@ -10,6 +10,7 @@ mod durable;
 mod error;
 mod lake;
 mod manifest;
+mod parquet_format;
 mod session;
 mod source;
 mod table;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::empty::EmptyTable;
-use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{
     ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
 };
@@ -14,6 +13,7 @@ use futures::future::BoxFuture;
 use marquetry_types::DatasetRef;
 use object_store::ObjectStoreExt;
 
+use crate::parquet_format::NanSafeParquet;
 use crate::session::LAKE_URL;
 use crate::source::store_of;
 use crate::{DataFile, FileLocation, Lake, LakeError};
@@ -39,7 +39,7 @@ pub async fn table(
     let checks: Vec<BoxFuture<'_, _>> = checks.collect();
     let urls = futures::future::try_join_all(checks).await?;
     let options =
-        ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension(String::new());
+        ListingOptions::new(Arc::new(NanSafeParquet::default())).with_file_extension(String::new());
     let config = ListingTableConfig::new_with_multi_paths(urls)
         .with_listing_options(options)
         .with_schema(manifest.schema);

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{AsArray, Int64Array, RecordBatch};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema};
+use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema};
 use bytes::Bytes;
 use marquetry_lake::testing::FailingStore;
 use marquetry_lake::{
@@ -194,4 +194,34 @@ async fn patterns_find_what_they_mean() {
         let found = Source::resolve(pattern, Some(folder.path())).await.unwrap();
         assert_eq!(found.len(), expected, "{pattern}: {found:?}");
     }
+}
+
+#[tokio::test]
+async fn a_nan_beside_equal_numbers_is_read_as_it_was_written() {
+    // The statistics of a Parquet file leave NaN out: here they say that all numbers are 1.
+    let written = Float64Array::from(vec![1.0, f64::NAN, 1.0]);
+    let rows = RecordBatch::try_from_iter([("x", Arc::new(written) as ArrayRef)]).unwrap();
+    let lake = Lake::open("memory:///").await.unwrap();
+    let options = WriteOptions::default();
+    let mut writer = lake
+        .dataset_writer("rows", rows.schema(), options)
+        .await
+        .unwrap();
+    writer.write(&rows).await.unwrap();
+    let dataset = writer.finish().await.unwrap();
+
+    let folder = tempfile::tempdir().unwrap();
+    let options = SessionOptions {
+        memory_limit: 1 << 26,
+        spill_dir: folder.path().to_owned(),
+        threads: 1,
+    };
+    let session = session(&lake, &options).unwrap();
+    let found = table(&lake, &session, &dataset).await.unwrap();
+    let found = session.read_table(found).unwrap().collect().await.unwrap();
+    let found = found[0].column(0).as_primitive::<Float64Type>().values();
+    assert!(
+        found[0] == 1.0 && found[1].is_nan() && found[2] == 1.0,
+        "{found:?}"
+    );
 }

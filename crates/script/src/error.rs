@@ -5,6 +5,9 @@ use std::fmt;
 use marquetry_types::{Diagnostic, ErrorCode, codes};
 use rhai::{EvalAltResult, ParseError, ParseErrorType, Position};
 
+use crate::Limits;
+use crate::sandbox::MAX_DEFINITIONS;
+
 /// An error of a script or expression. Line and column count from 1 within the script's own text;
 /// who knows the file, the stage or the row adds them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,8 +92,8 @@ impl ScriptError {
         explain_parse(error.err_type()).at(error.position())
     }
 
-    pub(crate) fn from_eval(error: &EvalAltResult) -> Self {
-        explain_eval(error)
+    pub(crate) fn from_eval(error: &EvalAltResult, limits: &Limits) -> Self {
+        explain_eval(error, limits)
     }
 }
 
@@ -114,26 +117,33 @@ fn explain_parse(error: &ParseErrorType) -> ScriptError {
     use ScriptErrorKind::{Limit, Syntax};
     let text = |message: String| ScriptError::new(Syntax, message);
     match error {
-        ParseErrorType::UnexpectedEOF => text("it ends too early".to_owned()),
+        ParseErrorType::UnexpectedEOF => text("it ends too early".to_owned())
+            .help("look for an operator without a value after it, or a `(`, `[` or `{` left open"),
         ParseErrorType::ExprTooDeep => ScriptError::new(Limit, "it is nested too deeply")
             .help("split it, or test for one of many values with `x in [\"a\", \"b\"]`"),
         ParseErrorType::LiteralTooLarge(what, limit) => ScriptError::new(
             Limit,
-            format!("a literal is too large: {what}, limit {limit}"),
-        ),
+            format!(
+                "a literal is too large: {}, limit {limit}",
+                lower_first(what)
+            ),
+        )
+        .help("split it: data does not belong into a script"),
         ParseErrorType::TooManyFunctions => {
             ScriptError::new(Limit, "it defines too many functions")
+                .help(format!("a script may define {MAX_DEFINITIONS}"))
         }
-        ParseErrorType::Reserved(symbol) if DISABLED.contains(&symbol.as_str()) => text(format!(
-            "`{symbol}` is not available in scripts"
-        ))
-        .help("scripts read their inputs and give a value; they reach no file, clock or console"),
+        ParseErrorType::Reserved(symbol) if DISABLED.contains(&symbol.as_str()) => {
+            unavailable(symbol)
+        }
         ParseErrorType::BadInput(error) => {
             let message = lower_first(&error.to_string());
-            if message.starts_with("invalid character") {
-                text(message).help("write text in double quotes or backticks, as in `\"gold\"`")
+            // As in "reserved keyword 'eval' is disabled".
+            let quoted = message.split('\'').nth(1).unwrap_or_default();
+            if message.ends_with(" is disabled") && DISABLED.contains(&quoted) {
+                unavailable(quoted)
             } else {
-                text(message)
+                advised(message)
             }
         }
         ParseErrorType::AssignmentToInvalidLHS(_) | ParseErrorType::AssignmentToConstant(_) => {
@@ -144,19 +154,81 @@ fn explain_parse(error: &ParseErrorType) -> ScriptError {
                 .trim_end()
                 .to_owned(),
         ),
-        other => {
-            let message = lower_first(&other.to_string());
-            if message.contains("'='") {
-                text(message).help("to compare, write `==`")
-            } else {
-                text(message)
-            }
-        }
+        other => advised(lower_first(&other.to_string())),
     }
 }
 
-/// Names that the sandbox takes out of the language. `sleep` would spend time without operations.
-pub(crate) const DISABLED: [&str; 8] = [
+/// A message of rhai's parser with advice, where the mistake is a usual one.
+fn advised(message: String) -> ScriptError {
+    let text = |message: String| ScriptError::new(ScriptErrorKind::Syntax, message);
+    // As in "unexpected ''===' is not a valid operator. This is not JavaScript! Should it be '=='?".
+    if let Some((_, rest)) = message.split_once("hould it be ") {
+        let symbol = message
+            .trim_start_matches("unexpected ")
+            .split('\'')
+            .find(|part| !part.is_empty());
+        let meant: String = rest
+            .trim_matches(|c| matches!(c, '\'' | '?' | ' ' | '.'))
+            .to_owned();
+        let meant = meant.strip_prefix("simply '").unwrap_or(&meant);
+        let message = format!("`{}` is no operator", symbol.unwrap_or_default());
+        // Where `=` is meant, `==` is what an expression has.
+        let meant = if meant == "=" { "==" } else { meant };
+        return text(message).help(format!("did you mean `{meant}`?"));
+    }
+    let after = |start: &str| {
+        let rest = message.strip_prefix(start)?.strip_suffix('\'')?;
+        Some(rest.to_owned())
+    };
+    let help = match after("unexpected '").as_deref() {
+        Some("=") => Some("to compare, write `==`"),
+        Some("and") => Some("write `&&`"),
+        Some("or") => Some("write `||`"),
+        Some("is") => Some("to compare, write `==`; to ask for null, `is_null(x)`"),
+        Some(
+            "let" | "const" | "loop" | "for" | "while" | "do" | "fn" | "return" | "throw" | "try",
+        ) => Some("write one value, as in `x > 0 && y > 0`; statements are for scripts"),
+        _ if message.starts_with("invalid character") => {
+            Some("write text in double quotes or backticks, as in `\"gold\"`")
+        }
+        _ if message.starts_with("'null' is") => Some("write `()` for null, or ask `is_null(x)`"),
+        _ if message == "unknown operator: '?'" => {
+            Some("there is no `? :`; for a value instead of null write `x ?? default`")
+        }
+        _ if matches!(
+            message.as_str(),
+            "unknown operator: '++'" | "unknown operator: '--'"
+        ) =>
+        {
+            Some("write `x += 1`, `x -= 1`")
+        }
+        _ if message.starts_with("open string is not terminated") => {
+            Some("close the text with the quote that opens it")
+        }
+        _ if message.starts_with("invalid escape sequence") => Some("write `\\\\` for a backslash"),
+        _ => None,
+    };
+    match help {
+        Some(help) => text(message).help(help),
+        None => text(message),
+    }
+}
+
+/// A name that the sandbox takes out of the language is used.
+pub(crate) fn unavailable(symbol: &str) -> ScriptError {
+    let message = format!("`{symbol}` is not available in scripts");
+    ScriptError::new(ScriptErrorKind::Syntax, message).help(match symbol {
+        "Fn" | "curry" => "write the function where it is used, as in `|x| x > 1`",
+        _ => "scripts read their inputs and give a value; they reach no file, clock or console",
+    })
+}
+
+/// Names that the sandbox takes out of the language. `sleep` would spend time without operations;
+/// `Fn` calls what the check of a script has not seen; a function that `curry` gives itself doubles
+/// without a limit.
+pub(crate) const DISABLED: [&str; 10] = [
+    "Fn",
+    "curry",
     "eval",
     "import",
     "export",
@@ -167,16 +239,22 @@ pub(crate) const DISABLED: [&str; 8] = [
     "exit",
 ];
 
-fn explain_eval(error: &EvalAltResult) -> ScriptError {
+fn explain_eval(error: &EvalAltResult, limits: &Limits) -> ScriptError {
     use EvalAltResult as E;
     use ScriptErrorKind::{Limit, Runtime, Type};
     let position = error.position();
     let explained = match error {
         E::ErrorParsing(kind, _) => explain_parse(kind),
         E::ErrorInFunctionCall(name, _, inner, _) => {
-            let inner = explain_eval(inner);
-            let message = format!("{} (in function `{name}`)", inner.message);
-            ScriptError { message, ..inner }
+            let within = explain_eval(inner, limits);
+            // The innermost that has a name says where; the way there may be long.
+            let is_innermost = !matches!(**inner, E::ErrorInFunctionCall(..));
+            if name.starts_with("anon$") || !is_innermost {
+                within
+            } else {
+                let message = format!("{} (in function `{name}`)", within.message);
+                ScriptError { message, ..within }
+            }
         }
         E::ErrorVariableNotFound(name, _) => {
             ScriptError::new(Runtime, format!("there is no variable `{name}`"))
@@ -187,63 +265,138 @@ fn explain_eval(error: &EvalAltResult) -> ScriptError {
         E::ErrorIndexNotFound(index, _) => {
             ScriptError::new(Runtime, format!("there is no element `{index}` here"))
         }
-        E::ErrorFunctionNotFound(signature, _) => {
-            let signature = readable_types(signature);
-            let explained = ScriptError::new(Type, format!("there is no function `{signature}`"));
-            if signature.contains("null") {
-                explained
-                    .help("a value is null here: give a default, as in `x ?? 0` or `x ?? \"\"`")
-            } else {
-                explained
+        E::ErrorFunctionNotFound(signature, _) => not_found(signature),
+        E::ErrorMismatchDataType(expected, actual, _)
+        | E::ErrorMismatchOutputType(expected, actual, _) => {
+            let (expected, actual) = (words(expected), words(actual));
+            let explained = ScriptError::new(Type, format!("expected {expected}, got {actual}"));
+            match actual.as_str() {
+                "null" if expected == "bool" => explained.help(
+                    "a value is null here: ask `is_true(x)`, or give a default, as in `x ?? false`",
+                ),
+                _ => explained,
             }
         }
-        E::ErrorMismatchDataType(expected, actual, _)
-        | E::ErrorMismatchOutputType(expected, actual, _) => ScriptError::new(
-            Type,
-            format!(
-                "expected {}, got {}",
-                readable_types(expected),
-                readable_types(actual)
-            ),
-        ),
         E::ErrorIndexingType(name, _) => {
-            ScriptError::new(Type, format!("{} has no elements", readable_types(name)))
+            // As in "null [string]": the type, and that of the index.
+            let name = words(name.split(" [").next().unwrap_or(name));
+            ScriptError::new(Type, format!("a value of type {name} has no elements"))
         }
-        E::ErrorDotExpr(message, _) => {
-            ScriptError::new(Type, readable_types(&lower_first(message)))
-        }
+        E::ErrorArrayBounds(len, index, _) => ScriptError::new(
+            Runtime,
+            format!("there is no element {index}: the list has {len}"),
+        )
+        .help("the first is 0, the last -1; `x.get(n)` gives null where there is none"),
+        E::ErrorStringBounds(len, index, _) => ScriptError::new(
+            Runtime,
+            format!("there is no character {index}: the text has {len}"),
+        )
+        .help("the first is 0, the last -1; `x.get(n)` gives null where there is none"),
+        E::ErrorDotExpr(message, _) => no_property(message),
         E::ErrorArithmetic(message, _) => ScriptError::new(Runtime, lower_first(message)),
         E::ErrorTooManyOperations(_) => ScriptError::new(Limit, "it runs for too long")
             .help("look for a loop without an end; a script has a fixed number of operations"),
         E::ErrorStackOverflow(_) => ScriptError::new(Limit, "functions call each other too deeply")
             .help("look for a function that calls itself without an end"),
-        E::ErrorDataTooLarge(what, _) => ScriptError::new(
-            Limit,
-            format!("a value grows too large: {}", lower_first(what)),
-        ),
-        E::ErrorTooManyVariables(_) => ScriptError::new(Limit, "it declares too many variables"),
+        E::ErrorDataTooLarge(what, _) => too_large(what, limits),
+        E::ErrorTooManyVariables(_) => ScriptError::new(Limit, "it declares too many variables")
+            .help(format!(
+                "a script may hold {MAX_DEFINITIONS} at once; keep many values in a list or map"
+            )),
         E::ErrorRuntime(value, _) => match crate::operators::mismatch_of(value) {
             Some(message) => ScriptError::new(Type, message),
             None if value.is_unit() => ScriptError::new(Runtime, "it was stopped by `throw`"),
-            None => ScriptError::new(Runtime, value.to_string()),
+            None => ScriptError::new(Runtime, beginning(&value.to_string())),
         },
         other => {
             let text = other.to_string();
             // rhai appends the position to its text; it is kept apart here.
             let message = text.split(" (line ").next().unwrap_or(&text);
-            ScriptError::new(Runtime, readable_types(&lower_first(message)))
+            ScriptError::new(Runtime, lower_first(message))
         }
     };
     explained.at(position)
 }
 
-/// rhai's type names in the words of JSON and YAML.
-fn readable_types(text: &str) -> String {
-    text.replace("&str | ImmutableString | String", "string")
-        .replace("ImmutableString", "string")
-        .replace("i64", "int")
-        .replace("f64", "float")
-        .replace("()", "null")
+/// The first 500 characters: a script may throw a text as large as a text may be.
+fn beginning(text: &str) -> String {
+    match text.char_indices().nth(500) {
+        Some((end, _)) => format!("{} …", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
+/// A text, list or map that exceeds its limit; `what` in rhai's words.
+pub(crate) fn too_large(what: &str, limits: &Limits) -> ScriptError {
+    let (what, help) = match what {
+        "Length of string" => (
+            "a text",
+            format!("a text may have {} bytes", limits.string_bytes),
+        ),
+        "Size of object map" => (
+            "a map",
+            format!("a map may have {} entries", limits.map_len),
+        ),
+        _ => (
+            "a list",
+            format!("a list may have {} elements", limits.array_len),
+        ),
+    };
+    let message = format!("a value grows too large: {what}");
+    let inner = "with those inside it";
+    ScriptError::new(ScriptErrorKind::Limit, message).help(format!("{help}, {inner}"))
+}
+
+/// A function that is not there for these types, as in `abs (&str | ImmutableString | String)`.
+fn not_found(signature: &str) -> ScriptError {
+    let Some((name, types)) = signature.strip_suffix(')').and_then(|s| s.split_once(" (")) else {
+        // `sort` puts a sentence here.
+        return ScriptError::new(ScriptErrorKind::Type, lower_first(signature));
+    };
+    let types: Vec<String> = types.split(", ").map(words).collect();
+    let message = format!("there is no function `{name} ({})`", types.join(", "));
+    let explained = ScriptError::new(ScriptErrorKind::Type, message);
+    if types.iter().any(|name| name == "null") {
+        explained.help("a value is null here: give a default, as in `x ?? 0` or `x ?? \"\"`")
+    } else if crate::syntax::FUNCTIONS.contains(&name) {
+        explained.help(format!(
+            "`{name}` is there for other values, or another number of them"
+        ))
+    } else {
+        explained
+    }
+}
+
+/// As in "Unknown property 'first' - a getter is not registered for type 'array'".
+fn no_property(message: &str) -> ScriptError {
+    let mut quoted = message.split('\'').skip(1).step_by(2);
+    let (Some(property), Some(kind)) = (quoted.next(), quoted.next()) else {
+        return ScriptError::new(ScriptErrorKind::Type, lower_first(message));
+    };
+    let kind = words(kind);
+    let message = format!("a value of type {kind} has no `{property}`");
+    let explained = ScriptError::new(ScriptErrorKind::Type, message);
+    if kind == "null" {
+        explained.help(format!("`x?.{property}` is null where `x` is"))
+    } else if crate::syntax::FUNCTIONS.contains(&property) {
+        explained.help(format!("call it, as in `x.{property}()`"))
+    } else {
+        explained
+    }
+}
+
+/// The name that rhai has for a type in the words of JSON and YAML.
+fn words(name: &str) -> String {
+    let word = match name {
+        "&str | ImmutableString | String" | "ImmutableString" | "char" => "string",
+        "i64" => "int",
+        "f64" => "float",
+        "()" | "" => "null",
+        "array" => "list",
+        "Fn" => "function",
+        other => other,
+    };
+    word.to_owned()
 }
 
 fn lower_first(text: &str) -> String {

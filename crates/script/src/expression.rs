@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use rhai::{AST, Dynamic, Scope};
+use rhai::{AST, Dynamic, Position, Scope};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use crate::suggest::nearest;
+use crate::room::with_room;
+use crate::sandbox::Language;
+use crate::suggest::{listed, nearest};
 use crate::{Sandbox, ScriptError, ScriptErrorKind, operators, syntax, value};
 
 /// An expression over named values, such as `stages.quality.metrics.silhouette > 0.2`.
@@ -19,10 +21,14 @@ pub struct Expression {
     compiled: Arc<Compiled>,
     /// Where the source begins in the scalar that it was cut from, in characters.
     offset: usize,
+    /// Line and column there, counted from 1.
+    start: (u32, u32),
 }
 
 struct Compiled {
     source: String,
+    /// Where the first character that is no white space stands.
+    first: Position,
     ast: AST,
     references: Vec<Reference>,
     calls: Vec<String>,
@@ -60,7 +66,9 @@ impl Expression {
                 "the expression is empty",
             ));
         }
-        let ast = sandbox.compile(source, |engine| engine.compile_expression(source))?;
+        let ast = sandbox.compile(Language::Expression, source, |engine| {
+            engine.compile_expression(source)
+        })?;
         let mut root = syntax::root(&ast).ok_or_else(|| {
             ScriptError::new(ScriptErrorKind::Syntax, "it is no expression with a value")
         })?;
@@ -79,6 +87,7 @@ impl Expression {
         let calls = findings.calls.into_iter().map(|(name, _)| name).collect();
         let compiled = Compiled {
             source: source.to_owned(),
+            first: syntax::first_character(source),
             ast: syntax::ast_of(root),
             references,
             calls,
@@ -86,12 +95,20 @@ impl Expression {
         Ok(Self {
             compiled: Arc::new(compiled),
             offset: 0,
+            start: (1, 1),
         })
     }
 
-    pub(crate) fn at_offset(mut self, offset: usize) -> Self {
+    /// The expression as one that begins there in a longer text.
+    pub(crate) const fn placed(mut self, offset: usize, start: (u32, u32)) -> Self {
         self.offset = offset;
+        self.start = start;
         self
+    }
+
+    /// Line and column, counted from 1, where it begins in the text that it was cut from.
+    pub(crate) const fn start(&self) -> (u32, u32) {
+        self.start
     }
 
     /// The text that it was compiled from.
@@ -141,7 +158,8 @@ impl Expression {
     /// A name is missing, an operand has the wrong type, a limit is exceeded, or the result has no
     /// place in JSON. `success()` is true here and `failure()` false.
     pub fn evaluate(&self, scope: &Map<String, Value>) -> Result<Value, ScriptError> {
-        value::to_json(&self.run(scope, StatusFlags::default())?)
+        with_room(|| value::to_json(&self.run(scope, StatusFlags::default())?))
+            .map_err(|error| error.at(self.compiled.first))
     }
 
     /// Whether it holds as a condition, given how the needed stages ended. Null counts as false.
@@ -153,15 +171,18 @@ impl Expression {
         scope: &Map<String, Value>,
         flags: StatusFlags,
     ) -> Result<bool, ScriptError> {
-        let result = self.run(scope, flags)?;
-        operators::condition(&result).map_err(|_| {
-            let name = value::type_name(&result);
-            ScriptError::new(
-                crate::ScriptErrorKind::Type,
-                format!("a condition must be true or false, got {name}"),
-            )
-            .help("compare the value with something, as in `x > 0`")
+        with_room(|| {
+            let result = self.run(scope, flags)?;
+            operators::condition(&result).map_err(|_| {
+                let name = value::type_name(&result);
+                ScriptError::new(
+                    crate::ScriptErrorKind::Type,
+                    format!("a condition must be true or false, got {name}"),
+                )
+                .help("compare the value with something, as in `x > 0`")
+            })
         })
+        .map_err(|error| error.at(self.compiled.first))
     }
 
     fn run(&self, scope: &Map<String, Value>, flags: StatusFlags) -> Result<Dynamic, ScriptError> {
@@ -182,12 +203,15 @@ impl Expression {
                 && !variables.contains(root)
                 && let Some(value) = scope.get(root)
             {
-                variables.push_constant_dynamic(root.as_str(), value::to_dynamic(value));
+                // Not as a constant: rhai then refuses functions that might change it. None does.
+                variables.push_dynamic(root.as_str(), value::to_dynamic(value));
             }
         }
         let ast = &self.compiled.ast;
         Sandbox::shared()
-            .evaluate(|engine| engine.eval_ast_with_scope::<Dynamic>(&mut variables, ast))
+            .evaluate(Language::Expression, |engine| {
+                engine.eval_ast_with_scope::<Dynamic>(&mut variables, ast)
+            })
             .map_err(|error| self.suggest(error, scope))
     }
 
@@ -205,7 +229,11 @@ impl Expression {
                     None if error.message.contains(&format!("`{name}`")) => {
                         return match nearest(name, known.keys().map(String::as_str)) {
                             Some(other) => error.help(format!("did you mean `{other}`?")),
-                            None => error,
+                            None if known.is_empty() => error,
+                            None => {
+                                let names: Vec<&str> = known.keys().map(String::as_str).collect();
+                                error.help(format!("there are {}", listed(&names)))
+                            }
                         };
                     }
                     None => break,

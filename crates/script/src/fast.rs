@@ -8,9 +8,18 @@
 
 use rhai::{Dynamic, Expr, Position};
 
-use crate::error::ScriptError;
+use crate::error::{ScriptError, too_large};
 use crate::operators::{self, Binary, OperatorError};
-use crate::{ScriptErrorKind, value};
+use crate::{Limits, ScriptErrorKind, value};
+
+/// What an expression is evaluated over.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row<'a> {
+    /// The cells, which stand where `column` said in [`translate`].
+    pub(crate) cells: &'a [Dynamic],
+    /// Of these, texts have a say: a tree without loops visits fewer nodes than it has bytes.
+    pub(crate) limits: &'a Limits,
+}
 
 /// An expression over columns, by their places in the row.
 #[derive(Debug, Clone)]
@@ -25,6 +34,8 @@ pub(crate) enum Node {
     Coalesce(Vec<Node>),
     IsNull(Box<Node>),
     IsTrue(Box<Node>, Position),
+    /// Whether a value is one of some constants.
+    In(Box<Node>, Vec<Dynamic>, Position),
 }
 
 /// The expression as a tree of nodes, or nothing where it holds what only rhai can do. `column` gives
@@ -36,7 +47,7 @@ pub(crate) fn translate(
     let each = |parts: &[Expr]| -> Option<Vec<(Node, Position)>> {
         parts
             .iter()
-            .map(|part| Some((translate(part, column)?, part.start_position())))
+            .map(|part| Some((translate(part, column)?, part.position())))
             .collect()
     };
     Some(match expression {
@@ -53,6 +64,15 @@ pub(crate) fn translate(
             Node::Coalesce(each(parts)?.into_iter().map(|(node, _)| node).collect())
         }
         Expr::FnCall(call, position) => match (call.args.as_slice(), call.op_token.is_some()) {
+            // `x in [1, 2]`, which the parser has turned around.
+            ([Expr::Array(items, _), value], true) if call.name == "contains" => {
+                let constant = |item: &Expr| match translate(item, column)? {
+                    Node::Constant(value) => Some(value),
+                    _ => None,
+                };
+                let items = items.iter().map(constant).collect::<Option<Vec<_>>>()?;
+                Node::In(Box::new(translate(value, column)?), items, *position)
+            }
             ([left, right], true) => {
                 let operator = Binary::from_symbol(&call.name)?;
                 let operands = (translate(left, column)?, translate(right, column)?);
@@ -77,11 +97,11 @@ pub(crate) fn translate(
 }
 
 impl Node {
-    /// The value over a row, whose cells stand where `column` said.
-    pub(crate) fn evaluate(&self, row: &[Dynamic]) -> Result<Dynamic, ScriptError> {
+    /// The value over a row.
+    pub(crate) fn evaluate(&self, row: &Row<'_>) -> Result<Dynamic, ScriptError> {
         match self {
             Self::Constant(value) => Ok(value.clone()),
-            Self::Column(index) => Ok(row.get(*index).cloned().unwrap_or(Dynamic::UNIT)),
+            Self::Column(index) => Ok(row.cells.get(*index).cloned().unwrap_or(Dynamic::UNIT)),
             Self::Binary(operator, operands, position) => {
                 let (left, right) = &**operands;
                 let result = match (left.peek(row), right.peek(row)) {
@@ -90,7 +110,11 @@ impl Node {
                     (None, Some(right)) => operator.apply(&left.evaluate(row)?, right),
                     (None, None) => operator.apply(&left.evaluate(row)?, &right.evaluate(row)?),
                 };
-                result.map_err(|error| failed(error, *position))
+                let result = result.map_err(|error| failed(error, *position))?;
+                if *operator == Binary::Add && is_too_long(&result, row.limits) {
+                    return Err(too_large("Length of string", row.limits).at(*position));
+                }
+                Ok(result)
             }
             Self::Negate(operand, position) => {
                 operators::negate(&operand.evaluate(row)?).map_err(|error| failed(error, *position))
@@ -126,23 +150,37 @@ impl Node {
                 }
                 Ok(Dynamic::UNIT)
             }
+            Self::In(operand, items, position) => {
+                let value = operand.evaluate(row)?;
+                for item in items {
+                    if operators::equal(item, &value).map_err(|error| failed(error, *position))? {
+                        return Ok(Dynamic::TRUE);
+                    }
+                }
+                Ok(Dynamic::FALSE)
+            }
             Self::IsNull(operand) => Ok(Dynamic::from_bool(operand.evaluate(row)?.is_unit())),
         }
     }
 
     /// A value that is there without computing or copying.
     #[inline]
-    fn peek<'a>(&'a self, row: &'a [Dynamic]) -> Option<&'a Dynamic> {
+    fn peek<'a>(&'a self, row: &Row<'a>) -> Option<&'a Dynamic> {
         match self {
             Self::Constant(value) => Some(value),
-            Self::Column(index) => row.get(*index),
+            Self::Column(index) => row.cells.get(*index),
             _ => None,
         }
     }
 
-    fn holds(&self, row: &[Dynamic], position: Position) -> Result<bool, ScriptError> {
+    fn holds(&self, row: &Row<'_>, position: Position) -> Result<bool, ScriptError> {
         operators::condition(&self.evaluate(row)?).map_err(|error| failed(error, position))
     }
+}
+
+fn is_too_long(value: &Dynamic, limits: &Limits) -> bool {
+    let text = value.as_immutable_string_ref();
+    text.is_ok_and(|text| text.len() > limits.string_bytes)
 }
 
 fn failed(error: OperatorError, position: Position) -> ScriptError {

@@ -11,8 +11,10 @@
 mod error;
 mod expression;
 mod fast;
+mod functions;
 mod limits;
 mod operators;
+mod room;
 mod rows;
 mod sandbox;
 mod suggest;
@@ -23,6 +25,7 @@ mod value;
 pub use error::{ScriptError, ScriptErrorKind};
 pub use expression::{Expression, Reference, StatusFlags};
 pub use limits::Limits;
+pub use room::with_room;
 pub use rows::{Cell, Columns, RowError, RowEvaluator, RowScript};
 pub use sandbox::Sandbox;
 pub use suggest::nearest;

@@ -14,7 +14,7 @@
 
 use std::cmp::Ordering;
 
-use rhai::{Dynamic, Engine, EvalAltResult, Position};
+use rhai::{Dynamic, Engine, EvalAltResult, ImmutableString, Position};
 
 use crate::value::type_name;
 
@@ -159,6 +159,11 @@ impl Number {
     }
 }
 
+/// A number as a float; NaN where it is none.
+pub(crate) fn as_float(value: &Dynamic) -> f64 {
+    Number::of(value).map_or(f64::NAN, |number| number.as_float())
+}
+
 /// The text of a string or character.
 fn text(value: &Dynamic) -> Option<std::borrow::Cow<'_, str>> {
     match value.as_char() {
@@ -169,7 +174,7 @@ fn text(value: &Dynamic) -> Option<std::borrow::Cow<'_, str>> {
 }
 
 /// Whether two values are equal; values of other types than each other's are not compared.
-fn equal(left: &Dynamic, right: &Dynamic) -> Result<bool, OperatorError> {
+pub(crate) fn equal(left: &Dynamic, right: &Dynamic) -> Result<bool, OperatorError> {
     if let (Some(a), Some(b)) = (Number::of(left), Number::of(right)) {
         return Ok(match (a, b) {
             (Number::Int(a), Number::Int(b)) => a == b,
@@ -363,12 +368,25 @@ pub(crate) fn register(engine: &mut Engine) {
             },
         );
     }
-    engine.register_fn(
-        "-",
-        |value: Dynamic| -> Result<Dynamic, Box<EvalAltResult>> {
-            negate(&value).map_err(Into::into)
-        },
-    );
+    type Outcome = Result<Dynamic, Box<EvalAltResult>>;
+    // rhai prefers a function of the very types to one of any, and has some of its own for these.
+    engine.register_fn("+", |left: ImmutableString, right: Dynamic| -> Outcome {
+        let sum = Binary::Add.apply(&left.into(), &right);
+        sum.map_err(Into::into)
+    });
+    engine.register_fn("+", |left: Dynamic, right: ImmutableString| -> Outcome {
+        let sum = Binary::Add.apply(&left, &right.into());
+        sum.map_err(Into::into)
+    });
+    engine.register_fn("-", |value: i64| -> Outcome {
+        negate(&value.into()).map_err(Into::into)
+    });
+    engine.register_fn("-", |value: f64| -> Outcome {
+        negate(&value.into()).map_err(Into::into)
+    });
+    engine.register_fn("-", |value: Dynamic| -> Outcome {
+        negate(&value).map_err(Into::into)
+    });
     engine.register_fn("!", |value: Dynamic| -> Result<bool, Box<EvalAltResult>> {
         condition(&value).map(|holds| !holds).map_err(Into::into)
     });

@@ -6,11 +6,13 @@
 
 use std::sync::Arc;
 
-use rhai::{AST, CallFnOptions, Dynamic, ImmutableString, Map, Scope};
+use rhai::{AST, CallFnOptions, Dynamic, ImmutableString, Map, Position, Scope};
 use serde_json::Value;
 
-use crate::fast::{self, Node};
-use crate::suggest::nearest;
+use crate::fast::{self, Node, Row};
+use crate::room::with_room_for;
+use crate::sandbox::Language;
+use crate::suggest::{listed, nearest};
 use crate::syntax;
 use crate::{Sandbox, ScriptError, ScriptErrorKind, value};
 
@@ -65,6 +67,8 @@ pub struct RowScript {
     program: Arc<Program>,
     /// The columns that are read: their numbers in the input and their names.
     reads: Arc<[(usize, String)]>,
+    /// Where what gives the value begins: the expression, or the body of the function.
+    start: Position,
 }
 
 #[derive(Debug)]
@@ -114,6 +118,7 @@ impl RowScript {
                 None => return Err(unknown_column(name, columns).at(path.position)),
             }
         }
+        let start = syntax::first_character(source);
         syntax::adjust(&mut root);
         let place = |name: &str| reads.iter().position(|(_, read)| read == name);
         let program = match fast::translate(&root, &place) {
@@ -124,6 +129,7 @@ impl RowScript {
             sandbox: sandbox.clone(),
             program: Arc::new(program),
             reads: reads.into(),
+            start,
         })
     }
 
@@ -153,9 +159,16 @@ impl RowScript {
         source: &str,
         columns: &[&str],
     ) -> Result<Self, ScriptError> {
-        let ast = sandbox.compile(source, |engine| engine.compile(source))?;
-        let entry = ast.iter_functions().find(|function| function.name == ENTRY);
-        match entry.map(|function| function.params.len()) {
+        let ast = sandbox.compile(Language::Script, source, |engine| engine.compile(source))?;
+        let counts = || {
+            let entries = ast.iter_fn_def().filter(|function| function.name == ENTRY);
+            entries.map(|function| function.params.len())
+        };
+        // rhai tells functions of one name apart by the number of their parameters.
+        match counts()
+            .find(|count| *count == 1)
+            .or_else(|| counts().min())
+        {
             Some(1) => {}
             Some(count) => {
                 let message = format!("`fn {ENTRY}` has {count} parameters");
@@ -171,6 +184,10 @@ impl RowScript {
                 );
             }
         }
+        syntax::check_script(&ast)?;
+        let mut functions = ast.iter_fn_def();
+        let entry = functions.find(|function| function.name == ENTRY && function.params.len() == 1);
+        let start = entry.map_or(Position::NONE, |entry| entry.body.start_position());
         let reads = columns
             .iter()
             .enumerate()
@@ -182,12 +199,31 @@ impl RowScript {
             sandbox: sandbox.clone(),
             program: Arc::new(program),
             reads,
+            start,
         })
     }
 
     /// The numbers of the columns that it reads.
     pub fn columns(&self) -> impl Iterator<Item = usize> {
         self.reads.iter().map(|(index, _)| *index)
+    }
+
+    /// An error of a caller that cannot take the script's value, at the beginning of what gives it.
+    #[must_use]
+    pub fn value_error(&self, message: impl Into<String>, help: impl Into<String>) -> ScriptError {
+        ScriptError::new(ScriptErrorKind::Type, message)
+            .help(help)
+            .at(self.start)
+    }
+
+    /// Does work with room for the values that the script nests; a direct evaluation makes none.
+    fn with_room<Done>(&self, work: impl FnOnce() -> Done) -> Done {
+        match &*self.program {
+            Program::Direct(_) => work(),
+            Program::Expression(_) | Program::Function(_) => {
+                with_room_for(self.sandbox.limits(), work)
+            }
+        }
     }
 
     /// An evaluator, which holds what can be used again from row to row.
@@ -205,14 +241,16 @@ impl RowScript {
     /// # Errors
     /// The first row at which it fails.
     pub fn evaluate_batch(&self, batch: &dyn Columns) -> Result<Vec<Value>, RowError> {
-        let mut evaluator = self.evaluator();
-        (0..batch.rows())
-            .map(|row| {
-                evaluator
-                    .value(batch, row)
-                    .map_err(|error| RowError { row, error })
-            })
-            .collect()
+        self.with_room(|| {
+            let mut evaluator = self.evaluator();
+            (0..batch.rows())
+                .map(|row| {
+                    evaluator
+                        .value(batch, row)
+                        .map_err(|error| RowError { row, error })
+                })
+                .collect()
+        })
     }
 
     /// Whether it holds for every row of a batch; null is no match.
@@ -220,14 +258,16 @@ impl RowScript {
     /// # Errors
     /// The first row at which it fails, or gives neither true, false nor null.
     pub fn matches_batch(&self, batch: &dyn Columns) -> Result<Vec<bool>, RowError> {
-        let mut evaluator = self.evaluator();
-        (0..batch.rows())
-            .map(|row| {
-                evaluator
-                    .is_match(batch, row)
-                    .map_err(|error| RowError { row, error })
-            })
-            .collect()
+        self.with_room(|| {
+            let mut evaluator = self.evaluator();
+            (0..batch.rows())
+                .map(|row| {
+                    evaluator
+                        .is_match(batch, row)
+                        .map_err(|error| RowError { row, error })
+                })
+                .collect()
+        })
     }
 }
 
@@ -245,7 +285,10 @@ impl RowEvaluator<'_> {
     /// # Errors
     /// The script fails.
     pub fn value(&mut self, batch: &dyn Columns, row: usize) -> Result<Value, ScriptError> {
-        value::to_json(&self.run(batch, row)?)
+        let script = self.script;
+        script.with_room(|| {
+            value::to_json(&self.run(batch, row)?).map_err(|error| error.at(script.start))
+        })
     }
 
     /// Whether the script holds for a row; null is no match.
@@ -253,7 +296,10 @@ impl RowEvaluator<'_> {
     /// # Errors
     /// The script fails, or gives neither true, false nor null.
     pub fn is_match(&mut self, batch: &dyn Columns, row: usize) -> Result<bool, ScriptError> {
-        fast::is_match(&self.run(batch, row)?)
+        let script = self.script;
+        script.with_room(|| {
+            fast::is_match(&self.run(batch, row)?).map_err(|error| error.at(script.start))
+        })
     }
 
     fn run(&mut self, batch: &dyn Columns, row: usize) -> Result<Dynamic, ScriptError> {
@@ -266,7 +312,10 @@ impl RowEvaluator<'_> {
                         .iter()
                         .map(|(column, _)| batch.cell(*column, row).to_dynamic()),
                 );
-                node.evaluate(&self.cells)
+                node.evaluate(&Row {
+                    cells: &self.cells,
+                    limits: self.script.sandbox.limits(),
+                })
             }
             Program::Expression(ast) => {
                 self.scope.clear();
@@ -277,7 +326,10 @@ impl RowEvaluator<'_> {
                 let scope = &mut self.scope;
                 self.script
                     .sandbox
-                    .evaluate(|engine| engine.eval_ast_with_scope::<Dynamic>(scope, ast))
+                    .evaluate(Language::Expression, |engine| {
+                        engine.eval_ast_with_scope::<Dynamic>(scope, ast)
+                    })
+                    .map_err(|error| error.at(self.script.start))
             }
             Program::Function(ast) => {
                 let fields: Map = reads
@@ -291,24 +343,36 @@ impl RowEvaluator<'_> {
                 let options = CallFnOptions::new().eval_ast(false);
                 self.script
                     .sandbox
-                    .evaluate(|engine| {
+                    .evaluate(Language::Script, |engine| {
                         engine.call_fn_with_options(options, scope, ast, ENTRY, (fields,))
                     })
                     .map_err(|error| self.suggest_column(error))
+                    // rhai does not always say where a limit was exceeded.
+                    .map_err(|error| error.at(self.script.start))
             }
         }
     }
 
     fn suggest_column(&self, error: ScriptError) -> ScriptError {
+        if error.help.is_some() {
+            return error;
+        }
+        if error.message.starts_with("there is no variable `") {
+            return error.help("a function sees its parameters and what it declares itself");
+        }
         let missing = error
             .message
             .strip_prefix("there is no `")
             .and_then(|rest| rest.split_once('`'))
             .map(|(name, _)| name);
-        let names = self.script.reads.iter().map(|(_, name)| name.as_str());
-        match missing.and_then(|name| nearest(name, names)) {
-            Some(other) if error.help.is_none() => error.help(format!("did you mean `{other}`?")),
-            _ => error,
+        let names = || self.script.reads.iter().map(|(_, name)| name.as_str());
+        match missing.map(|name| nearest(name, names())) {
+            Some(Some(other)) => error.help(format!("did you mean `{other}`?")),
+            Some(None) => {
+                let names: Vec<&str> = names().collect();
+                error.help(format!("a row has {}", listed(&names)))
+            }
+            None => error,
         }
     }
 }
@@ -320,7 +384,9 @@ fn parse_expression(sandbox: &Sandbox, source: &str) -> Result<rhai::Expr, Scrip
             "the expression is empty",
         ));
     }
-    let ast = sandbox.compile(source, |engine| engine.compile_expression(source))?;
+    let ast = sandbox.compile(Language::Expression, source, |engine| {
+        engine.compile_expression(source)
+    })?;
     syntax::root(&ast).ok_or_else(|| {
         ScriptError::new(ScriptErrorKind::Syntax, "it is no expression with a value")
     })
@@ -334,19 +400,5 @@ fn unknown_column(name: &str, columns: &[&str]) -> ScriptError {
     match nearest(name, columns.iter().copied()) {
         Some(other) => error.help(format!("did you mean `{other}`?")),
         None => error.help(format!("the columns are {}", listed(columns))),
-    }
-}
-
-fn listed(names: &[&str]) -> String {
-    let shown: Vec<String> = names
-        .iter()
-        .take(20)
-        .map(|name| format!("`{name}`"))
-        .collect();
-    let more = names.len().saturating_sub(shown.len());
-    if more == 0 {
-        shown.join(", ")
-    } else {
-        format!("{} and {more} more", shown.join(", "))
     }
 }

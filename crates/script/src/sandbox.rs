@@ -1,4 +1,4 @@
-//! The engine that every script runs in, and the list of what it can reach.
+//! The engines that every script runs in, and the list of what it can reach.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
@@ -12,12 +12,23 @@ use rhai::packages::{
 use rhai::{AST, Dynamic, Engine, EvalAltResult, OptimizationLevel, ParseError};
 
 use crate::error::DISABLED;
-use crate::{Limits, ScriptError, ScriptErrorKind, operators};
+use crate::{Limits, ScriptError, ScriptErrorKind, functions, operators, syntax};
 
-/// A rhai engine under limits. Cheap to clone; most callers use [`Sandbox::shared`].
+/// Functions that a script may define, and variables that it may declare.
+pub(crate) const MAX_DEFINITIONS: usize = 256;
+
+/// What is written: one value, or functions with statements. They differ in a few functions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Language {
+    Expression,
+    Script,
+}
+
+/// rhai under limits. Cheap to clone; most callers use [`Sandbox::shared`].
 #[derive(Clone)]
 pub struct Sandbox {
-    engine: Arc<Engine>,
+    expressions: Arc<Engine>,
+    scripts: Arc<Engine>,
     limits: Limits,
 }
 
@@ -41,6 +52,14 @@ impl Sandbox {
     /// A sandbox with limits of its own.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
+        Self {
+            expressions: Arc::new(Self::engine(Language::Expression, &limits)),
+            scripts: Arc::new(Self::engine(Language::Script, &limits)),
+            limits,
+        }
+    }
+
+    fn engine(language: Language, limits: &Limits) -> Engine {
         // Raw: nothing is registered but what follows.
         let mut engine = Engine::new_raw();
         LanguageCorePackage::new().register_into_engine(&mut engine);
@@ -54,6 +73,7 @@ impl Sandbox {
         BasicMapPackage::new().register_into_engine(&mut engine);
         BasicMathPackage::new().register_into_engine(&mut engine);
         operators::register(&mut engine);
+        functions::register(&mut engine, language, limits.string_bytes, limits.array_len);
         engine
             .set_module_resolver(DummyModuleResolver::new())
             // The tree must stay as written: references are read from it.
@@ -65,21 +85,26 @@ impl Sandbox {
             .set_max_string_size(limits.string_bytes)
             .set_max_array_size(limits.array_len)
             .set_max_map_size(limits.map_len)
-            .set_max_functions(256)
-            .set_max_variables(256)
+            .set_max_functions(MAX_DEFINITIONS)
+            .set_max_variables(MAX_DEFINITIONS)
             .set_max_expr_depths(limits.expression_depth, limits.expression_depth / 2);
         for symbol in DISABLED {
             engine.disable_symbol(symbol);
         }
-        Self {
-            engine: Arc::new(engine),
-            limits,
+        engine
+    }
+
+    const fn for_language(&self, language: Language) -> &Arc<Engine> {
+        match language {
+            Language::Expression => &self.expressions,
+            Language::Script => &self.scripts,
         }
     }
 
     /// Compiles by `compile`, which is given the engine.
     pub(crate) fn compile(
         &self,
+        language: Language,
         source: &str,
         compile: impl FnOnce(&Engine) -> Result<AST, ParseError>,
     ) -> Result<AST, ScriptError> {
@@ -88,17 +113,28 @@ impl Sandbox {
             return Err(ScriptError::new(
                 ScriptErrorKind::Limit,
                 format!("it has {bytes} bytes, more than the {limit} that a script may have"),
-            ));
+            )
+            .help("split it: data does not belong into a script"));
         }
-        guarded(|| compile(&self.engine).map_err(|error| ScriptError::from_parse(&error)))
+        let engine = self.for_language(language);
+        let place = |error: ScriptError| error.at(syntax::first_character(source));
+        guarded(|| compile(engine).map_err(|error| ScriptError::from_parse(&error))).map_err(place)
     }
 
-    /// Evaluates by `evaluate`, which is given the engine.
+    /// What it allows.
+    pub(crate) const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Evaluates by `evaluate`, which is given the engine. Call it, and let go of what it gives, where
+    /// there is room for nested values.
     pub(crate) fn evaluate(
         &self,
+        language: Language,
         evaluate: impl FnOnce(&Engine) -> Result<Dynamic, Box<EvalAltResult>>,
     ) -> Result<Dynamic, ScriptError> {
-        guarded(|| evaluate(&self.engine).map_err(|error| ScriptError::from_eval(&error)))
+        let engine = self.for_language(language);
+        guarded(|| evaluate(engine).map_err(|error| ScriptError::from_eval(&error, &self.limits)))
     }
 }
 

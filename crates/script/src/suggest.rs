@@ -1,8 +1,8 @@
 //! "Did you mean": the nearest of a few known names.
 
 /// The candidate most like `name`, if one is alike enough to be what was meant: equal but for case,
-/// or few edits away (a transposition counts as one; one edit in a short name, up to a third of a
-/// long one).
+/// or few edits away (a transposition counts as one; none in a name of one letter, one in a short
+/// name, up to a third of a long one).
 #[must_use]
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Distances cost the product of the lengths, and nobody meant a name as long as this.
@@ -10,7 +10,11 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         return None;
     }
     let lower = name.to_lowercase();
-    let allowed = (lower.chars().count() / 3).max(1);
+    // A name of one letter is like every other of one letter.
+    let allowed = match lower.chars().count() {
+        0 | 1 => 0,
+        length => (length / 3).max(1),
+    };
     candidates
         .into_iter()
         .map(|candidate| {
@@ -24,6 +28,21 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
+/// The names in backticks, the first twenty of many.
+pub(crate) fn listed(names: &[&str]) -> String {
+    let shown: Vec<String> = names
+        .iter()
+        .take(20)
+        .map(|name| format!("`{name}`"))
+        .collect();
+    let more = names.len().saturating_sub(shown.len());
+    if more == 0 {
+        shown.join(", ")
+    } else {
+        format!("{} and {more} more", shown.join(", "))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::nearest;
@@ -35,6 +54,8 @@ mod tests {
         assert_eq!(nearest("Customers", names), Some("customers"));
         assert_eq!(nearest("cutsomers", names), Some("customers"));
         assert_eq!(nearest("silhouette", names), None);
+        assert_eq!(nearest("K", names), Some("k"));
+        assert_eq!(nearest("x", names), None);
         assert_eq!(nearest(&"x".repeat(1_000_000), names), None);
     }
 }

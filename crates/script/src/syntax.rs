@@ -5,8 +5,9 @@
 
 use std::sync::OnceLock;
 
-use rhai::{AST, ASTFlags, Engine, Expr, FnCallExpr, Position, Stmt};
+use rhai::{AST, ASTFlags, ASTNode, Engine, Expr, FnCallExpr, Position, Stmt};
 
+use crate::error::{DISABLED, unavailable};
 use crate::operators::Binary;
 use crate::suggest::nearest;
 use crate::{ScriptError, ScriptErrorKind};
@@ -27,20 +28,15 @@ pub(crate) const STATUS_FUNCTIONS: [&str; 3] = ["always", "failure", "success"];
 pub(crate) const FUNCTIONS: &[&str] = &[
     "abs",
     "acos",
-    "all",
     "asin",
     "atan",
     "ceiling",
-    "chars",
     "contains",
     "cos",
-    "crop",
     "dedup",
     "ends_with",
     "exp",
     "extract",
-    "filter",
-    "find",
     "first",
     "floor",
     "get",
@@ -60,22 +56,17 @@ pub(crate) const FUNCTIONS: &[&str] = &[
     "len",
     "ln",
     "log",
-    "make_lower",
-    "make_upper",
-    "map",
     "max",
     "min",
     "pad",
     "parse_float",
     "parse_int",
     "range",
-    "reduce",
     "replace",
     "reverse",
     "round",
     "sign",
     "sin",
-    "some",
     "sort",
     "split",
     "sqrt",
@@ -83,7 +74,6 @@ pub(crate) const FUNCTIONS: &[&str] = &[
     "sub_string",
     "sum",
     "tan",
-    "to_array",
     "to_chars",
     "to_degrees",
     "to_float",
@@ -112,6 +102,18 @@ pub(crate) fn root(ast: &AST) -> Option<Expr> {
 /// An AST that evaluates the expression.
 pub(crate) fn ast_of(expression: Expr) -> AST {
     AST::new([Stmt::Expr(Box::new(expression))], rhai::Module::new())
+}
+
+/// Where the first character that is no white space stands.
+pub(crate) fn first_character(source: &str) -> Position {
+    let counted = |count: usize| u16::try_from(count + 1).ok();
+    let mut starts = source.lines().enumerate().filter_map(|(line, text)| {
+        let column = text
+            .chars()
+            .position(|character| !character.is_whitespace())?;
+        Some(Position::new(counted(line)?, counted(column)?))
+    });
+    starts.next().unwrap_or(Position::NONE)
 }
 
 /// What a walk over an expression finds.
@@ -167,10 +169,13 @@ fn walk(expression: &Expr, findings: &mut Findings, depth: usize) -> Result<(), 
                 walk(value, findings, deeper)?;
             }
         }
+        Expr::DynamicConstant(_, position) => return Err(function_in_place(*position)),
         Expr::Stmt(block) => {
-            // Only the `${…}` inside a backtick string makes blocks in an expression.
+            // The `${…}` inside a backtick string makes blocks in an expression; so do functions that
+            // read what is around them.
             for statement in block.statements() {
                 match statement {
+                    Stmt::Share(_) => return Err(function_in_place(block.position())),
                     Stmt::Expr(inner) => walk(inner, findings, deeper)?,
                     Stmt::FnCall(call, position) => {
                         note_call(call, *position, findings);
@@ -184,7 +189,10 @@ fn walk(expression: &Expr, findings: &mut Findings, depth: usize) -> Result<(), 
                             ScriptErrorKind::Syntax,
                             "an expression holds no statements",
                         )
-                        .at(other.position()));
+                        .at(other.position())
+                        .help(
+                            "write one value, as in `x > 0 && y > 0`; statements are for scripts",
+                        ));
                     }
                 }
             }
@@ -192,6 +200,14 @@ fn walk(expression: &Expr, findings: &mut Findings, depth: usize) -> Result<(), 
         _ => {}
     }
     Ok(())
+}
+
+/// `|x| x > 1`. An expression stays without loops, so that its cost is bounded by its length.
+fn function_in_place(position: Position) -> ScriptError {
+    let message = "an expression holds no functions of its own";
+    ScriptError::new(ScriptErrorKind::Syntax, message)
+        .at(position)
+        .help("test for one of many values with `x in [\"a\", \"b\"]`; more is for scripts")
 }
 
 /// `a.b["c"].d`: the tree leans right, each node holding the next name at the left of its right side.
@@ -275,7 +291,16 @@ pub(crate) fn check_calls(
         if !known {
             let message = format!("there is no function `{name}`");
             let error = ScriptError::new(ScriptErrorKind::Syntax, message).at(*position);
-            let candidates = FUNCTIONS.iter().chain(&STATUS_FUNCTIONS).copied();
+            if STATUS_FUNCTIONS.contains(&name.as_str()) {
+                return Err(error
+                    .help("`always()`, `success()` and `failure()` are for the `if` of a stage"));
+            }
+            let status: &[&str] = if with_status_functions {
+                &STATUS_FUNCTIONS
+            } else {
+                &[]
+            };
+            let candidates = FUNCTIONS.iter().chain(status).copied();
             return Err(match nearest(name, candidates) {
                 Some(other) => error.help(format!("did you mean `{other}`?")),
                 None => error,
@@ -283,6 +308,119 @@ pub(crate) fn check_calls(
         }
     }
     Ok(())
+}
+
+/// Functions that only scripts may call, beside those of [`FUNCTIONS`] and their own.
+const SCRIPT_FUNCTIONS: &[&str] = &[
+    "E",
+    "PI",
+    "acosh",
+    "all",
+    "append",
+    "asinh",
+    "atanh",
+    "bytes",
+    "call",
+    "chars",
+    "chop",
+    "clear",
+    "cosh",
+    "crop",
+    "drain",
+    "end",
+    "fill_with",
+    "filter",
+    "find",
+    "find_map",
+    "for_each",
+    "fraction",
+    "hypot",
+    "insert",
+    "is_exclusive",
+    "is_inclusive",
+    "make_lower",
+    "make_upper",
+    "map",
+    "mixin",
+    "order",
+    "order_by",
+    "order_desc",
+    "pop",
+    "push",
+    "reduce",
+    "reduce_rev",
+    "remove",
+    "retain",
+    "set",
+    "shift",
+    "sinh",
+    "some",
+    "sort_by",
+    "sort_desc",
+    "splice",
+    "split_rev",
+    "start",
+    "take",
+    "tanh",
+    "to_binary",
+    "to_hex",
+    "to_octal",
+    "truncate",
+    "zip",
+];
+
+/// Refuses in a script: a call of a function that is neither on the lists nor its own, and a function
+/// in place that keeps a variable from around it. The latter would let a script build chains and
+/// circles of functions, whose memory no limit counts.
+pub(crate) fn check_script(script: &AST) -> Result<(), ScriptError> {
+    let own: Vec<&str> = script
+        .iter_functions()
+        .map(|function| function.name)
+        .collect();
+    let mut wrong = None;
+    let mut check = |path: &[ASTNode<'_>]| {
+        wrong = match path.last() {
+            Some(ASTNode::Stmt(Stmt::Share(kept))) => kept.first().map(|(name, _)| keeps(name)),
+            Some(
+                ASTNode::Stmt(Stmt::FnCall(call, position))
+                | ASTNode::Expr(Expr::FnCall(call, position) | Expr::MethodCall(call, position)),
+            ) if call.op_token.is_none() => unknown_in_script(call, *position, &own),
+            _ => None,
+        };
+        wrong.is_none()
+    };
+    script.walk(&mut check);
+    wrong.map_or(Ok(()), Err)
+}
+
+fn keeps(name: &rhai::Ident) -> ScriptError {
+    let message = format!(
+        "a function in place does not see `{}`, which is around it",
+        name.name
+    );
+    ScriptError::new(ScriptErrorKind::Syntax, message)
+        .at(name.pos)
+        .help("loop over the list with `for`, or test with `x in list`")
+}
+
+fn unknown_in_script(call: &FnCallExpr, position: Position, own: &[&str]) -> Option<ScriptError> {
+    let name = call.name.as_str();
+    if own.contains(&name) {
+        return None;
+    }
+    if DISABLED.contains(&name) {
+        return Some(unavailable(name).at(position));
+    }
+    if FUNCTIONS.contains(&name) || SCRIPT_FUNCTIONS.contains(&name) {
+        return None;
+    }
+    let message = format!("there is no function `{name}`");
+    let error = ScriptError::new(ScriptErrorKind::Syntax, message).at(position);
+    let known = FUNCTIONS.iter().chain(SCRIPT_FUNCTIONS);
+    Some(match nearest(name, known.chain(own).copied()) {
+        Some(other) => error.help(format!("did you mean `{other}`?")),
+        None => error.help(format!("define it in the script: `fn {name}(…) {{ … }}`")),
+    })
 }
 
 /// The variable that stands for a status function once the tree is adjusted.
@@ -332,8 +470,12 @@ pub(crate) fn adjust(expression: &mut Expr) {
             }
         }
         Expr::Coalesce(parts, _) => parts.iter_mut().for_each(adjust),
-        Expr::Array(parts, _) | Expr::InterpolatedString(parts, _) => {
-            parts.iter_mut().for_each(adjust);
+        Expr::Array(parts, _) => parts.iter_mut().for_each(adjust),
+        Expr::InterpolatedString(parts, _) => {
+            for part in parts.iter_mut() {
+                unwrap_block(part);
+                adjust(part);
+            }
         }
         Expr::Map(entries, _) => entries.0.iter_mut().for_each(|(_, value)| adjust(value)),
         Expr::Dot(pair, ..) | Expr::Index(pair, ..) => {
@@ -355,6 +497,17 @@ pub(crate) fn adjust(expression: &mut Expr) {
         }
         _ => {}
     }
+}
+
+/// `${x}` in a backtick string is a block of one statement: takes the expression out of it.
+fn unwrap_block(part: &mut Expr) {
+    let Expr::Stmt(block) = part else { return };
+    let inner = match block.statements() {
+        [Stmt::Expr(inner)] => (**inner).clone(),
+        [Stmt::FnCall(call, position)] => Expr::FnCall(call.clone(), *position),
+        _ => return,
+    };
+    *part = inner;
 }
 
 fn is_boolean(expression: &Expr) -> bool {

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use crate::{Expression, ScriptError, ScriptErrorKind};
+use crate::error::too_large;
+use crate::{Expression, Limits, ScriptError, ScriptErrorKind};
 
 /// A value as a workflow file writes it.
 ///
@@ -42,6 +43,7 @@ impl Template {
         let mut pieces = Vec::new();
         let mut plain = String::new();
         let mut rest = text;
+        let mut place = Place::default();
         while let Some(at) = rest.find(OPEN) {
             let before = &rest[..at];
             let after = &rest[at + OPEN.len()..];
@@ -53,12 +55,16 @@ impl Template {
             }
             plain.push_str(before);
             let open = text.len() - rest.len() + at;
-            let length = placeholder_length(after).ok_or_else(|| unclosed(text, open))?;
+            let length = placeholder_length(after).ok_or_else(|| {
+                place.advance(text, open);
+                unclosed(&place)
+            })?;
             let source = &after[..length];
-            let start = open + OPEN.len();
+            place.advance(text, open + OPEN.len());
+            let start = (place.line, place.column);
             let expression = Expression::compile(source)
-                .map_err(|error| shifted(error, text, start))?
-                .at_offset(text[..start].chars().count());
+                .map_err(|error| shifted(error, start))?
+                .placed(place.offset, start);
             if !plain.is_empty() {
                 pieces.push(Piece::Text(std::mem::take(&mut plain)));
             }
@@ -96,11 +102,12 @@ impl Template {
     /// Its value over the names in `scope`.
     ///
     /// # Errors
-    /// As [`Expression::evaluate`]; and a value without a text, such as null or a list, inside text.
+    /// As [`Expression::evaluate`], with line and column within the text that it was read from; a
+    /// value without a text, such as null or a list, inside text; and a text that grows too large.
     pub fn evaluate(&self, scope: &Map<String, Value>) -> Result<Value, ScriptError> {
         match self {
             Self::Literal(value) => Ok(value.clone()),
-            Self::Whole(expression) => expression.evaluate(scope),
+            Self::Whole(expression) => evaluated(expression, scope),
             Self::Mixed(pieces) => {
                 let mut text = String::new();
                 for piece in pieces {
@@ -109,6 +116,10 @@ impl Template {
                         Piece::Expression(expression) => {
                             text.push_str(&interpolated(expression, scope)?);
                         }
+                    }
+                    let limits = Limits::default();
+                    if text.len() > limits.string_bytes {
+                        return Err(too_large("Length of string", &limits));
                     }
                 }
                 Ok(Value::String(text))
@@ -156,12 +167,19 @@ fn whole(pieces: &[Piece]) -> Option<&Expression> {
     found
 }
 
+fn evaluated(expression: &Expression, scope: &Map<String, Value>) -> Result<Value, ScriptError> {
+    let start = expression.start();
+    expression
+        .evaluate(scope)
+        .map_err(|error| shifted(error, start))
+}
+
 fn interpolated(
     expression: &Expression,
     scope: &Map<String, Value>,
 ) -> Result<String, ScriptError> {
     let source = expression.source().trim();
-    let (noun, help) = match expression.evaluate(scope)? {
+    let (noun, help) = match evaluated(expression, scope)? {
         Value::String(text) => return Ok(text),
         Value::Number(number) => return Ok(number.to_string()),
         Value::Bool(flag) => return Ok(flag.to_string()),
@@ -170,70 +188,138 @@ fn interpolated(
         Value::Object(_) => ("a map", "let the placeholder stand alone to keep the value"),
     };
     let message = format!("`{source}` is {noun}, which cannot stand inside text");
-    Err(ScriptError::new(ScriptErrorKind::Type, message).help(help))
+    let error = ScriptError::new(ScriptErrorKind::Type, message).help(help);
+    Err(shifted(error, expression.start()))
 }
 
-/// How many bytes lie before the `}}` that closes a placeholder. Braces of maps nest, and braces
-/// inside strings do not count.
+/// How many bytes lie before the `}}` that closes a placeholder. Braces of maps nest; braces inside
+/// texts and comments do not count.
 fn placeholder_length(text: &str) -> Option<usize> {
     let mut depth = 0_usize;
-    let mut quote = None;
-    let mut characters = text.char_indices().peekable();
-    while let Some((index, character)) = characters.next() {
-        if let Some(open_quote) = quote {
-            match character {
-                '\\' if open_quote != '`' => {
-                    characters.next();
-                }
-                _ if character == open_quote => quote = None,
-                _ => {}
+    let mut at = 0;
+    loop {
+        let rest = text.get(at..)?;
+        let first = rest.chars().next()?;
+        at += match first {
+            '"' | '\'' | '`' => quoted_length(rest, first)?,
+            '#' => raw_text_length(rest)?,
+            '/' if rest.starts_with("/*") => comment_length(rest)?,
+            '/' if rest.starts_with("//") => rest.find(['\n', '}']).unwrap_or(rest.len()),
+            '{' => {
+                depth += 1;
+                1
             }
-            continue;
+            '}' if depth > 0 => {
+                depth -= 1;
+                1
+            }
+            '}' if rest.starts_with(CLOSE) => return Some(at),
+            _ => first.len_utf8(),
+        };
+    }
+}
+
+/// The length of a text that begins with its quote. In backticks a backslash is a backslash.
+fn quoted_length(text: &str, quote: char) -> Option<usize> {
+    let mut characters = text.char_indices().skip(1);
+    while let Some((index, character)) = characters.next() {
+        if character == quote {
+            return Some(index + 1);
         }
-        match character {
-            '"' | '\'' | '`' => quote = Some(character),
-            '{' => depth += 1,
-            '}' if depth > 0 => depth -= 1,
-            '}' if characters.peek().is_some_and(|(_, next)| *next == '}') => return Some(index),
-            _ => {}
+        if character == '\\' && quote != '`' {
+            characters.next();
         }
     }
     None
 }
 
-fn unclosed(text: &str, open: usize) -> ScriptError {
-    let error = ScriptError::new(ScriptErrorKind::Syntax, "`${{` is not closed by `}}`")
-        .help("close it, or write `$${{` for the text `${{`");
-    place(error, text, open)
-}
-
-/// The error of an expression that begins at byte `start` of `text`, placed within `text`.
-fn shifted(mut error: ScriptError, text: &str, start: usize) -> ScriptError {
-    let (Some(line), Some(column)) = (error.line, error.column) else {
-        return place(error, text, start);
+/// The length of `#"…"#`, or of as many `#` around it; 1 for the `#` of a map.
+fn raw_text_length(text: &str) -> Option<usize> {
+    let inner = text.trim_start_matches('#');
+    let hashes = text.len() - inner.len();
+    let Some(inner) = inner.strip_prefix('"') else {
+        return Some(1);
     };
-    let (start_line, start_column) = line_and_column(text, start);
-    error.line = Some(line.saturating_add(start_line).saturating_sub(1));
-    if line == 1 {
-        error.column = Some(column.saturating_add(start_column).saturating_sub(1));
+    let end = format!("\"{}", &text[..hashes]);
+    Some(hashes + 1 + inner.find(&end)? + end.len())
+}
+
+/// The length of a comment, in which others nest.
+fn comment_length(text: &str) -> Option<usize> {
+    let mut depth = 0_usize;
+    let mut at = 0;
+    loop {
+        let rest = text.get(at..)?;
+        if rest.starts_with("/*") {
+            depth += 1;
+            at += 2;
+        } else if rest.starts_with("*/") {
+            depth -= 1;
+            at += 2;
+            if depth == 0 {
+                return Some(at);
+            }
+        } else {
+            at += rest.chars().next()?.len_utf8();
+        }
     }
+}
+
+fn unclosed(place: &Place) -> ScriptError {
+    let mut error = ScriptError::new(ScriptErrorKind::Syntax, "`${{` is not closed by `}}`")
+        .help("close it, or write `$${{` for the text `${{`");
+    error.line = Some(place.line);
+    error.column = Some(place.column);
     error
 }
 
-fn place(mut error: ScriptError, text: &str, byte: usize) -> ScriptError {
-    let (line, column) = line_and_column(text, byte);
-    error.line = Some(line);
-    error.column = Some(column);
+/// The error of an expression that begins at `start` of a text, placed within the text.
+fn shifted(mut error: ScriptError, start: (u32, u32)) -> ScriptError {
+    let (line, column) = match (error.line, error.column) {
+        (Some(line), Some(column)) => (line, column),
+        _ => (1, 1),
+    };
+    error.line = Some(line.saturating_add(start.0).saturating_sub(1));
+    error.column = Some(match line {
+        1 => column.saturating_add(start.1).saturating_sub(1),
+        _ => column,
+    });
     error
 }
 
-/// Line and column, counted from 1, of a byte of the text.
-fn line_and_column(text: &str, byte: usize) -> (u32, u32) {
-    let before = text.get(..byte).unwrap_or(text);
-    let lines = before.matches('\n').count();
-    let last_line = before.rsplit('\n').next().unwrap_or(before);
-    let count = |n: usize| u32::try_from(n.saturating_add(1)).unwrap_or(u32::MAX);
-    (count(lines), count(last_line.chars().count()))
+/// A place in a text, which only goes forward: a text may hold thousands of placeholders.
+struct Place {
+    byte: usize,
+    /// In characters from the beginning.
+    offset: usize,
+    line: u32,
+    column: u32,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self {
+            byte: 0,
+            offset: 0,
+            line: 1,
+            column: 1,
+        }
+    }
+}
+
+impl Place {
+    fn advance(&mut self, text: &str, byte: usize) {
+        for character in text.get(self.byte..byte).unwrap_or_default().chars() {
+            self.offset += 1;
+            if character == '\n' {
+                self.line = self.line.saturating_add(1);
+                self.column = 1;
+            } else {
+                self.column = self.column.saturating_add(1);
+            }
+        }
+        self.byte = byte;
+    }
 }
 
 impl Serialize for Template {

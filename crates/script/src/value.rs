@@ -35,8 +35,23 @@ pub(crate) fn to_dynamic(value: &Value) -> Dynamic {
     }
 }
 
+/// Levels of lists and maps in a result. What takes it walks over it on an ordinary stack.
+const MAX_NESTING: usize = 64;
+
 /// The value as JSON holds it.
 pub(crate) fn to_json(value: &Dynamic) -> Result<Value, ScriptError> {
+    to_json_at(value, 0)
+}
+
+fn to_json_at(value: &Dynamic, level: usize) -> Result<Value, ScriptError> {
+    if level > MAX_NESTING {
+        let message = "the result is nested too deeply";
+        return Err(
+            ScriptError::new(ScriptErrorKind::Limit, message).help(format!(
+                "lists and maps may be nested to {MAX_NESTING} levels"
+            )),
+        );
+    }
     let value = value.flatten_clone();
     if value.is_unit() {
         return Ok(Value::Null);
@@ -66,7 +81,7 @@ pub(crate) fn to_json(value: &Dynamic) -> Result<Value, ScriptError> {
         let items = value.into_array().unwrap_or_default();
         return items
             .iter()
-            .map(to_json)
+            .map(|item| to_json_at(item, level + 1))
             .collect::<Result<Vec<_>, _>>()
             .map(Value::Array);
     }
@@ -74,14 +89,15 @@ pub(crate) fn to_json(value: &Dynamic) -> Result<Value, ScriptError> {
         let entries = value.try_cast::<Map>().unwrap_or_default();
         return entries
             .iter()
-            .map(|(name, value)| Ok((name.to_string(), to_json(value)?)))
+            .map(|(name, value)| Ok((name.to_string(), to_json_at(value, level + 1)?)))
             .collect::<Result<serde_json::Map<_, _>, ScriptError>>()
             .map(Value::Object);
     }
     Err(ScriptError::new(
         ScriptErrorKind::Type,
         format!("the result is a {}, which is no value", type_name(&value)),
-    ))
+    )
+    .help("give a number, a text, true, false, a list or a map"))
 }
 
 /// The value's type in the words of JSON and YAML.

@@ -8,8 +8,8 @@ use arrow::datatypes::{Field, Schema};
 use async_trait::async_trait;
 use marquetry_kernels::assign;
 use marquetry_plugin::{Input, LogLevel, StageContext, StageError, StageHandler, describe};
-use marquetry_rows::{KeyedRows, Wanted, from_kernel, off_thread};
-use marquetry_types::{Outcome, StageDescriptor};
+use marquetry_rows::{KeyedRows, Wanted, from_kernel, invalid, off_thread};
+use marquetry_types::{Outcome, StageDescriptor, codes};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
@@ -99,10 +99,20 @@ impl StageHandler for Assign {
             if points.rows() == 0 {
                 return Ok(None);
             }
-            let found = assign(&points, &centres.points, threads);
-            found
-                .map(Some)
-                .map_err(|error| from_kernel(&error, &keys, &columns))
+            let found = assign(&points, &centres.points, threads)
+                .map_err(|error| from_kernel(&error, &keys, &columns))?;
+            let distances = &found.squared_distances;
+            match distances.iter().position(|squared| !squared.is_finite()) {
+                None => Ok(Some(found)),
+                Some(row) => Err(invalid(
+                    codes::BAD_VALUE,
+                    format!(
+                        "the distance of {} from every centre is beyond floating point",
+                        keys.shown(row)
+                    ),
+                    "scale the customers as those were scaled that the centres come from",
+                )),
+            }
         })
         .await?;
         let (labels, squared) = found.map_or_else(Default::default, |found| {

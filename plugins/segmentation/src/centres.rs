@@ -27,7 +27,7 @@ pub(crate) struct Centres {
 
 impl Centres {
     /// Reads centres, sorted by `segment`. The columns are those named, or all numeric ones but
-    /// `customers`.
+    /// `customers`, which counts and does not place.
     pub(crate) async fn read(
         stage: &StageContext,
         input: &Input,
@@ -39,16 +39,23 @@ impl Centres {
             key: SEGMENT,
             columns,
         };
-        let rows = KeyedRows::read(stage, wanted).await?;
+        let rows = KeyedRows::read(stage, wanted).await;
+        let rows = rows.map_err(|error| of_values(error, ROW_PER_SEGMENT))?;
         if rows.is_empty() {
             return Err(invalid(
                 codes::TOO_FEW_ROWS,
                 "`centres` has no rows",
-                "it must have a row per segment, as the output `centres` of segmentation/kmeans",
+                ROW_PER_SEGMENT,
             ));
         }
-        let mut columns = rows.chosen_columns(columns)?;
-        columns.retain(|column| column != CUSTOMERS);
+        let columns = match columns {
+            Some(named) => rows.chosen_columns(Some(named))?,
+            None => {
+                let mut numeric = rows.numeric_columns();
+                numeric.retain(|column| column != CUSTOMERS);
+                numeric
+            }
+        };
         if columns.is_empty() {
             return Err(invalid(
                 codes::COLUMN_MISMATCH,
@@ -56,12 +63,29 @@ impl Centres {
                 "it must have the columns that the rows were clustered by",
             ));
         }
-        let points = rows.matrix(&columns)?;
+        let points = rows.matrix(&columns);
+        let points = points.map_err(|error| of_values(error, FINITE))?;
         Ok(Self {
             segments: rows.keys().clone(),
             columns,
             points,
         })
+    }
+}
+
+const ROW_PER_SEGMENT: &str =
+    "it must have a row per segment, as the output `centres` of segmentation/kmeans";
+
+const FINITE: &str =
+    "every centre needs a finite number in each column: look at the stage that makes `centres`";
+
+/// The same error with other advice, if it is about a value: the usual advice is for customers.
+fn of_values(error: StageError, help: &str) -> StageError {
+    match error {
+        StageError::Invalid(diagnostic) if diagnostic.code == codes::BAD_VALUE => {
+            StageError::Invalid(diagnostic.help(help))
+        }
+        other => other,
     }
 }
 

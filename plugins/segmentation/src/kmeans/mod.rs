@@ -151,10 +151,10 @@ fn written_out(lists: &[Vec<f64>], columns: &[String]) -> Result<Matrix, StageEr
             return Err(invalid(
                 codes::STAGE_OPTIONS,
                 format!(
-                    "centre {} of `start_at` has {} numbers for {} columns",
+                    "centre {} of `start_at` has {}, but `columns` names {}",
                     index + 1,
-                    list.len(),
-                    columns.len()
+                    counted(list.len(), "number"),
+                    counted(columns.len(), "column"),
                 ),
                 "give each centre one number per column, in the order of `columns`",
             ));
@@ -169,6 +169,12 @@ fn written_out(lists: &[Vec<f64>], columns: &[String]) -> Result<Matrix, StageEr
     })
 }
 
+/// As in "1 column" and "2 columns".
+fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
+}
+
 /// Refuses fewer customers than segments, in the words of the options.
 fn check_count(goal: &Goal, rows: &Matrix) -> Result<(), StageError> {
     let (k, needed) = match goal {
@@ -181,23 +187,29 @@ fn check_count(goal: &Goal, rows: &Matrix) -> Result<(), StageError> {
     if count >= needed {
         return Ok(());
     }
+    if count == 0 {
+        return Err(invalid(
+            codes::TOO_FEW_ROWS,
+            "`rows` has no customers to cluster",
+            "look at the stage that makes them: its input or its filter may be empty",
+        ));
+    }
     let help = match goal {
-        _ if count < 2 => {
-            "look at the stage that makes the rows: its input or its filter may be empty".to_owned()
+        Goal::Search(Clusters::Range { .. }) if count < 3 => {
+            "a range needs 3 customers or more: look why there are so few".to_owned()
         }
         Goal::Search(Clusters::Range { .. }) => {
             format!("the largest `max` for {count} customers is {}", count - 1)
         }
-        _ => format!("lower it to {count} or less, or look why there are so few customers"),
+        Goal::Search(Clusters::Exactly(_)) => {
+            format!("the largest `k` here is {count}; or look why there are so few customers")
+        }
+        Goal::From(_) => "give fewer centres, or look why there are so few customers".to_owned(),
     };
-    let customers = if count == 1 {
-        "1 customer".to_owned()
-    } else {
-        format!("{count} customers")
-    };
+    let (segments, customers) = (counted(k, "segment"), counted(count, "customer"));
     Err(invalid(
         codes::TOO_FEW_ROWS,
-        format!("{k} segments of {customers}: there are too few"),
+        format!("{segments} of {customers}: there are too few customers"),
         help,
     ))
 }
@@ -262,11 +274,24 @@ async fn compute(
             }
         };
         let fitted = fit::fit(&matrix, &search, &mut watcher).map_err(fail)?;
+        check_distances(&fitted)?;
         let sample = search.silhouette_sample;
         let panels = panels::all(&matrix, &fitted, sample, search.seed).map_err(fail)?;
         Ok((fitted, panels))
     })
     .await
+}
+
+/// Refuses numbers whose squares are beyond floating point: all distances would be the same.
+fn check_distances(fitted: &Fitted) -> Result<(), StageError> {
+    if fitted.found.inertia.is_finite() {
+        return Ok(());
+    }
+    Err(invalid(
+        codes::BAD_VALUE,
+        "the squared distances of customers are beyond floating point: a column has huge numbers",
+        "bring the columns to comparable scales first, with `log1p` of features/scale or with features/sql",
+    ))
 }
 
 /// Metrics and remarks.

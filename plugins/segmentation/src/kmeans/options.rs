@@ -29,7 +29,7 @@ pub(super) struct KMeansStageOptions {
     #[serde(default)]
     pub(super) k: Option<Clusters>,
     /// Centres to start from: a dataset such as the output `centres` of an earlier run, with the
-    /// columns and `segment`. Segments keep the order of these.
+    /// columns and `segment`. Segments are numbered from 0 in the order of that column.
     #[serde(default)]
     pub(super) centres: Option<Input>,
     /// Centres to start from, written out: one list of numbers per segment, in the order of `columns`.

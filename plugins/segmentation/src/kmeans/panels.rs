@@ -2,6 +2,7 @@
 
 use marquetry_kernels::{KernelError, Matrix, Pca, sample_rows};
 use marquetry_plugin::{Bar, Panel, PanelBody, PointGroup, Series};
+use marquetry_types::thousands;
 
 use super::fit::{Fitted, Trial};
 
@@ -104,10 +105,11 @@ fn projection(rows: &Matrix, fitted: &Fitted, seed: u64) -> Result<Panel, Kernel
                 .copied()
                 .unwrap_or(0.0)
     };
+    let count = |rows: usize| thousands(rows as u64);
     let of = if shown.len() < rows.rows() {
-        format!("{} of {} customers", shown.len(), rows.rows())
+        format!("{} of {} customers", count(shown.len()), count(rows.rows()))
     } else {
-        format!("all {} customers", rows.rows())
+        format!("all {} customers", count(rows.rows()))
     };
     Ok(Panel {
         title: "Clusters in two dimensions".to_owned(),

@@ -2,6 +2,7 @@
 
 mod panels;
 mod table;
+mod ties;
 
 use std::sync::Arc;
 
@@ -22,7 +23,8 @@ use table::{BEST, Lookup, SegmentRow};
 const DESCRIPTION: &str = "\
 Scores every customer from 1 to 5 for recency, frequency and monetary value: five parts of equal size, as \
 SQL's NTILE(5) makes them over the rows in the order of the value and then of the key. 5 is best: the most \
-recent, the most orders, the most spent. A table of score ranges then gives each combination the name of a \
+recent, the most orders, the most spent. Customers with equal values may so get unequal scores, which is \
+told where it concerns many; fewer than five customers have the lowest scores only. A table of score ranges then gives each combination the name of a \
 segment; the first row of the table that holds it counts.\n\n\
 The default table has the usual eleven names: Champions, Loyal Customers, Potential Loyalists, New Customers, \
 Promising, Need Attention, About To Sleep, Can't Lose Them, At Risk, Hibernating and Lost. It goes by the \
@@ -121,6 +123,7 @@ impl StageHandler for Rfm {
         stage
             .write_batches("segments", batch.schema(), vec![batch])
             .await?;
+        scored.remark(&stage, &options);
         let panels = panels::all(&scored, &options.segments, &options.monetary);
         for panel in panels {
             stage.panel(&panel).await?;
@@ -178,15 +181,25 @@ struct Scored {
     m: Vec<u32>,
     /// The row of the table of each customer.
     rows: Vec<usize>,
+    recency: Vec<f64>,
+    frequency: Vec<f64>,
     monetary: Vec<f64>,
 }
 
 impl Scored {
     fn new(rows: &KeyedRows, options: &RfmOptions, lookup: &Lookup) -> Result<Self, StageError> {
         let tiles = BEST as usize;
-        let r = ntile(&rows.numbers(&options.recency)?, tiles, true);
-        let f = ntile(&rows.numbers(&options.frequency)?, tiles, false);
-        let monetary = rows.numbers(&options.monetary)?;
+        let numbers = |option: &str, column: &str| {
+            let help = format!(
+                "every customer needs a number there: put it right with features/sql, or name another column by `{option}`"
+            );
+            rows.numbers(column).map_err(|error| error.help(help))
+        };
+        let recency = numbers("recency", &options.recency)?;
+        let frequency = numbers("frequency", &options.frequency)?;
+        let monetary = numbers("monetary", &options.monetary)?;
+        let r = ntile(&recency, tiles, true);
+        let f = ntile(&frequency, tiles, false);
         let m = ntile(&monetary, tiles, false);
         let table_rows = r
             .iter()
@@ -199,8 +212,41 @@ impl Scored {
             f,
             m,
             rows: table_rows,
+            recency,
+            frequency,
             monetary,
         })
+    }
+
+    /// Says so when scores tell less than they seem to.
+    fn remark(&self, stage: &StageContext, options: &RfmOptions) {
+        let customers = self.rows.len();
+        if customers < BEST as usize {
+            let message = if customers == 0 {
+                "there are no customers to score"
+            } else {
+                "there are fewer customers than scores, so that nobody has the best ones"
+            };
+            stage.log(LogLevel::Warn, message, [("customers", json!(customers))]);
+            return;
+        }
+        for (column, values, scores) in [
+            (&options.recency, &self.recency, &self.r),
+            (&options.frequency, &self.frequency, &self.f),
+            (&options.monetary, &self.monetary, &self.m),
+        ] {
+            if let Some(tie) = ties::widest(values, scores) {
+                let message = "customers with the same value have different scores: the order of the key divides them";
+                let fields = [
+                    ("column", json!(column)),
+                    ("value", json!(tie.value)),
+                    ("customers", json!(tie.customers)),
+                    ("lowest", json!(tie.lowest)),
+                    ("highest", json!(tie.highest)),
+                ];
+                stage.log(LogLevel::Warn, message, fields);
+            }
+        }
     }
 
     fn batch(&self, rows: &KeyedRows, table: &[SegmentRow]) -> Result<RecordBatch, StageError> {
@@ -240,20 +286,22 @@ impl Scored {
 
     /// The segments that have customers, in the order of the table: name, customers, money.
     fn names<'a>(&self, table: &'a [SegmentRow]) -> Vec<(&'a str, usize, f64)> {
-        let mut segments: Vec<(&str, usize, f64)> = Vec::new();
-        for row in table {
-            if segments.iter().all(|(name, ..)| *name != row.name) {
-                segments.push((&row.name, 0, 0.0));
-            }
-        }
+        let mut totals = vec![(0, 0.0); table.len()];
         for (row, money) in self.rows.iter().zip(&self.monetary) {
-            let name = table[*row].name.as_str();
-            if let Some(segment) = segments.iter_mut().find(|(other, ..)| *other == name) {
-                segment.1 += 1;
-                segment.2 += money;
+            totals[*row].0 += 1;
+            totals[*row].1 += money;
+        }
+        let mut segments: Vec<(&str, usize, f64)> = Vec::new();
+        let reached = table.iter().zip(totals);
+        for (row, (customers, money)) in reached.filter(|(_, (customers, _))| *customers > 0) {
+            match segments.iter_mut().find(|(name, ..)| *name == row.name) {
+                Some(segment) => {
+                    segment.1 += customers;
+                    segment.2 += money;
+                }
+                None => segments.push((&row.name, customers, money)),
             }
         }
-        segments.retain(|(_, customers, _)| *customers > 0);
         segments
     }
 }

@@ -1,5 +1,7 @@
 //! Arrow columns as a script sees them.
 
+use std::sync::Arc;
+
 use arrow::array::{
     Array, ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray,
 };
@@ -37,7 +39,7 @@ fn seen_as(kind: &DataType) -> Option<DataType> {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => {
             Some(DataType::Utf8)
         }
-        // As ISO 8601 writes them, so that they compare in the order of time.
+        // As ISO 8601 writes them; see `in_utc`.
         other if other.is_temporal() => Some(DataType::Utf8),
         _ => None,
     }
@@ -80,7 +82,10 @@ fn cellular(column: &ArrayRef) -> Result<Cellular, ArrowError> {
     let Some(kind) = seen_as(column.data_type()) else {
         return Ok(Cellular::Unread);
     };
-    let cast = cast(column, &kind)?;
+    let cast = match column.data_type() {
+        DataType::Timestamp(_, Some(_)) => cast(&in_utc(column)?, &kind)?,
+        _ => cast(column, &kind)?,
+    };
     let any = cast.as_any();
     Ok(if let Some(values) = any.downcast_ref::<BooleanArray>() {
         Cellular::Bool(values.clone())
@@ -93,6 +98,15 @@ fn cellular(column: &ArrayRef) -> Result<Cellular, ArrowError> {
     } else {
         Cellular::Unread
     })
+}
+
+/// Moments as times of day in UTC, without a zone. Their texts then compare in the order of time, which
+/// an offset (`+01:00` when clocks are changed) and a `Z` after fractions of a second would upset.
+fn in_utc(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    match column.data_type() {
+        DataType::Timestamp(unit, _) => cast(column, &DataType::Timestamp(*unit, None)),
+        _ => Ok(Arc::clone(column)),
+    }
 }
 
 impl Columns for Cells {
@@ -114,9 +128,8 @@ impl Columns for Cells {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{Date32Array, UInt32Array};
+    use arrow::array::{Date32Array, TimestampMillisecondArray, UInt32Array};
     use arrow::datatypes::Field;
-    use std::sync::Arc;
 
     #[test]
     fn cells_have_the_types_of_scripts() {
@@ -140,5 +153,29 @@ mod tests {
         );
         assert_eq!(cells.cell(1, 1), Cell::Text("1971-01-01"));
         assert_eq!(cells.cell(2, 0), Cell::Null);
+    }
+
+    #[test]
+    fn times_compare_as_texts_in_the_order_of_time() {
+        // 00:30 and 01:00 BST, half a second later, and 01:00 GMT on the night of the change.
+        let times = TimestampMillisecondArray::from(vec![
+            1_729_985_400_000,
+            1_729_987_200_000,
+            1_729_987_200_500,
+            1_729_990_800_000,
+        ])
+        .with_timezone("Europe/London");
+        let batch = RecordBatch::try_from_iter([("ts", Arc::new(times) as ArrayRef)]).unwrap();
+        let readable = readable(&batch.schema());
+        let cells = Cells::new(&batch, &readable, &[true]).unwrap();
+        let texts: Vec<&str> = (0..4)
+            .map(|row| match cells.cell(0, row) {
+                Cell::Text(text) => text,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(texts[1], "2024-10-27T00:00:00");
+        assert_eq!(texts[2], "2024-10-27T00:00:00.500");
+        assert!(texts.is_sorted(), "{texts:?}");
     }
 }

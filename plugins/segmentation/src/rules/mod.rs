@@ -1,10 +1,10 @@
 //! The stage kind `segmentation/rules`.
 
 mod cells;
+mod names;
 mod options;
 mod program;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, UInt64Array};
@@ -15,13 +15,15 @@ use marquetry_plugin::{
     Bar, LogLevel, Panel, PanelBody, Series, StageContext, StageError, StageHandler, describe,
 };
 use marquetry_rows::{KeyedRows, Keys, Wanted, off_thread};
+use marquetry_script::with_room;
 use marquetry_types::{Outcome, StageDescriptor};
 use serde_json::json;
 
 use crate::output::{SEGMENT, check_key, texts};
 use cells::Cells;
+use names::Names;
 use options::{Matching, RulesOptions};
-use program::Program;
+use program::{Found, Program};
 
 const DESCRIPTION: &str = "\
 Puts customers into segments by rules that a team writes: expressions over the columns of a row, or a rhai \
@@ -29,7 +31,8 @@ script with `fn segment(row)`. With `match: first` a customer is in the segment 
 with `match: all` in every one; who fits no rule is in `otherwise`. A null in a rule's result is no match.\n\n\
 Rules run in the sandbox of all scripts: no file, network or clock, and a limit on operations for each row. \
 An error names the rule, the place in it and the customer whose row caused it. Dates and times are texts as \
-ISO 8601 writes them, and compare in the order of time.\n\n\
+ISO 8601 writes them, times in UTC and without a zone (`2025-01-31T08:00:00`), and compare in the order of \
+time.\n\n\
 O(customers x rules), rows in memory.";
 
 const EXAMPLE: &str = "\
@@ -66,7 +69,7 @@ impl Default for Rules {
                 "segments",
                 "segments that have customers, `otherwise` included",
             )
-            .metric("unmatched", "customers in the segment `otherwise`")
+            .metric("unmatched", "customers for whom no rule holds")
             .example(EXAMPLE)
             .build();
         Self { descriptor }
@@ -104,25 +107,24 @@ impl StageHandler for Rules {
             Field::new(SEGMENT, DataType::Utf8, false),
         ]));
         let mut writer = stage.writer("segments", Arc::clone(&schema)).await?;
-        let mut sizes = BTreeMap::<String, u64>::new();
+        let mut counts = Counts::default();
+        let mut names = program.names.clone();
         let total = rows.len();
         for first in (0..total).step_by(BATCH) {
-            stage.check_cancelled()?;
             let count = BATCH.min(total - first);
-            let found = evaluate(&program, &rows, first, count).await?;
-            let places =
-                UInt64Array::from_iter_values(found.iter().map(|(row, _)| (first + row) as u64));
+            let found;
+            (found, names) = evaluate(&stage, &program, &rows, first, count, names).await?;
+            let places = found.places.iter();
+            let places = UInt64Array::from_iter_values(places.map(|(row, _)| (first + row) as u64));
             let keys = take(&rows.keys().array(), &places, None)?;
-            let names = texts(found.iter().map(|(_, name)| name.as_str()));
+            let segments = texts(found.places.iter().map(|(_, name)| names.text(*name)));
             writer
                 .write(&RecordBatch::try_new(
                     Arc::clone(&schema),
-                    vec![keys, names],
+                    vec![keys, segments],
                 )?)
                 .await?;
-            for (_, name) in found {
-                *sizes.entry(name).or_default() += 1;
-            }
+            counts.add(&found, names.len());
             stage.progress(
                 "evaluating rules",
                 (first + count) as u64,
@@ -131,80 +133,119 @@ impl StageHandler for Rules {
             );
         }
         stage.finish_output(writer).await?;
-        report(&mut stage, &program, &options, &sizes, total).await?;
+        counts.report(&mut stage, &program, &names, total).await?;
         Ok(stage.finish())
     }
 }
 
-/// The segments of some rows, which are numbered from the first of them.
+/// The segments of some rows, which are numbered from the first of them, and the names.
 async fn evaluate(
+    stage: &StageContext,
     program: &Arc<Program>,
     rows: &KeyedRows,
     first: usize,
     count: usize,
-) -> Result<Vec<(usize, String)>, StageError> {
+    mut names: Names,
+) -> Result<(Found, Names), StageError> {
     let program = Arc::clone(program);
     let batch = rows.batch().slice(first, count);
     let keys: Keys = rows.keys().slice(first, count);
+    let reporter = stage.reporter();
     off_thread(move || {
         let cells = Cells::new(&batch, &program.readable, &program.is_read)?;
-        program.evaluate(&cells, &keys)
+        let found = with_room(|| program.evaluate(&cells, &keys, &mut names, &reporter))?;
+        Ok((found, names))
     })
     .await
 }
 
-/// Metrics, remarks and the sizes.
-#[expect(clippy::cast_precision_loss, reason = "metrics are floats")]
-async fn report(
-    stage: &mut StageContext,
-    program: &Program,
-    options: &RulesOptions,
-    sizes: &BTreeMap<String, u64>,
-    customers: usize,
-) -> Result<(), StageError> {
-    let unmatched = sizes.get(&options.otherwise).copied().unwrap_or(0);
-    stage.metric("customers", customers as f64);
-    stage.metric("segments", sizes.len() as f64);
-    stage.metric("unmatched", unmatched as f64);
-    for name in program
-        .known_names()
-        .into_iter()
-        .filter(|name| !sizes.contains_key(*name))
-    {
-        stage.log(
-            LogLevel::Warn,
-            "a rule holds for no customer",
-            [("rule", json!(name))],
-        );
+/// How many customers there are where.
+#[derive(Debug, Default)]
+struct Counts {
+    /// The customers of each segment, by the number of its name.
+    sizes: Vec<u64>,
+    unmatched: usize,
+}
+
+impl Counts {
+    fn add(&mut self, found: &Found, names: usize) {
+        self.sizes.resize(names, 0);
+        for (_, name) in &found.places {
+            self.sizes[*name] += 1;
+        }
+        self.unmatched += found.unmatched;
     }
-    if sizes.is_empty() {
-        return Ok(());
+
+    /// Metrics, remarks and the sizes.
+    #[expect(clippy::cast_precision_loss, reason = "metrics are floats")]
+    async fn report(
+        mut self,
+        stage: &mut StageContext,
+        program: &Program,
+        names: &Names,
+        customers: usize,
+    ) -> Result<(), StageError> {
+        self.sizes.resize(names.len(), 0);
+        let mut segments: Vec<(&str, u64)> = (0..names.len())
+            .map(|name| names.text(name))
+            .zip(self.sizes)
+            .collect();
+        let of_rules = segments.iter().take(program.names.len());
+        let empty: Vec<&str> = of_rules
+            .filter(|(_, size)| *size == 0)
+            .map(|(name, _)| *name)
+            .collect();
+        segments.retain(|(_, size)| *size > 0);
+        stage.metric("customers", customers as f64);
+        stage.metric("segments", segments.len() as f64);
+        stage.metric("unmatched", self.unmatched as f64);
+        if customers == 0 {
+            let fields = [("option", json!("rows"))];
+            stage.log(
+                LogLevel::Warn,
+                "there are no customers to put into segments",
+                fields,
+            );
+            return Ok(());
+        }
+        for name in empty {
+            stage.log(
+                LogLevel::Warn,
+                "a rule holds for no customer",
+                [("rule", json!(name))],
+            );
+        }
+        segments.sort_by(|left, right| right.1.cmp(&left.1).then(left.0.cmp(right.0)));
+        stage.panel(&panel(&segments, program.matching)).await
     }
-    let mut bars: Vec<(&String, u64)> = sizes.iter().map(|(name, size)| (name, *size)).collect();
-    bars.sort_by_key(|(_, size)| std::cmp::Reverse(*size));
-    let hidden = bars.len().saturating_sub(SHOWN);
+}
+
+/// The sizes of segments, the largest first.
+#[expect(clippy::cast_precision_loss, reason = "a bar to look at")]
+fn panel(segments: &[(&str, u64)], matching: Matching) -> Panel {
+    let hidden = segments.len().saturating_sub(SHOWN);
     let more = if hidden > 0 {
         format!("; {hidden} smaller ones are not shown")
     } else {
         String::new()
     };
-    let overlap = match options.matching {
+    let overlap = match matching {
         Matching::First => "",
         Matching::All => "; a customer may be in several",
     };
-    let bars = bars
-        .into_iter()
+    let bars = segments
+        .iter()
         .take(SHOWN)
         .map(|(name, size)| Bar {
-            label: name.clone(),
-            values: vec![size as f64],
+            label: (*name).to_owned(),
+            values: vec![*size as f64],
         })
         .collect();
     let series = Series {
         name: "customers".to_owned(),
         unit: Some("customers".to_owned()),
     };
-    let panel = Panel {
+    Panel {
         title: "Segments by rules".to_owned(),
         caption: Some(format!("customers in each segment{overlap}{more}")),
         body: PanelBody::Bars {
@@ -212,6 +253,5 @@ async fn report(
             series: vec![series],
             bars,
         },
-    };
-    stage.panel(&panel).await
+    }
 }

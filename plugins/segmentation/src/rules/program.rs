@@ -1,21 +1,30 @@
 //! Rules, compiled for the columns of their input, and what they say of a row.
 
 use arrow::datatypes::Schema;
-use marquetry_plugin::{StageContext, StageError};
+use marquetry_plugin::{Reporter, StageContext, StageError};
 use marquetry_rows::{Keys, invalid};
 use marquetry_script::{Columns, RowScript, ScriptError};
 use marquetry_types::{Diagnostic, Location, codes};
 use serde_json::Value;
 
 use super::cells;
+use super::names::Names;
 use super::options::{Matching, RulesOptions};
+
+/// Segments that a script may put one customer into.
+const MOST: usize = 1000;
+
+/// Characters of a value that a message shows.
+const SHOWN: usize = 100;
 
 /// Compiled rules.
 #[derive(Debug)]
 pub(super) struct Program {
     body: Body,
-    matching: Matching,
+    pub(super) matching: Matching,
     otherwise: String,
+    /// The names that rules give; those of a script are known only by running it.
+    pub(super) names: Names,
     /// The columns that scripts can read: their places in the input and their names.
     pub(super) readable: Vec<(usize, String)>,
     /// Whether any rule reads each of them.
@@ -31,7 +40,19 @@ enum Body {
 #[derive(Debug)]
 struct CompiledRule {
     name: String,
+    /// The number of the name; several rules may have the same.
+    number: usize,
     when: RowScript,
+}
+
+/// The segments of some rows.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Pairs of a row and the number of a name, by row and then in the order of the rules. Every row
+    /// has one at least.
+    pub(super) places: Vec<(usize, usize)>,
+    /// The rows for which no rule holds, or of which a script says nothing.
+    pub(super) unmatched: usize,
 }
 
 impl Program {
@@ -42,22 +63,24 @@ impl Program {
         schema: &Schema,
     ) -> Result<Self, StageError> {
         let readable = cells::readable(schema);
-        let names: Vec<&str> = readable.iter().map(|(_, name)| name.as_str()).collect();
+        let columns: Vec<&str> = readable.iter().map(|(_, name)| name.as_str()).collect();
+        let mut names = Names::default();
         let body = match (&options.rules, &options.script) {
             (Some(rules), None) => {
                 let mut compiled = Vec::with_capacity(rules.len());
                 for rule in rules {
-                    let when = RowScript::expression(&rule.when.0, &names)
+                    let when = RowScript::expression(&rule.when.0, &columns)
                         .map_err(|error| in_rule(&rule.name, &error, None))?;
                     compiled.push(CompiledRule {
                         name: rule.name.clone(),
+                        number: names.number(&rule.name),
                         when,
                     });
                 }
                 Body::Rules(compiled)
             }
             (None, Some(file)) => {
-                let script = RowScript::script(stage.file(file)?, &names)
+                let script = RowScript::script(stage.file(file)?, &columns)
                     .map_err(|error| in_file(&file.0, &error, None))?;
                 Body::Script {
                     file: file.0.clone(),
@@ -91,6 +114,7 @@ impl Program {
             body,
             matching: options.matching,
             otherwise: options.otherwise.clone(),
+            names,
             readable,
             is_read,
         })
@@ -105,116 +129,118 @@ impl Program {
             .collect()
     }
 
-    /// The segments of every row: pairs of a row and a name, by row and then in the order of the
-    /// rules. Every row has one at least.
+    /// The segments of every row. `names` has those of the program and of the rows before, and gets
+    /// what is new.
     pub(super) fn evaluate(
         &self,
         cells: &dyn Columns,
         keys: &Keys,
-    ) -> Result<Vec<(usize, String)>, StageError> {
+        names: &mut Names,
+        reporter: &Reporter,
+    ) -> Result<Found, StageError> {
+        let mut found = Found::default();
+        found.places.reserve(cells.rows());
         match &self.body {
-            Body::Rules(rules) => self.by_rules(rules, cells, keys),
-            Body::Script { file, script } => self.by_script(file, script, cells, keys),
-        }
-    }
-
-    fn by_rules(
-        &self,
-        rules: &[CompiledRule],
-        cells: &dyn Columns,
-        keys: &Keys,
-    ) -> Result<Vec<(usize, String)>, StageError> {
-        let mut evaluators: Vec<_> = rules.iter().map(|rule| rule.when.evaluator()).collect();
-        let mut found = Vec::with_capacity(cells.rows());
-        for row in 0..cells.rows() {
-            let first = found.len();
-            for (rule, evaluator) in rules.iter().zip(&mut evaluators) {
-                let holds = evaluator
-                    .is_match(cells, row)
-                    .map_err(|error| in_rule(&rule.name, &error, Some(&keys.shown(row))))?;
-                let is_new = found[first..].iter().all(|(_, name)| *name != rule.name);
-                if holds && is_new {
-                    found.push((row, rule.name.clone()));
-                    if self.matching == Matching::First {
-                        break;
+            Body::Rules(rules) => {
+                let mut evaluators: Vec<_> =
+                    rules.iter().map(|rule| rule.when.evaluator()).collect();
+                for row in 0..cells.rows() {
+                    // A row may take all the operations that it has, so look at each.
+                    reporter.check_cancelled()?;
+                    let first = found.places.len();
+                    for (rule, evaluator) in rules.iter().zip(&mut evaluators) {
+                        let holds = evaluator
+                            .is_match(cells, row)
+                            .map_err(|error| in_rule(&rule.name, &error, Some(&keys.shown(row))))?;
+                        if holds {
+                            found.put(first, row, rule.number);
+                            if self.matching == Matching::First {
+                                break;
+                            }
+                        }
                     }
+                    self.close(&mut found, first, row, names);
                 }
             }
-            if found.len() == first {
-                found.push((row, self.otherwise.clone()));
+            Body::Script { file, script } => {
+                let mut evaluator = script.evaluator();
+                for row in 0..cells.rows() {
+                    reporter.check_cancelled()?;
+                    let first = found.places.len();
+                    evaluator
+                        .value(cells, row)
+                        .and_then(|value| self.check(script, value))
+                        .map_err(|error| in_file(file, &error, Some(&keys.shown(row))))?
+                        .iter()
+                        .for_each(|name| found.put(first, row, names.number(name)));
+                    self.close(&mut found, first, row, names);
+                }
             }
         }
         Ok(found)
     }
 
-    fn by_script(
-        &self,
-        file: &str,
-        script: &RowScript,
-        cells: &dyn Columns,
-        keys: &Keys,
-    ) -> Result<Vec<(usize, String)>, StageError> {
-        let mut evaluator = script.evaluator();
-        let mut found = Vec::with_capacity(cells.rows());
-        for row in 0..cells.rows() {
-            let value = evaluator
-                .value(cells, row)
-                .map_err(|error| in_file(file, &error, Some(&keys.shown(row))))?;
-            let mut names = self.names(value).map_err(|value| {
+    /// Puts a row that is in no segment into `otherwise`.
+    fn close(&self, found: &mut Found, first: usize, row: usize, names: &mut Names) {
+        if found.places.len() == first {
+            found.unmatched += 1;
+            found.put(first, row, names.number(&self.otherwise));
+        }
+    }
+
+    /// The names in a script's value.
+    fn check(&self, script: &RowScript, value: Value) -> Result<Vec<String>, ScriptError> {
+        let named = match value {
+            Value::Null => Ok(Vec::new()),
+            Value::String(name) if !name.is_empty() => Ok(vec![name]),
+            Value::Array(values) if self.matching == Matching::All => names_of(values),
+            other => Err(other),
+        };
+        match named {
+            Ok(names) if names.len() > MOST => Err(script.value_error(
+                format!("`segment` gives {} names", names.len()),
+                format!("a customer may be in {MOST} segments at most"),
+            )),
+            Ok(names) => Ok(names),
+            Err(value) => {
                 let expected = match self.matching {
                     Matching::First => "the name of a segment, a text of a letter or more, or null",
                     Matching::All => "the name of a segment, an array of names, or null",
                 };
-                let shown = keys.shown(row);
-                invalid(
-                    codes::SCRIPT_TYPE,
-                    format!("{file}: `segment` gives {value}, at {shown}"),
+                Err(script.value_error(
+                    format!("`segment` gives {}", shortened(&value)),
                     format!("it must give {expected}"),
-                )
-            })?;
-            if names.is_empty() {
-                names.push(self.otherwise.clone());
+                ))
             }
-            found.extend(names.into_iter().map(|name| (row, name)));
-        }
-        Ok(found)
-    }
-
-    /// The names in a script's value, each once; the value itself if it is none.
-    fn names(&self, value: Value) -> Result<Vec<String>, Value> {
-        match value {
-            Value::Null => Ok(Vec::new()),
-            Value::String(name) if !name.is_empty() => Ok(vec![name]),
-            Value::Array(values) if self.matching == Matching::All => {
-                let mut names: Vec<String> = Vec::with_capacity(values.len());
-                for value in &values {
-                    match value {
-                        Value::String(name) if !name.is_empty() => {
-                            if !names.contains(name) {
-                                names.push(name.clone());
-                            }
-                        }
-                        _ => return Err(Value::Array(values)),
-                    }
-                }
-                Ok(names)
-            }
-            other => Err(other),
         }
     }
+}
 
-    /// The names of the segments that there may be, in the order in which people wrote them; those of
-    /// a script are known only by running it.
-    pub(super) fn known_names(&self) -> Vec<&str> {
-        let mut names = Vec::new();
-        if let Body::Rules(rules) = &self.body {
-            for rule in rules {
-                if !names.contains(&rule.name.as_str()) {
-                    names.push(&rule.name);
-                }
-            }
+impl Found {
+    /// Adds a segment of the row whose segments begin at `first`, if it is not there.
+    fn put(&mut self, first: usize, row: usize, name: usize) {
+        if self.places[first..].iter().all(|(_, other)| *other != name) {
+            self.places.push((row, name));
         }
-        names
+    }
+}
+
+/// The names in an array; the array itself if it holds anything else.
+fn names_of(values: Vec<Value>) -> Result<Vec<String>, Value> {
+    let is_name = |value: &Value| value.as_str().is_some_and(|name| !name.is_empty());
+    if !values.iter().all(is_name) {
+        return Err(Value::Array(values));
+    }
+    let names = values.iter().filter_map(Value::as_str);
+    Ok(names.map(str::to_owned).collect())
+}
+
+/// A value as JSON, or its beginning.
+fn shortened(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{} …", text.get(..end).unwrap_or_default()),
+        None => text,
     }
 }
 
