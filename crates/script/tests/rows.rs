@@ -354,7 +354,7 @@ proptest! {
     #![proptest_config(ProptestConfig {
         failure_persistence: None,
         rng_seed: RngSeed::Fixed(3),
-        ..ProptestConfig::with_cases(40000)
+        ..ProptestConfig::with_cases(1500)
     })]
 
     /// A rule in a list is evaluated by rhai, and alone directly: values, null, numbers of both
