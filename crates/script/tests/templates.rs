@@ -219,7 +219,10 @@ proptest! {
         let template = Template::parse(&format!("{before}${{{{ params.k }}}}{after}x")).unwrap();
         let expected = format!("{before}8{after}x");
         prop_assert_eq!(template.evaluate(&scope()), Ok(Value::String(expected)));
-        let Template::Mixed(pieces) = template else { panic!("it is mixed") };
+        let pieces = match template {
+            Template::Mixed(pieces) => pieces,
+            other => return Err(TestCaseError::fail(format!("{other:?} is not mixed"))),
+        };
         prop_assert!(pieces.iter().any(|piece| matches!(piece, Piece::Expression(_))));
     }
 }

@@ -29,9 +29,51 @@ pub(crate) fn cargo<const N: usize>(arguments: [&str; N]) -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(program);
     command.args(arguments).current_dir(repository());
+    // What `cargo run` says about this package must not reach the build: the build script of `ring` looks at
+    // it, and everything above `ring`, the query engine too, would be compiled anew each time that `cargo
+    // xtask` and plain `cargo` take turns.
+    let names = std::env::vars_os().map(|(name, _)| name);
+    for name in names.filter(|name| is_about_this_package(&name.to_string_lossy())) {
+        command.env_remove(name);
+    }
     command
+}
+
+/// Whether cargo sets the variable for the package that it runs.
+fn is_about_this_package(name: &str) -> bool {
+    [
+        "CARGO_PKG_",
+        "CARGO_MANIFEST_",
+        "CARGO_CRATE_",
+        "CARGO_BIN_",
+    ]
+    .iter()
+    .any(|prefix| name.starts_with(prefix))
 }
 
 /// Builds the `marquetry` binary. With `--workspace` its dependencies get the features that the tests
 /// use too, so that the demo and the tests share one build of them.
 pub(crate) const BUILD: [&str; 4] = ["build", "--workspace", "--bin", "marquetry"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_hears_nothing_of_this_package() {
+        // Cargo sets these for tests as it does for `cargo run`.
+        assert!(std::env::var_os("CARGO_PKG_NAME").is_some());
+        let command = cargo(["build"]);
+        let removed: Vec<_> = command
+            .get_envs()
+            .filter(|(_, value)| value.is_none())
+            .collect();
+        for name in ["CARGO_PKG_NAME", "CARGO_MANIFEST_DIR"] {
+            assert!(
+                removed.iter().any(|(removed, _)| *removed == name),
+                "{name}"
+            );
+        }
+        assert!(!is_about_this_package("CARGO_TARGET_DIR"));
+    }
+}
