@@ -191,6 +191,7 @@ fn advised(message: String) -> ScriptError {
         _ if message.starts_with("invalid character") => {
             Some("write text in double quotes or backticks, as in `\"gold\"`")
         }
+        _ if message.starts_with("expecting a boolean expression") => Some(COMPARE),
         _ if message.starts_with("'null' is") => Some("write `()` for null, or ask `is_null(x)`"),
         _ if message == "unknown operator: '?'" => {
             Some("there is no `? :`; for a value instead of null write `x ?? default`")
@@ -304,7 +305,7 @@ fn explain_eval(error: &EvalAltResult, limits: &Limits) -> ScriptError {
                 "a script may hold {MAX_DEFINITIONS} at once; keep many values in a list or map"
             )),
         E::ErrorRuntime(value, _) => match crate::operators::mismatch_of(value) {
-            Some(message) => ScriptError::new(Type, message),
+            Some(message) => mismatch(message),
             None if value.is_unit() => ScriptError::new(Runtime, "it was stopped by `throw`"),
             None => ScriptError::new(Runtime, beginning(&value.to_string())),
         },
@@ -323,6 +324,27 @@ fn beginning(text: &str) -> String {
     match text.char_indices().nth(500) {
         Some((end, _)) => format!("{} …", text.get(..end).unwrap_or_default()),
         None => text.to_owned(),
+    }
+}
+
+const COMPARE: &str = "compare the value with something, as in `x > 0`";
+
+/// An operator whose operands do not go together.
+pub(crate) fn mismatch(message: String) -> ScriptError {
+    let is_number = message.contains("type int") || message.contains("type float");
+    let help = if message.starts_with("expected true or false") {
+        Some(COMPARE)
+    } else if is_number && message.contains("type string") {
+        Some(
+            "write a number without quotes; `parse_int(x)`, `parse_float(x)` and `to_string(x)` convert",
+        )
+    } else {
+        None
+    };
+    let error = ScriptError::new(ScriptErrorKind::Type, message);
+    match help {
+        Some(help) => error.help(help),
+        None => error,
     }
 }
 

@@ -232,7 +232,8 @@ impl Expression {
                             None if known.is_empty() => error,
                             None => {
                                 let names: Vec<&str> = known.keys().map(String::as_str).collect();
-                                error.help(format!("there are {}", listed(&names)))
+                                let verb = if names.len() == 1 { "is" } else { "are" };
+                                error.help(format!("there {verb} {}", listed(&names)))
                             }
                         };
                     }

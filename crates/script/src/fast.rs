@@ -8,7 +8,7 @@
 
 use rhai::{Dynamic, Expr, Position};
 
-use crate::error::{ScriptError, too_large};
+use crate::error::{ScriptError, mismatch, too_large};
 use crate::operators::{self, Binary, OperatorError};
 use crate::{Limits, ScriptErrorKind, value};
 
@@ -184,11 +184,11 @@ fn is_too_long(value: &Dynamic, limits: &Limits) -> bool {
 }
 
 fn failed(error: OperatorError, position: Position) -> ScriptError {
-    let (kind, message) = match error {
-        OperatorError::Mismatch(message) => (ScriptErrorKind::Type, message),
-        OperatorError::Arithmetic(message) => (ScriptErrorKind::Runtime, message),
+    let error = match error {
+        OperatorError::Mismatch(message) => mismatch(message),
+        OperatorError::Arithmetic(message) => ScriptError::new(ScriptErrorKind::Runtime, message),
     };
-    ScriptError::new(kind, message).at(position)
+    error.at(position)
 }
 
 /// Whether a result is a match: true is, false and null are not.
@@ -199,4 +199,63 @@ pub(crate) fn is_match(result: &Dynamic) -> Result<bool, ScriptError> {
         ScriptError::new(ScriptErrorKind::Type, message)
             .help("compare the value with something, as in `x > 0`")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Row, translate};
+    use crate::sandbox::Language;
+    use crate::{Limits, Sandbox, syntax};
+    use rhai::Dynamic;
+
+    /// The value over `a` = 2 and `b` = null, or nothing where rhai must evaluate it.
+    fn direct(source: &str) -> Option<Dynamic> {
+        let ast = Sandbox::shared()
+            .compile(Language::Expression, source, |engine| {
+                engine.compile_expression(source)
+            })
+            .ok()?;
+        let mut root = syntax::root(&ast)?;
+        syntax::adjust(&mut root);
+        let node = translate(&root, &|name| {
+            ["a", "b"].iter().position(|known| *known == name)
+        })?;
+        let cells = [Dynamic::from_int(2), Dynamic::UNIT];
+        let limits = &Limits::default();
+        let row = Row {
+            cells: &cells,
+            limits,
+        };
+        node.evaluate(&row).ok()
+    }
+
+    #[test]
+    fn what_rules_are_made_of_needs_no_rhai() {
+        for source in [
+            "a + 1 * 2 - 3 / 4.0 % 5 == 3.25",
+            "a < 3 && a <= 2 && a > 1 && a >= 2 && a != 3",
+            "!(a == 1) || b",
+            "(b ?? a) == 2",
+            "-a == -2",
+            "is_null(b) && is_true(a == 2)",
+        ] {
+            let value = direct(source).map(|value| value.as_bool());
+            assert_eq!(value, Some(Ok(true)), "{source}");
+        }
+    }
+
+    #[test]
+    fn the_rest_is_left_to_rhai() {
+        for source in [
+            "[a]",
+            "a.abs()",
+            "a in [a]",
+            "a in 1..3",
+            "`${a}`",
+            "a ** 2",
+            "c",
+        ] {
+            assert!(direct(source).is_none(), "{source}");
+        }
+    }
 }
