@@ -1,13 +1,16 @@
 //! Where things lie: the repository, and what cargo builds.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// The root of the repository: the parent of `crates/`.
 pub(crate) fn repository() -> PathBuf {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest.ancestors().nth(2).unwrap_or(manifest).to_owned()
+    // As cargo says at run time, not when this was compiled: two clones that share a target folder share
+    // this program, which would else work in the one that it was built in.
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    manifest.ancestors().nth(2).unwrap_or(&manifest).to_owned()
 }
 
 /// The `marquetry` binary of a profile's folder, `debug` or `release`, built or not. This program lies
@@ -58,6 +61,13 @@ pub(crate) const BUILD: [&str; 4] = ["build", "--workspace", "--bin", "marquetry
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_repository_is_the_one_that_cargo_runs_in() {
+        let manifest = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+        assert_eq!(manifest, Some(repository().join("crates/xtask")));
+        assert!(repository().join("ARCHITECTURE.md").exists());
+    }
 
     #[test]
     fn a_build_hears_nothing_of_this_package() {
