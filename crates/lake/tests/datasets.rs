@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema};
 use bytes::Bytes;
-use marquetry_lake::testing::FailingStore;
+use marquetry_lake::testing::FaultyStore;
 use marquetry_lake::{
     DataFile, FileLocation, Lake, LakeError, Manifest, SessionOptions, Source, WriteOptions,
     session, table,
@@ -111,7 +111,7 @@ async fn nothing_is_named_before_it_is_durable() {
     let mut succeeded = 0;
     for writes in 0..6 {
         let memory: Arc<InMemory> = Arc::new(InMemory::new());
-        let failing = FailingStore::new(Arc::clone(&memory) as Arc<_>, writes);
+        let failing = FaultyStore::full_after(Arc::clone(&memory) as Arc<_>, writes);
         let result = write(
             &Lake::with_store("failing", Arc::new(failing)),
             "a",

@@ -28,5 +28,5 @@ pub use limits::Limits;
 pub use room::with_room;
 pub use rows::{Cell, Columns, RowError, RowEvaluator, RowScript};
 pub use sandbox::Sandbox;
-pub use suggest::nearest;
+pub use suggest::{listed, nearest};
 pub use template::{Piece, Template};

@@ -29,7 +29,8 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 }
 
 /// The names in backticks, the first twenty of many.
-pub(crate) fn listed(names: &[&str]) -> String {
+#[must_use]
+pub fn listed(names: &[&str]) -> String {
     let shown: Vec<String> = names
         .iter()
         .take(20)

@@ -3,7 +3,7 @@
 use arrow::datatypes::Schema;
 use marquetry_kernels::KernelError;
 use marquetry_plugin::StageError;
-use marquetry_script::nearest;
+use marquetry_script::{listed, nearest};
 use marquetry_types::{Diagnostic, ErrorCode, codes};
 
 use crate::Keys;
@@ -62,20 +62,5 @@ pub fn from_kernel(error: &KernelError, keys: &Keys, columns: &[String]) -> Stag
             error.to_string(),
             "look at the rows of the input",
         ),
-    }
-}
-
-/// Names in backticks, the first twenty.
-fn listed(names: &[&str]) -> String {
-    let shown: Vec<String> = names
-        .iter()
-        .take(20)
-        .map(|name| format!("`{name}`"))
-        .collect();
-    let more = names.len().saturating_sub(shown.len());
-    if more == 0 {
-        shown.join(", ")
-    } else {
-        format!("{} and {more} more", shown.join(", "))
     }
 }

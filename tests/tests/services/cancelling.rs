@@ -7,19 +7,9 @@ use marquetry_proto::v1;
 use marquetry_types::codes;
 use tonic::Code;
 
-use crate::checks::{record_is_true, value};
+use crate::checks::{CHAIN, record_is_true, value};
 use crate::exchange::Exchange;
 use crate::house::{House, cancel, diagnostic, resume, submit, watch, watch_to_end};
-
-/// `a` is done when `b` waits.
-const CHAIN: &str = r#"
-marquetry: v1
-name: chain
-stages:
-  a: { uses: test/step, with: {} }
-  b: { uses: test/step, with: { act: wait, inputs: ["${{ stages.a }}"] } }
-  c: { uses: test/step, with: { inputs: ["${{ stages.b }}"] } }
-"#;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cancelled_run_ends_and_resumes_from_its_committed_stages() {

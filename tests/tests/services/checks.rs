@@ -4,6 +4,16 @@ use marquetry_engine::{AttemptEnd, RunState, RunStatus, StageStatus};
 use marquetry_lake::{FileLocation, Lake, SessionOptions, session, table};
 use marquetry_types::{AttemptId, Outcome};
 
+/// `a` is done when `b` waits; `c` comes last.
+pub(crate) const CHAIN: &str = r#"
+marquetry: v1
+name: chain
+stages:
+  a: { uses: test/step, with: {} }
+  b: { uses: test/step, with: { act: wait, inputs: ["${{ stages.a }}"] } }
+  c: { uses: test/step, with: { inputs: ["${{ stages.b }}"] } }
+"#;
+
 /// A chain and a fan of four stages: `d` gives 5.
 pub(crate) const DIAMOND: &str = r#"
 marquetry: v1

@@ -7,13 +7,12 @@ use futures::FutureExt;
 use marquetry_engine::{Record, RunStatus};
 use marquetry_journal::testing::Fault;
 use marquetry_journal::{Page, RunFilter};
-use marquetry_lake::testing::FailingStore;
+use marquetry_lake::testing::{FaultyStore, WriteFault};
 use marquetry_types::codes;
 use object_store::ObjectStore;
 
 use crate::checks::{DIAMOND, diamond_is_done, outcome_is_durable, record_is_true};
 use crate::exchange::Exchange;
-use crate::faulty_store::{FaultyStore, WriteFault};
 use crate::house::{House, resume, submit, submit_persistently, watch, watch_to_end};
 
 /// Looks into the lake whenever a success is about to be put on record.
@@ -40,7 +39,7 @@ async fn a_lake_that_takes_no_more_writes_fails_the_run_which_resumes_once_it_do
         check_each_commit(&house);
         let counting = Arc::new(FaultyStore::counting(Arc::clone(&house.objects)));
         let inner: Arc<dyn ObjectStore> = Arc::clone(&counting) as _;
-        let full = Arc::new(FailingStore::new(inner, writes));
+        let full = Arc::new(FaultyStore::full_after(inner, writes));
         let server = house.coordinator().await.unwrap();
         let exchange = Exchange::new();
         exchange.plug_into(&server);
@@ -69,7 +68,7 @@ async fn a_lake_that_takes_no_more_writes_fails_the_run_which_resumes_once_it_do
         }
         diamond_is_done(&house.lake, &ended).await;
         // The logs come last, and a stage does not fail for its log.
-        if counting.writes() < u64::try_from(writes).unwrap() {
+        if counting.writes() < writes {
             break;
         }
     }

@@ -12,7 +12,6 @@ mod checks;
 mod commits;
 mod durability;
 mod exchange;
-mod faulty_store;
 mod floor;
 mod house;
 mod requests;

@@ -6,19 +6,10 @@ use marquetry_proto::v1;
 use marquetry_types::codes;
 use tonic::Code;
 
-use crate::checks::{DIAMOND, diamond_is_done, record_is_true, value};
+use crate::checks::{CHAIN, DIAMOND, diamond_is_done, record_is_true, value};
 use crate::exchange::Exchange;
 use crate::house::{House, cancel, diagnostic, get, in_time, submit, watch, watch_to_end};
 use crate::scripted_worker::ScriptedWorker;
-
-const CHAIN: &str = r#"
-marquetry: v1
-name: chain
-stages:
-  a: { uses: test/step, with: {} }
-  b: { uses: test/step, with: { act: wait, inputs: ["${{ stages.a }}"] } }
-  c: { uses: test/step, with: { inputs: ["${{ stages.b }}"] } }
-"#;
 
 /// Workers that live are waited for, as long as it takes in these tests.
 fn patient() -> EngineConfig {
