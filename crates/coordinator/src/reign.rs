@@ -81,7 +81,7 @@ impl Reign {
     ) -> Result<Self, JournalError> {
         let epoch = journal.acquire_epoch().await?;
         let latest = Timestamp::now();
-        let engine = Engine::restore(epoch, config.engine.clone(), latest, Vec::new());
+        let engine = Engine::restore(epoch, config.engine.clone(), latest, Vec::new(), Vec::new());
         let (lines, own) = (HashMap::new(), HashSet::new());
         let mut reign = Self {
             config,
@@ -445,6 +445,7 @@ impl Reign {
     /// may have happened, and nobody was told.
     async fn restore(&mut self, takeover_grace: Duration) -> Result<(), JournalError> {
         self.lines.clear();
+        let published = self.journal.list_published(None).await?;
         let unfinished = self.journal.load_unfinished().await?;
         for (run, error) in &unfinished.damaged {
             tracing::error!(%run, %error, "a run cannot go on");
@@ -462,7 +463,8 @@ impl Reign {
             takeover_grace,
             ..self.config.engine.clone()
         };
-        self.engine = Engine::restore(self.epoch, patience, self.latest, runs);
+        let published = published.into_iter().map(|it| it.published).collect();
+        self.engine = Engine::restore(self.epoch, patience, self.latest, published, runs);
         self.hub.tell_to_look_again();
         Ok(())
     }

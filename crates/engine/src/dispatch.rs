@@ -178,9 +178,11 @@ impl Engine {
             let assignment = self.assignment(live, name, stage, options);
             let token = assignment.token.clone();
             let timeout = stage.timeout;
+            let learns_from = self.shelf.learns_from(&stage.publish);
             let record = Record::AttemptAssigned {
                 token: token.clone(),
                 worker: worker.clone(),
+                learns_from,
                 at: now,
             };
             self.record(record, decision)?;
@@ -201,9 +203,10 @@ impl Engine {
         live: &LiveRun,
         name: &StageName,
         stage: &Stage,
-        options: Value,
+        mut options: Value,
     ) -> Assignment {
         let run = &live.state;
+        self.shelf.put_policies(run, &mut options);
         let attempt = run.stages.get(name).map(crate::StageState::next_attempt);
         let attempt = AttemptId {
             run: run.id().clone(),

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use marquetry_types::{
-    AttemptResult, Diagnostic, Epoch, FailureClass, FencingToken, Outcome, RunId, StageFailure,
-    Timestamp, WorkerId, codes,
+    AttemptResult, Diagnostic, Epoch, FailureClass, FencingToken, Outcome, Published, RunId,
+    StageFailure, Timestamp, WorkerId, codes,
 };
 
 use crate::live_run::LiveRun;
+use crate::shelf::{Shelf, Shelved};
 use crate::timers::{Timer, Timers};
 use crate::workers::Workers;
 use crate::{
@@ -50,17 +51,21 @@ pub struct Engine {
     pub(crate) ready: BTreeSet<(u64, usize, RunId)>,
     /// Runs about which something is to be decided before this step ends.
     pub(crate) touched: BTreeSet<RunId>,
+    /// The current version of everything published.
+    pub(crate) shelf: Shelf,
     next_place: u64,
 }
 
 impl Engine {
-    /// The engine of a new reign, with the runs that have not ended. Whoever was granted something
-    /// has the take-over grace to come and say that it still has it.
+    /// The engine of a new reign, with the current versions of what is published and the runs that
+    /// have not ended. Whoever was granted something has the take-over grace to come and say that it
+    /// still has it.
     #[must_use]
     pub fn restore(
         epoch: Epoch,
         config: EngineConfig,
         now: Timestamp,
+        published: Vec<Published>,
         runs: Vec<RunState>,
     ) -> Self {
         let mut engine = Self {
@@ -71,6 +76,7 @@ impl Engine {
             timers: Timers::default(),
             ready: BTreeSet::new(),
             touched: BTreeSet::new(),
+            shelf: published.into_iter().collect(),
             next_place: 0,
         };
         for state in runs {
@@ -192,6 +198,11 @@ impl Engine {
         record: Record,
         decision: &mut Decision,
     ) -> Result<(), BadRecord> {
+        if let Record::StageSucceeded { published, .. } = &record {
+            published
+                .iter()
+                .for_each(|version| self.shelf.put(version.clone()));
+        }
         if let Some(live) = self.runs.get_mut(record.run()) {
             live.apply(&record)?;
             self.touched.insert(record.run().clone());
@@ -218,6 +229,7 @@ impl Engine {
             request_id,
             base_dir,
         } = submission;
+        let pins = self.shelf.pins(&workflow);
         let submitted = RunSubmitted {
             run,
             at: now,
@@ -226,6 +238,7 @@ impl Engine {
             params,
             request_id,
             base_dir,
+            pins,
         };
         self.enter(RunState::submitted(submitted.clone()));
         decision.records.push(Record::RunSubmitted(submitted));
@@ -385,10 +398,22 @@ impl Engine {
     ) -> Result<(), Rejection> {
         // JSON has no such numbers, so the record could not be read back.
         outcome.metrics.retain(|_, value| value.is_finite());
+        let Some(run) = self.run(&token.attempt.run) else {
+            return Ok(());
+        };
+        let Shelved {
+            published,
+            withheld,
+        } = match self.shelf.take(run, &token, &outcome) {
+            Ok(shelved) => shelved,
+            Err(failure) => return self.fail(token, failure, now, decision),
+        };
         Ok(self.record(
             Record::StageSucceeded {
                 token,
                 outcome,
+                published,
+                withheld,
                 at: now,
             },
             decision,

@@ -1,6 +1,9 @@
 //! What the journal keeps: each record is a transition that was decided, once.
 
-use marquetry_types::{FencingToken, Outcome, RunId, StageFailure, StageName, Timestamp, WorkerId};
+use marquetry_types::{
+    FencingToken, Outcome, Publication, Published, RunId, StageFailure, StageName, Timestamp,
+    WorkerId,
+};
 use marquetry_workflow::Workflow;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -26,6 +29,19 @@ pub struct RunSubmitted {
     /// The folder in which relative source paths start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_dir: Option<String>,
+    /// The versions of published things that it works with, whatever is published later. What it
+    /// reads or publishes and is not among them had no version yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pins: Vec<Published>,
+}
+
+/// An output that should have been published, and was not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withheld {
+    /// The output.
+    pub output: String,
+    /// Why, as a person reads it.
+    pub reason: String,
 }
 
 /// A durable transition of one run.
@@ -40,6 +56,9 @@ pub enum Record {
         token: FencingToken,
         /// To whom.
         worker: WorkerId,
+        /// For a stage that learns: the version of its policy that it starts from, 0 for none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        learns_from: Option<u64>,
         /// When.
         at: Timestamp,
     },
@@ -69,6 +88,12 @@ pub enum Record {
         token: FencingToken,
         /// What it gave.
         outcome: Outcome,
+        /// The versions of published things that it makes current.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        published: Vec<Published>,
+        /// What it did not publish, for somebody else was first.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        withheld: Vec<Withheld>,
         /// When.
         at: Timestamp,
     },
@@ -155,6 +180,28 @@ impl Record {
             | Self::RunResumed { .. }
             | Self::RunFinished { .. } => None,
         }
+    }
+
+    /// The versions of published things that become current with it.
+    pub fn publications(&self) -> impl Iterator<Item = Publication> {
+        let (published, origin) = match self {
+            Self::StageSucceeded {
+                token,
+                published,
+                at,
+                ..
+            } => (published.as_slice(), Some((&token.attempt, *at))),
+            _ => (&[][..], None),
+        };
+        published.iter().filter_map(move |published| {
+            let (attempt, at) = origin?;
+            Some(Publication {
+                published: published.clone(),
+                run: attempt.run.clone(),
+                stage: attempt.stage.clone(),
+                at,
+            })
+        })
     }
 
     /// When it was decided.

@@ -2,7 +2,8 @@
 
 use indexmap::IndexMap;
 use marquetry_types::{
-    Diagnostic, FencingToken, RunId, StageFailure, StageName, Timestamp, WorkerId,
+    Diagnostic, FencingToken, Published, PublishedKind, RunId, StageFailure, StageName, Timestamp,
+    WorkerId,
 };
 use marquetry_workflow::Workflow;
 use serde::{Deserialize, Serialize};
@@ -159,6 +160,13 @@ impl RunState {
         &self.submitted.params
     }
 
+    /// The version of a published thing that it works with; none where there was none yet.
+    #[must_use]
+    pub fn pin(&self, kind: PublishedKind, name: &str) -> Option<&Published> {
+        let mut pins = self.submitted.pins.iter();
+        pins.find(|pin| pin.kind == kind && pin.name.as_str() == name)
+    }
+
     /// Grants that have not ended, with their workers.
     pub fn grants(&self) -> impl Iterator<Item = (&FencingToken, &WorkerId)> {
         let granted = self.stages.values().filter_map(StageState::granted);
@@ -199,7 +207,12 @@ impl RunState {
     pub fn apply(&mut self, record: &Record) -> Result<(), BadRecord> {
         match record {
             Record::RunSubmitted(_) => Err(self.bad("it is submitted twice")),
-            Record::AttemptAssigned { token, worker, at } => self.assign(token, worker, *at),
+            Record::AttemptAssigned {
+                token,
+                worker,
+                learns_from,
+                at,
+            } => self.assign(token, worker, *learns_from, *at),
             Record::AttemptFailed {
                 token,
                 failure,
@@ -218,11 +231,19 @@ impl RunState {
                 };
                 Ok(())
             }
-            Record::StageSucceeded { token, outcome, at } => {
+            Record::StageSucceeded {
+                token,
+                outcome,
+                published,
+                withheld,
+                at,
+            } => {
                 let stage = self.granted_stage(token)?;
                 stage.end_attempt(AttemptEnd::Succeeded, *at);
                 stage.status = StageStatus::Succeeded;
                 stage.outcome = Some(outcome.clone());
+                stage.published.clone_from(published);
+                stage.withheld.clone_from(withheld);
                 Ok(())
             }
             Record::StageSkipped { stage, reason, .. } => {
@@ -260,6 +281,7 @@ impl RunState {
         &mut self,
         token: &FencingToken,
         worker: &WorkerId,
+        learns_from: Option<u64>,
         at: Timestamp,
     ) -> Result<(), BadRecord> {
         let stage = self.waiting_stage(&token.attempt.stage)?;
@@ -272,6 +294,7 @@ impl RunState {
         stage.attempts.push(AttemptState {
             token: token.clone(),
             worker: worker.clone(),
+            learns_from,
             assigned_at: at,
             finished_at: None,
             end: None,

@@ -1,8 +1,9 @@
-//! What the expressions of a stage can see: parameters, the run, and the stages that it needs.
+//! What the expressions of a stage can see: parameters, the run, the stages that it needs, and the
+//! published tables that the workflow reads.
 
 use std::collections::BTreeSet;
 
-use marquetry_types::{DATASET_KEY, DatasetRef, StageName};
+use marquetry_types::{DATASET_KEY, DatasetRef, PublishedKind, StageName};
 use serde_json::{Map, Value, json};
 
 use crate::RunState;
@@ -16,10 +17,25 @@ pub(crate) fn scope(run: &RunState, needs: &BTreeSet<StageName>) -> Map<String, 
     let mut scope = Map::new();
     scope.insert("params".to_owned(), Value::Object(run.params().clone()));
     scope.insert("stages".to_owned(), Value::Object(stages.collect()));
+    let tables = run.workflow().tables.iter();
+    let tables = tables.map(|name| (name.to_string(), table(run, name.as_str())));
+    scope.insert("tables".to_owned(), Value::Object(tables.collect()));
     let submitted_at = run.submitted.at.to_string();
     let about_run = json!({"id": run.id(), "submitted_at": submitted_at});
     scope.insert("run".to_owned(), about_run);
     scope
+}
+
+/// The version of a table that the run is pinned to; null where there is none.
+fn table(run: &RunState, name: &str) -> Value {
+    match run.pin(PublishedKind::Table, name) {
+        Some(pin) => json!({
+            "rows": pin.dataset.rows,
+            "version": pin.version,
+            DATASET_KEY: &pin.dataset,
+        }),
+        None => Value::Null,
+    }
 }
 
 /// A stage as expressions see it. It stands for its first output, so it carries that reference.

@@ -1,7 +1,11 @@
 //! Where a stage of a run stands.
 
-use marquetry_types::{AttemptNumber, FencingToken, Outcome, StageFailure, Timestamp, WorkerId};
+use marquetry_types::{
+    AttemptNumber, FencingToken, Outcome, Published, StageFailure, Timestamp, WorkerId,
+};
 use serde::{Deserialize, Serialize};
+
+use crate::Withheld;
 
 /// Where a stage stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -67,6 +71,9 @@ pub struct AttemptState {
     pub token: FencingToken,
     /// Who runs it.
     pub worker: WorkerId,
+    /// For a stage that learns: the version of its policy that it starts from, 0 for none.
+    #[serde(default)]
+    pub learns_from: Option<u64>,
     /// When it was granted.
     pub assigned_at: Timestamp,
     /// When it ended.
@@ -84,6 +91,12 @@ pub struct StageState {
     pub attempts: Vec<AttemptState>,
     /// What it gave, once it succeeded.
     pub outcome: Option<Outcome>,
+    /// The versions of published things that it made.
+    #[serde(default)]
+    pub published: Vec<Published>,
+    /// What it did not publish, for somebody else was first.
+    #[serde(default)]
+    pub withheld: Vec<Withheld>,
     /// Why it failed for good.
     pub failure: Option<StageFailure>,
     /// Why it was skipped.
@@ -102,6 +115,8 @@ impl StageState {
             status: StageStatus::Pending,
             attempts: Vec::new(),
             outcome: None,
+            published: Vec::new(),
+            withheld: Vec::new(),
             failure: None,
             skip_reason: None,
             retry_at: None,

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use marquetry_engine::{Record, RunState, RunStatus, RunSummary};
-use marquetry_types::{Epoch, RunId};
+use marquetry_types::{Epoch, Publication, PublishedKind, PublishedName, RunId};
 
 use crate::JournalError;
 
@@ -39,6 +39,29 @@ pub trait JournalReader: Send + Sync {
         prefix: &str,
         limit: usize,
     ) -> Result<Vec<RunSummary>, JournalError>;
+
+    /// The current version of every published thing, or of those of one kind, by name.
+    async fn list_published(
+        &self,
+        kind: Option<PublishedKind>,
+    ) -> Result<Vec<Publication>, JournalError>;
+
+    /// The versions of a published thing, the newest first, at most `limit`; none if there is no such
+    /// thing.
+    async fn published_versions(
+        &self,
+        kind: PublishedKind,
+        name: &PublishedName,
+        limit: usize,
+    ) -> Result<Vec<Publication>, JournalError>;
+
+    /// A version of a published thing, or its current one.
+    async fn find_published(
+        &self,
+        kind: PublishedKind,
+        name: &PublishedName,
+        version: Option<u64>,
+    ) -> Result<Option<Publication>, JournalError>;
 
     /// The bytes put under `digest`, or nothing.
     ///

@@ -22,7 +22,7 @@ pub use describe::{DescriptorBuilder, describe};
 pub use error::StageError;
 pub use handler::StageHandler;
 pub use marquetry_types::LogLevel;
-pub use option_types::{FileName, Input, RowExpression};
+pub use option_types::{FileName, Input, PolicyInput, PolicyUpdate, RowExpression};
 pub use output::OutputWriter;
 pub use panel::{
     Bar, Column, Figure, PANEL_MEDIA_TYPE, Panel, PanelBody, Paragraph, PointGroup, Series,

@@ -10,7 +10,7 @@ pub const SCHEMA_MARK: &str = "x-marquetry";
 
 /// What a marked property of an options schema holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum SchemaMark {
     /// A dataset: in YAML a reference such as `${{ stages.orders }}`, at run time a
     /// [`DatasetRef`](crate::DatasetRef) under [`DATASET_KEY`](crate::DATASET_KEY).
@@ -19,6 +19,13 @@ pub enum SchemaMark {
     File,
     /// A rhai expression over the columns of a row, checked for syntax when the workflow is read.
     Script,
+    /// The name of a policy, written out; at run time the version that was published when the run
+    /// began, as a [`PolicyVersion`](crate::PolicyVersion) under [`POLICY_KEY`](crate::POLICY_KEY).
+    Policy,
+    /// The same for a stage that learns: it gets the newest version, and its output
+    /// [`POLICY_OUTPUT`](crate::POLICY_OUTPUT) becomes the next one. A stage has one such option at
+    /// most.
+    PolicyUpdate,
 }
 
 /// A stage kind: its name, version, options and outputs.

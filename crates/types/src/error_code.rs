@@ -153,6 +153,8 @@ pub mod codes {
         CANCELLED = "MQ0805";
         /// The stage failed in a way that it has no code for.
         STAGE_INTERNAL = "MQ0806";
+        /// Another run taught the policy while the attempt learned from an older version of it.
+        POLICY_OVERTAKEN = "MQ0807";
 
         // MQ09: the command line.
         /// A file or folder that the command needs cannot be read or written.

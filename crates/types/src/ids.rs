@@ -143,6 +143,14 @@ text_id!(
 );
 
 text_id!(
+    /// Names a published table or policy. It is also a variable in expressions (`tables.NAME`).
+    PublishedName,
+    "published name",
+    "a lower-case letter, then lower-case letters, digits or `_`, at most 64 in all",
+    is_identifier
+);
+
+text_id!(
     /// Names what a stage does: `family/kind`, as in `segmentation/kmeans`.
     StageKind,
     "stage kind",

@@ -10,6 +10,7 @@ mod descriptor;
 mod diagnostic;
 mod error_code;
 mod ids;
+mod published;
 mod thousands;
 mod time;
 
@@ -21,8 +22,11 @@ pub use descriptor::{OutputDescriptor, SCHEMA_MARK, SchemaMark, StageDescriptor}
 pub use diagnostic::{Diagnostic, Diagnostics, Location};
 pub use error_code::{ErrorCode, codes};
 pub use ids::{
-    AttemptId, AttemptNumber, Epoch, FencingToken, InvalidName, RunId, StageKind, StageName,
-    WorkerId,
+    AttemptId, AttemptNumber, Epoch, FencingToken, InvalidName, PublishedName, RunId, StageKind,
+    StageName, WorkerId,
+};
+pub use published::{
+    POLICY_KEY, POLICY_OUTPUT, PolicyUse, PolicyVersion, Publication, Published, PublishedKind,
 };
 pub use thousands::thousands;
 pub use time::Timestamp;

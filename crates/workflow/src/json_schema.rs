@@ -162,6 +162,13 @@ fn stage(descriptors: &[&StageDescriptor]) -> Value {
             "retry": {"$ref": "#/$defs/retry"},
             "timeout": {"$ref": "#/$defs/duration"},
             "memory": {"$ref": "#/$defs/size"},
+            "publish": {
+                "description": "The name under which the first output is published, or names by output.",
+                "anyOf": [
+                    {"type": "string", "pattern": NAME_PATTERN},
+                    {"type": "object", "additionalProperties": {"type": "string", "pattern": NAME_PATTERN}},
+                ],
+            },
             "description": {"type": ["string", "null"], "description": "What the stage is for."},
         },
     });
@@ -210,6 +217,10 @@ fn moved(schema: &Value, prefix: &str, at_root: bool) -> Value {
     let is_dataset = fields.get(SCHEMA_MARK).and_then(Value::as_str) == Some("dataset");
     if is_dataset && !at_root {
         return json!({"$ref": "#/$defs/expression"});
+    }
+    let mark = fields.get(SCHEMA_MARK).and_then(Value::as_str);
+    if matches!(mark, Some("policy" | "policy_update")) {
+        return json!({"type": "string", "pattern": NAME_PATTERN});
     }
     let mut changed = Map::new();
     for (key, value) in fields {

@@ -26,7 +26,7 @@ mod yaml;
 pub use bundle::Bundle;
 pub use catalogue::StageCatalogue;
 pub use json_schema::json_schema;
-pub use model::{Condition, ConfigValue, Retry, Stage, Workflow};
+pub use model::{Condition, ConfigValue, Publish, Retry, Stage, Workflow};
 pub use options::check_options;
 pub use params::{ParamInput, ParamSpec, ParamType};
 pub use read::parse;

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 use marquetry_script::{Expression, ScriptError, Template};
-use marquetry_types::{StageKind, StageName};
+use marquetry_types::{POLICY_KEY, PolicyUse, PublishedKind, PublishedName, StageKind, StageName};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::ParamSpec;
 
@@ -26,6 +26,27 @@ pub struct Workflow {
     pub params: IndexMap<String, ParamSpec>,
     /// What a run does, in the order of the file.
     pub stages: IndexMap<StageName, Stage>,
+    /// The published tables that its expressions read.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub tables: BTreeSet<PublishedName>,
+}
+
+impl Workflow {
+    /// Every published thing that it reads or publishes: a run is pinned to their versions when it
+    /// begins.
+    #[must_use]
+    pub fn published(&self) -> BTreeSet<(PublishedKind, PublishedName)> {
+        let tables = self.tables.iter().cloned();
+        let mut all: BTreeSet<_> = tables.map(|name| (PublishedKind::Table, name)).collect();
+        for stage in self.stages.values() {
+            let publishes = stage.publish.iter();
+            all.extend(publishes.map(|publish| (publish.kind, publish.name.clone())));
+            stage.with.each_policy(&mut |policy| {
+                all.insert((PublishedKind::Policy, policy.name.clone()));
+            });
+        }
+        all
+    }
 }
 
 /// One stage of a workflow.
@@ -59,6 +80,20 @@ pub struct Stage {
     /// The names of its outputs, in the order of its kind. The first is what `stages.NAME` means.
     #[serde(default)]
     pub outputs: Vec<String>,
+    /// The outputs that become versions of published things together with its success.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub publish: Vec<Publish>,
+}
+
+/// An output that becomes the next version of a published thing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Publish {
+    /// The output.
+    pub output: String,
+    /// Table or policy.
+    pub kind: PublishedKind,
+    /// Under which name.
+    pub name: PublishedName,
 }
 
 /// When a stage runs.
@@ -108,10 +143,12 @@ pub enum ConfigValue {
     List(Vec<ConfigValue>),
     /// A mapping, in the order of the file.
     Map(IndexMap<String, ConfigValue>),
+    /// A policy by its name. Which version of it is decided when the stage runs.
+    Policy(PolicyUse),
 }
 
 impl ConfigValue {
-    /// Its value over the names in `scope`: `params`, `stages` and `run`.
+    /// Its value over the names in `scope`: `params`, `stages`, `tables` and `run`.
     ///
     /// # Errors
     /// The first expression that fails.
@@ -124,6 +161,17 @@ impl ConfigValue {
                 .map(|(key, value)| Ok((key.clone(), value.evaluate(scope)?)))
                 .collect::<Result<Map<_, _>, _>>()
                 .map(Value::Object),
+            Self::Policy(policy) => Ok(json!({POLICY_KEY: policy})),
+        }
+    }
+
+    /// Visits the policies in it.
+    pub(crate) fn each_policy(&self, visit: &mut impl FnMut(&PolicyUse)) {
+        match self {
+            Self::Scalar(_) => {}
+            Self::List(items) => items.iter().for_each(|item| item.each_policy(visit)),
+            Self::Map(entries) => entries.values().for_each(|value| value.each_policy(visit)),
+            Self::Policy(policy) => visit(policy),
         }
     }
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use crate::support::*;
 use marquetry_engine::{Action, Decision, EngineConfig, Input, Record, RunStatus, StageStatus};
-use marquetry_types::{FailureClass, FencingToken, RunId, StageName};
+use marquetry_types::{FailureClass, FencingToken, PublishedKind, RunId, StageName};
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A small generator of pseudo-random numbers (splitmix64), so that a seed tells the whole story.
 struct Dice(u64);
@@ -188,12 +188,20 @@ fn random_workflow(dice: &mut Dice) -> marquetry_workflow::Workflow {
             .map(|need| format!("s{need}"))
             .collect();
         let needs: Vec<&str> = needs.iter().map(String::as_str).collect();
-        let condition = if dice.one_in(6) {
-            json!({"condition": "always"})
-        } else {
-            json!({})
+        let mut more = json!({});
+        if dice.one_in(6) {
+            more["condition"] = json!("always");
+        }
+        // A workflow publishes a name once, so the first stage publishes a table, the second a policy.
+        let published = match index {
+            0 => publishing("table"),
+            1 => teaching("policy"),
+            _ => json!({}),
         };
-        stage(&format!("s{index}"), &needs, condition)
+        if let (Value::Object(more), Value::Object(published)) = (&mut more, published) {
+            more.extend(published);
+        }
+        stage(&format!("s{index}"), &needs, more)
     });
     workflow(stages.collect())
 }
@@ -202,9 +210,22 @@ fn random_workflow(dice: &mut Dice) -> marquetry_workflow::Workflow {
 fn check(records: &[Record]) {
     let mut succeeded: BTreeSet<(&RunId, &StageName)> = BTreeSet::new();
     let mut granted: BTreeSet<&FencingToken> = BTreeSet::new();
+    let mut pins: BTreeMap<&RunId, u64> = BTreeMap::new();
+    let mut learns_from: BTreeMap<&FencingToken, u64> = BTreeMap::new();
+    let mut current: BTreeMap<PublishedKind, u64> = BTreeMap::new();
     for record in records {
         match record {
-            Record::AttemptAssigned { token, .. } => {
+            Record::RunSubmitted(submitted) => {
+                let mut tables = submitted.pins.iter();
+                let table = tables.find(|pin| pin.kind == PublishedKind::Table);
+                pins.insert(&submitted.run, table.map_or(0, |pin| pin.version));
+            }
+            Record::AttemptAssigned {
+                token,
+                learns_from: version,
+                ..
+            } => {
+                learns_from.extend(version.map(|version| (token, version)));
                 let place = (&token.attempt.run, &token.attempt.stage);
                 assert!(
                     !succeeded.contains(&place),
@@ -212,7 +233,21 @@ fn check(records: &[Record]) {
                 );
                 assert!(granted.insert(token), "{token} is granted twice");
             }
-            Record::StageSucceeded { token, outcome, .. } => {
+            Record::StageSucceeded {
+                token,
+                outcome,
+                published,
+                ..
+            } => {
+                for version in published {
+                    let before = current.insert(version.kind, version.version).unwrap_or(0);
+                    assert_eq!(version.version, before + 1, "{version} follows another");
+                    let base = match version.kind {
+                        PublishedKind::Table => pins[&token.attempt.run],
+                        PublishedKind::Policy => learns_from[token],
+                    };
+                    assert_eq!(before, base, "{version} was made from what was current");
+                }
                 let place = (&token.attempt.run, &token.attempt.stage);
                 assert!(succeeded.insert(place), "{token} succeeds a second time");
                 let written = &outcome.outputs["rows"].manifest;

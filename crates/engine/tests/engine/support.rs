@@ -8,8 +8,8 @@ use marquetry_engine::{
     WorkerHello,
 };
 use marquetry_types::{
-    AttemptResult, DatasetRef, Diagnostic, Epoch, FailureClass, FencingToken, Outcome, RunId,
-    StageFailure, Timestamp, WorkerId, codes,
+    AttemptResult, DatasetRef, Diagnostic, Epoch, FailureClass, FencingToken, Outcome, Published,
+    RunId, StageFailure, Timestamp, WorkerId, codes,
 };
 use marquetry_workflow::Workflow;
 use serde_json::{Map, Value, json};
@@ -65,6 +65,19 @@ pub(crate) fn hello(name: &str, session: u64, slots: u32, held: Vec<FencingToken
     })
 }
 
+/// What makes a stage publish its output as a table.
+pub(crate) fn publishing(name: &str) -> Value {
+    json!({"publish": [{"output": "rows", "kind": "table", "name": name}]})
+}
+
+/// What makes a stage teach a policy.
+pub(crate) fn teaching(name: &str) -> Value {
+    json!({
+        "with": {"map": {"policy": {"policy": {"name": name, "learns": true}}}},
+        "publish": [{"output": "rows", "kind": "policy", "name": name}],
+    })
+}
+
 /// What an attempt gives: an output that tells which attempt wrote it.
 pub(crate) fn success(token: &FencingToken) -> AttemptResult {
     let dataset = DatasetRef {
@@ -97,7 +110,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(config: EngineConfig) -> Self {
         let now = Timestamp::from_millis(1_700_000_000_000);
-        let engine = Engine::restore(Epoch(1), config.clone(), now, Vec::new());
+        let engine = Engine::restore(Epoch(1), config.clone(), now, Vec::new(), Vec::new());
         Self {
             engine,
             journal: Vec::new(),
@@ -129,10 +142,20 @@ impl World {
     pub(crate) fn restart(&mut self) {
         self.epoch += 1;
         let runs = self.states().into_values().collect();
-        self.engine = Engine::restore(Epoch(self.epoch), self.config.clone(), self.now, runs);
+        let (epoch, config) = (Epoch(self.epoch), self.config.clone());
+        self.engine = Engine::restore(epoch, config, self.now, self.published(), runs);
         // The records of the next decisions must continue the journal.
         let decision = self.step(Input::Tick);
         assert!(assignments(&decision).is_empty(), "nobody is connected");
+    }
+
+    /// The current versions of published things, as the records tell them.
+    pub(crate) fn published(&self) -> Vec<Published> {
+        let all = self.journal.iter().flat_map(Record::publications);
+        let by_name: BTreeMap<_, _> = all
+            .map(|it| ((it.published.kind, it.published.name.clone()), it.published))
+            .collect();
+        by_name.into_values().collect()
     }
 
     /// Every run as its records tell it. It must agree with the engine's memory.

@@ -425,3 +425,124 @@ fn a_worker_that_was_away_when_its_run_was_cancelled_is_told_when_it_comes_back(
         "{back:?}"
     );
 }
+
+/// What the stage `a` of a run published, and what it did not, in words.
+fn published(world: &World, run: u128) -> (Vec<String>, Vec<String>) {
+    let stage = &world.state(run).stages["a"];
+    let published = stage.published.iter().map(ToString::to_string).collect();
+    let withheld = stage.withheld.iter().map(|it| it.reason.clone()).collect();
+    (published, withheld)
+}
+
+#[test]
+fn an_output_becomes_the_next_version_of_its_table_in_the_commit_of_its_success() {
+    let mut world = world();
+    world.step(hello("w1", 1, 1, Vec::new()));
+    let daily = workflow(vec![stage("a", &[], publishing("segments"))]);
+    for run in 1..=2_u32 {
+        let a = assigned(&world.step(submission(u128::from(run), &daily)));
+        let decision = world.step(finished("w1", 1, &a.token, success(&a.token)));
+        let version = format!("table segments@{run}");
+        assert_eq!(
+            published(&world, u128::from(run)),
+            (vec![version], Vec::new())
+        );
+        let of_success: Vec<_> = decision.records[0].publications().collect();
+        assert_eq!(
+            of_success[0].published.dataset.manifest,
+            a.token.to_string()
+        );
+    }
+}
+
+#[test]
+fn a_run_reads_the_versions_that_were_current_when_it_began() {
+    let mut world = world();
+    world.step(hello("w1", 1, 1, Vec::new()));
+    let mut reader = workflow(vec![
+        stage("a", &[], publishing("segments")),
+        stage(
+            "b",
+            &["a"],
+            json!({"with": {"map": {"before": {"scalar": "${{ tables.segments }}"}}}}),
+        ),
+    ]);
+    reader.tables.insert("segments".parse().unwrap());
+    let mut seen = Vec::new();
+    for run in 1..=2 {
+        let a = assigned(&world.step(submission(run, &reader)));
+        let b = assigned(&world.step(finished("w1", 1, &a.token, success(&a.token))));
+        seen.push((a.token.to_string(), b.options["before"].clone()));
+        world.step(finished("w1", 1, &b.token, success(&b.token)));
+    }
+    assert_eq!(
+        seen[0].1,
+        json!(null),
+        "nothing was published before the first run"
+    );
+    assert_eq!(seen[1].1["$dataset"]["manifest"], json!(seen[0].0));
+}
+
+#[test]
+fn a_run_that_began_before_the_current_version_does_not_move_a_table_back() {
+    let mut world = world();
+    world.step(hello("w1", 1, 2, Vec::new()));
+    let daily = workflow(vec![stage("a", &[], publishing("segments"))]);
+    let slow = assigned(&world.step(submission(1, &daily)));
+    let quick = assigned(&world.step(submission(2, &daily)));
+    world.step(finished("w1", 1, &quick.token, success(&quick.token)));
+    world.restart();
+    world.step(hello("w1", 2, 2, vec![slow.token.clone()]));
+    world.step(finished("w1", 2, &slow.token, success(&slow.token)));
+    assert_eq!(status(&world, "a"), StageStatus::Succeeded);
+    let reason = "another run published version 1 of table `segments` after this run had begun";
+    assert_eq!(published(&world, 1), (Vec::new(), vec![reason.to_owned()]));
+    assert_eq!(published(&world, 2).0, ["table segments@1"]);
+}
+
+#[test]
+fn of_two_runs_that_teach_a_policy_at_once_the_second_learns_again_from_what_the_first_published() {
+    let mut world = world();
+    world.step(hello("w1", 1, 2, Vec::new()));
+    let learning = workflow(vec![stage("a", &[], teaching("offers"))]);
+    let first = assigned(&world.step(submission(1, &learning)));
+    let second = assigned(&world.step(submission(2, &learning)));
+    let none = json!({"name": "offers", "version": 0, "dataset": null});
+    assert_eq!(first.options["policy"]["$policy"], none);
+    assert_eq!(second.options["policy"]["$policy"], none);
+
+    world.step(finished("w1", 1, &first.token, success(&first.token)));
+    let refused = world.step(finished("w1", 1, &second.token, success(&second.token)));
+    let Record::AttemptFailed { failure, .. } = &refused.records[0] else {
+        panic!("{:?}", refused.records);
+    };
+    assert_eq!(failure.class, FailureClass::Transient);
+    assert_eq!(failure.diagnostic.code, codes::POLICY_OVERTAKEN);
+
+    let again = assigned(&world.advance(Duration::from_secs(120)));
+    assert_eq!(again.options["policy"]["$policy"]["version"], json!(1));
+    let manifest = &again.options["policy"]["$policy"]["dataset"]["manifest"];
+    assert_eq!(*manifest, json!(first.token.to_string()));
+    world.step(finished("w1", 1, &again.token, success(&again.token)));
+    assert_eq!(published(&world, 2).0, ["policy offers@2"]);
+}
+
+#[test]
+fn a_stage_that_decides_gets_the_policy_that_was_current_when_its_run_began() {
+    let mut world = world();
+    world.step(hello("w1", 1, 2, Vec::new()));
+    let deciding =
+        json!({"with": {"map": {"policy": {"policy": {"name": "offers", "learns": false}}}}});
+    let whole = workflow(vec![
+        stage("a", &[], teaching("offers")),
+        stage("b", &["a"], deciding),
+    ]);
+    let a = assigned(&world.step(submission(1, &whole)));
+    let b = assigned(&world.step(finished("w1", 1, &a.token, success(&a.token))));
+    assert_eq!(b.options["policy"]["$policy"]["version"], json!(0));
+    world.step(finished("w1", 1, &b.token, success(&b.token)));
+    let a = assigned(&world.step(submission(2, &whole)));
+    assert_eq!(a.options["policy"]["$policy"]["version"], json!(1));
+    let b = assigned(&world.step(finished("w1", 1, &a.token, success(&a.token))));
+    assert_eq!(b.options["policy"]["$policy"]["version"], json!(1));
+}

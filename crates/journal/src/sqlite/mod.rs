@@ -5,6 +5,7 @@
 
 mod connect;
 mod lock;
+mod publications;
 mod readers;
 mod rows;
 mod schema;
@@ -16,7 +17,7 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use marquetry_engine::{Record, RunState, RunSummary};
-use marquetry_types::{Epoch, RunId};
+use marquetry_types::{Epoch, Publication, PublishedKind, PublishedName, RunId};
 
 use self::lock::WriterLock;
 use self::readers::Readers;
@@ -154,6 +155,39 @@ impl JournalReader for SqliteReader {
             .await
     }
 
+    async fn list_published(
+        &self,
+        kind: Option<PublishedKind>,
+    ) -> Result<Vec<Publication>, JournalError> {
+        self.readers
+            .read(move |connection| publications::list(connection, kind))
+            .await
+    }
+
+    async fn published_versions(
+        &self,
+        kind: PublishedKind,
+        name: &PublishedName,
+        limit: usize,
+    ) -> Result<Vec<Publication>, JournalError> {
+        let name = name.clone();
+        self.readers
+            .read(move |connection| publications::versions(connection, kind, &name, limit))
+            .await
+    }
+
+    async fn find_published(
+        &self,
+        kind: PublishedKind,
+        name: &PublishedName,
+        version: Option<u64>,
+    ) -> Result<Option<Publication>, JournalError> {
+        let name = name.clone();
+        self.readers
+            .read(move |connection| publications::find(connection, kind, &name, version))
+            .await
+    }
+
     async fn get_bundle(&self, digest: &str) -> Result<Option<Vec<u8>>, JournalError> {
         let digest = digest.to_owned();
         self.readers
@@ -193,6 +227,31 @@ impl JournalReader for SqliteJournal {
         limit: usize,
     ) -> Result<Vec<RunSummary>, JournalError> {
         self.reader.find_runs_by_prefix(prefix, limit).await
+    }
+
+    async fn list_published(
+        &self,
+        kind: Option<PublishedKind>,
+    ) -> Result<Vec<Publication>, JournalError> {
+        self.reader.list_published(kind).await
+    }
+
+    async fn published_versions(
+        &self,
+        kind: PublishedKind,
+        name: &PublishedName,
+        limit: usize,
+    ) -> Result<Vec<Publication>, JournalError> {
+        self.reader.published_versions(kind, name, limit).await
+    }
+
+    async fn find_published(
+        &self,
+        kind: PublishedKind,
+        name: &PublishedName,
+        version: Option<u64>,
+    ) -> Result<Option<Publication>, JournalError> {
+        self.reader.find_published(kind, name, version).await
     }
 
     async fn get_bundle(&self, digest: &str) -> Result<Option<Vec<u8>>, JournalError> {

@@ -18,11 +18,11 @@ pub(super) fn storage(doing: &'static str) -> impl Fn(rusqlite::Error) -> Journa
     }
 }
 
-const READING: &str = "read the journal";
-const WRITING: &str = "write to the journal";
+pub(super) const READING: &str = "read the journal";
+pub(super) const WRITING: &str = "write to the journal";
 
 /// SQLite's integers are signed; sequences and epochs count from 1 and never come near the sign.
-fn to_database(number: u64) -> i64 {
+pub(super) fn to_database(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 

@@ -6,7 +6,8 @@ use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 pub(super) const APPLICATION_ID: i64 = 0x4D51_5459;
 
 /// What makes format `n + 1` out of format `n`. Entries are never changed, only added.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     -- The reign of the present coordinator: every append compares its own with this.
     CREATE TABLE leadership (
         id          INTEGER PRIMARY KEY CHECK (id = 1),
@@ -54,7 +55,21 @@ const MIGRATIONS: &[&str] = &["
         checksum    INTEGER NOT NULL,        -- CRC-32C over digest and payload
         payload     BLOB NOT NULL
     ) STRICT;
-"];
+",
+    "
+    -- Versions of published tables and policies: what the records of successes say, found by name.
+    CREATE TABLE publications (
+        kind        TEXT NOT NULL,
+        name        TEXT NOT NULL,
+        version     INTEGER NOT NULL,        -- counted from 1 without gaps
+        is_current  INTEGER NOT NULL,
+        payload     TEXT NOT NULL,           -- JSON
+        PRIMARY KEY (kind, name, version)
+    ) STRICT, WITHOUT ROWID;
+    -- A restart reads this and no history.
+    CREATE UNIQUE INDEX publications_current ON publications (kind, name) WHERE is_current;
+",
+];
 
 /// The format that this version reads and writes.
 pub(super) const FORMAT: i64 = MIGRATIONS.len() as i64;

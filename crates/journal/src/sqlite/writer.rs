@@ -15,6 +15,7 @@ use rusqlite::{Connection, Savepoint, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 use super::lock::WriterLock;
+use super::publications;
 use super::rows::{self, storage};
 use crate::JournalError;
 use crate::history::History;
@@ -256,6 +257,9 @@ fn append(
         };
         history.apply(record)?;
         rows::insert_record(savepoint, run, history.sequence(), record)?;
+        for publication in record.publications() {
+            publications::put(savepoint, &publication)?;
+        }
         if !touched.contains(&run) {
             touched.push(run);
         }

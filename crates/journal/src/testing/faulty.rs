@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use marquetry_engine::{Record, RunState, RunSummary};
-use marquetry_types::{Epoch, RunId};
+use marquetry_types::{Epoch, Publication, PublishedKind, PublishedName, RunId};
 use tokio::sync::Semaphore;
 
 use crate::{Journal, JournalError, JournalReader, Page, RunFilter, Unfinished};
@@ -232,6 +232,31 @@ impl<J: Journal> JournalReader for FaultyJournal<J> {
         limit: usize,
     ) -> Result<Vec<RunSummary>, JournalError> {
         self.inner.find_runs_by_prefix(prefix, limit).await
+    }
+
+    async fn list_published(
+        &self,
+        kind: Option<PublishedKind>,
+    ) -> Result<Vec<Publication>, JournalError> {
+        self.inner.list_published(kind).await
+    }
+
+    async fn published_versions(
+        &self,
+        kind: PublishedKind,
+        name: &PublishedName,
+        limit: usize,
+    ) -> Result<Vec<Publication>, JournalError> {
+        self.inner.published_versions(kind, name, limit).await
+    }
+
+    async fn find_published(
+        &self,
+        kind: PublishedKind,
+        name: &PublishedName,
+        version: Option<u64>,
+    ) -> Result<Option<Publication>, JournalError> {
+        self.inner.find_published(kind, name, version).await
     }
 
     async fn get_bundle(&self, digest: &str) -> Result<Option<Vec<u8>>, JournalError> {

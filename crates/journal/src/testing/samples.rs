@@ -3,7 +3,8 @@
 
 use marquetry_engine::{Record, RunState, RunStatus, RunSubmitted};
 use marquetry_types::{
-    AttemptId, AttemptNumber, Epoch, FencingToken, Outcome, RunId, Timestamp, WorkerId,
+    AttemptId, AttemptNumber, DatasetRef, Epoch, FencingToken, Outcome, Published, PublishedKind,
+    RunId, Timestamp, WorkerId,
 };
 use marquetry_workflow::Workflow;
 
@@ -30,11 +31,13 @@ pub fn begun_run(run: &RunId, name: &str, request_id: Option<&str>) -> Vec<Recor
         params: serde_json::Map::new(),
         request_id: request_id.map(str::to_owned),
         base_dir: None,
+        pins: Vec::new(),
     };
     let worker: WorkerId = "w1".parse().expect("a worker id");
     let assigned = Record::AttemptAssigned {
         token: token(run),
         worker,
+        learns_from: None,
         at,
     };
     vec![Record::RunSubmitted(submitted), assigned]
@@ -48,6 +51,8 @@ pub fn finished_run(run: &RunId, name: &str, request_id: Option<&str>) -> Vec<Re
     records.push(Record::StageSucceeded {
         token: token(run),
         outcome: Outcome::default(),
+        published: Vec::new(),
+        withheld: Vec::new(),
         at,
     });
     let status = RunStatus::Succeeded;
@@ -58,6 +63,34 @@ pub fn finished_run(run: &RunId, name: &str, request_id: Option<&str>) -> Vec<Re
         at,
     });
     records
+}
+
+/// The same, with its stage publishing these versions.
+#[must_use]
+pub fn publishing_run(run: &RunId, versions: Vec<Published>) -> Vec<Record> {
+    let mut records = finished_run(run, "retail", None);
+    for record in &mut records {
+        if let Record::StageSucceeded { published, .. } = record {
+            published.clone_from(&versions);
+        }
+    }
+    records
+}
+
+/// A version of a published thing, told apart by its number of rows.
+#[must_use]
+pub fn published(kind: PublishedKind, name: &str, version: u64) -> Published {
+    Published {
+        kind,
+        name: name.parse().expect("a name"),
+        version,
+        dataset: DatasetRef {
+            manifest: format!("runs/{name}/{version}"),
+            digest: "d".to_owned(),
+            rows: version,
+            bytes: 1,
+        },
+    }
 }
 
 /// What a journal must load after these records of one run.

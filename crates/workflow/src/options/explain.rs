@@ -194,6 +194,7 @@ impl Explainer<'_> {
         let candidates = self.view.child(&self.view.at(place), name);
         let value = match self.view.mark(&candidates, "string") {
             Some(SchemaMark::Dataset) => "\"${{ stages.NAME }}\"",
+            Some(SchemaMark::Policy | SchemaMark::PolicyUpdate) => "offers",
             _ => "…",
         };
         let about = self

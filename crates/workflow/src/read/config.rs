@@ -3,12 +3,12 @@
 
 use indexmap::IndexMap;
 use marquetry_script::{RowScript, Template};
-use marquetry_types::{SchemaMark, StageDescriptor, codes};
+use marquetry_types::{PolicyUse, PublishedName, SchemaMark, StageDescriptor, codes};
 use serde_json::Value;
 
 use super::graph::Needs;
 use super::stage::Header;
-use super::{Context, Reader};
+use super::{Context, Reader, tidy};
 use crate::ConfigValue;
 use crate::options::{Dynamic, Finding, Instance, Known, On, pointer};
 use crate::words::quoted;
@@ -31,6 +31,8 @@ enum Content<'n> {
     },
     List(Vec<Item<'n>>),
     Map(Vec<(&'n str, Item<'n>)>),
+    /// A name of a policy, where the schema says that there is one.
+    Policy(PolicyUse),
 }
 
 impl Reader<'_> {
@@ -58,7 +60,11 @@ impl Reader<'_> {
         let mut item = self.item(node, own, context, needs);
         item.key = Some(entry.map_or(header.uses_span(), |entry| entry.key_span));
         if let Some(descriptor) = header.descriptor {
-            self.options(&item, descriptor, context);
+            for (pointer, policy) in self.options(&item, descriptor, context) {
+                if let Some(item) = item.at_mut(&pointer) {
+                    item.content = Content::Policy(policy);
+                }
+            }
         }
         item.into_value()
     }
@@ -120,13 +126,14 @@ impl Reader<'_> {
         }
     }
 
-    /// Checks the options against the schema of the kind.
+    /// Checks the options against the schema of the kind. Gives the policies among them by place.
     fn options(
         &mut self,
         item: &Item<'_>,
         descriptor: &StageDescriptor,
         context: &mut Context<'_>,
-    ) {
+    ) -> Vec<(String, PolicyUse)> {
+        let mut policies = Vec::new();
         let mut instance = Instance::default();
         instance.value = item.instance("", &mut instance.dynamic);
         let kind = descriptor.kind.as_str();
@@ -137,7 +144,7 @@ impl Reader<'_> {
                     format!("the stage kind `{kind}` has a schema that cannot be used: {error}");
                 let help = "this is an error of the plugin that provides it";
                 self.error(item.node.span, codes::STAGE_OPTIONS, &message, help);
-                return;
+                return policies;
             }
         };
         for (pointer, mark) in instance.marks(descriptor) {
@@ -148,6 +155,13 @@ impl Reader<'_> {
                 SchemaMark::Dataset => self.dataset(marked, &pointer),
                 SchemaMark::File => self.file(marked, &pointer, context.read_file, context.files),
                 SchemaMark::Script => self.script(marked, &pointer),
+                SchemaMark::Policy | SchemaMark::PolicyUpdate => {
+                    if let Some(name) = self.policy_name(marked, &pointer) {
+                        let learns = mark == SchemaMark::PolicyUpdate;
+                        policies.push((pointer.clone(), PolicyUse { name, learns }));
+                    }
+                    true
+                }
             };
             if handled {
                 instance.handled.insert(pointer);
@@ -156,6 +170,51 @@ impl Reader<'_> {
         for finding in instance.findings(descriptor, validator) {
             self.finding(item, finding);
         }
+        policies
+    }
+
+    /// The name of a policy is written out: which policies a workflow uses must be known before it
+    /// runs, since a run is pinned to their versions.
+    fn policy_name(&mut self, item: &Item<'_>, pointer: &str) -> Option<PublishedName> {
+        let subject = pointer::dotted(pointer);
+        let span = item.node.span;
+        let example = "write its name, as in `policy: offers`";
+        let text = match &item.content {
+            Content::Dynamic { template: None, .. } => return None,
+            Content::Dynamic { .. } => {
+                let message = format!("{subject} names a policy by an expression");
+                let help = "write the name itself: a run is pinned to the version of its policies, so they must be known before the run";
+                self.error(span, codes::STAGE_OPTIONS, &message, help);
+                return None;
+            }
+            Content::Literal(Value::String(text)) => text,
+            _ => {
+                let got = item.node.value.describe();
+                let message = format!("{subject} takes the name of a policy, and this is {got}");
+                self.error(span, codes::STAGE_OPTIONS, &message, example);
+                return None;
+            }
+        };
+        self.published_name(span, text, "policy")
+    }
+
+    /// A name that a published thing can have.
+    pub(super) fn published_name(
+        &mut self,
+        span: Span,
+        text: &str,
+        noun: &str,
+    ) -> Option<PublishedName> {
+        let name = PublishedName::try_from(text.to_owned());
+        if name.is_err() {
+            let message = format!(
+                "{} cannot name a {noun}: a name is a lower-case letter, then lower-case letters, digits or `_`, at most 64 in all",
+                quoted(text)
+            );
+            let help = format!("rename it, say `{}`", tidy(text));
+            self.error(span, codes::BAD_NAME, &message, &help);
+        }
+        name.ok()
     }
 
     fn finding(&mut self, root: &Item<'_>, finding: Finding) {
@@ -280,6 +339,7 @@ impl<'n> Item<'n> {
     fn instance(&self, pointer: &str, dynamic: &mut IndexMap<String, Dynamic>) -> Value {
         match &self.content {
             Content::Literal(value) => value.clone(),
+            Content::Policy(policy) => Value::String(policy.name.to_string()),
             Content::Dynamic { template, known } => {
                 let source = match template {
                     Some(Template::Whole(expression)) => expression.source().trim().to_owned(),
@@ -314,11 +374,26 @@ impl<'n> Item<'n> {
         Some(item)
     }
 
+    fn at_mut(&mut self, pointer: &str) -> Option<&mut Self> {
+        let mut item = self;
+        for segment in pointer::segments(pointer) {
+            item = match &mut item.content {
+                Content::List(items) => items.get_mut(segment.parse::<usize>().ok()?)?,
+                Content::Map(entries) => {
+                    let entry = entries.iter_mut().find(|(key, _)| *key == segment);
+                    &mut entry?.1
+                }
+                Content::Literal(_) | Content::Dynamic { .. } | Content::Policy(_) => return None,
+            };
+        }
+        Some(item)
+    }
+
     fn child(&self, segment: &str) -> Option<(Span, &Self)> {
         let child = match &self.content {
             Content::List(items) => items.get(segment.parse::<usize>().ok()?)?,
             Content::Map(entries) => &entries.iter().find(|(key, _)| *key == segment)?.1,
-            Content::Literal(_) | Content::Dynamic { .. } => return None,
+            Content::Literal(_) | Content::Dynamic { .. } | Content::Policy(_) => return None,
         };
         Some((child.key.unwrap_or(child.node.span), child))
     }
@@ -327,6 +402,7 @@ impl<'n> Item<'n> {
         Some(match self.content {
             Content::Literal(value) => ConfigValue::Scalar(Template::Literal(value)),
             Content::Dynamic { template, .. } => ConfigValue::Scalar(template?),
+            Content::Policy(policy) => ConfigValue::Policy(policy),
             Content::List(items) => ConfigValue::List(
                 items
                     .into_iter()

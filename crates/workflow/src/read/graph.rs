@@ -1,9 +1,9 @@
 //! Cycles among stages, named with the whole way around.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use indexmap::IndexMap;
-use marquetry_types::codes;
+use marquetry_types::{PublishedName, codes};
 
 use crate::words::quoted;
 use crate::yaml::{Entry, Problem, Span};
@@ -21,6 +21,8 @@ pub(super) struct Needs {
     /// In the order in which they are met.
     names: Vec<String>,
     known: HashSet<String>,
+    /// The published tables that it reads.
+    tables: BTreeSet<PublishedName>,
 }
 
 impl Needs {
@@ -28,6 +30,10 @@ impl Needs {
         if self.known.insert(name.to_owned()) {
             self.names.push(name.to_owned());
         }
+    }
+
+    pub(super) fn read_table(&mut self, name: PublishedName) {
+        self.tables.insert(name);
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
@@ -47,6 +53,14 @@ impl<'a> Graph<'a> {
         let needs = self.stages.entry(entry.key.as_str()).or_default();
         needs.span = entry.key_span;
         needs
+    }
+
+    /// The published tables that any stage reads.
+    pub(super) fn tables(&self) -> BTreeSet<PublishedName> {
+        let stages = self.stages.values();
+        stages
+            .flat_map(|needs| needs.tables.iter().cloned())
+            .collect()
     }
 
     /// One problem for each cycle that a depth-first walk meets; a stage is in at most one of them.

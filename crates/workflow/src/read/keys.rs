@@ -61,16 +61,10 @@ pub(super) const STAGE: Place = Place {
         "retry",
         "timeout",
         "memory",
+        "publish",
         "description",
     ],
-    later: &[
-        "for_each",
-        "cache",
-        "publish",
-        "queue",
-        "priority",
-        "concurrency",
-    ],
+    later: &["for_each", "cache", "queue", "priority", "concurrency"],
     synonyms: &[
         ("kind", "uses"),
         ("type", "uses"),

@@ -7,15 +7,18 @@ mod graph;
 mod keys;
 mod params;
 mod policy;
+mod publish;
 mod quantity;
 mod reference;
 mod stage;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use indexmap::IndexMap;
 use marquetry_script::ScriptError;
-use marquetry_types::{Diagnostic, Diagnostics, ErrorCode, StageDescriptor, StageName, codes};
+use marquetry_types::{
+    Diagnostic, Diagnostics, ErrorCode, PublishedName, StageDescriptor, StageName, codes,
+};
 
 use crate::options::Validators;
 use crate::source::{Source, offset_in_text};
@@ -246,7 +249,7 @@ impl Reader<'_> {
         if let Some(entry) = params_entry {
             context.params = self.params(&entry.value);
         }
-        let stages = self.stages(stages_entry?, &defaults, context);
+        let (stages, tables) = self.stages(stages_entry?, &defaults, context);
         let params = std::mem::take(&mut context.params);
         Some(Workflow {
             name: name?.to_owned(),
@@ -256,6 +259,7 @@ impl Reader<'_> {
                 .filter_map(|(name, spec)| Some((name, spec?)))
                 .collect(),
             stages,
+            tables,
         })
     }
 
@@ -297,7 +301,7 @@ impl Reader<'_> {
         entry: &Entry,
         defaults: &policy::Policy,
         context: &mut Context<'_>,
-    ) -> IndexMap<StageName, Stage> {
+    ) -> (IndexMap<StageName, Stage>, BTreeSet<PublishedName>) {
         let example = "stages: { orders: { uses: ingest/files } }";
         let entries = self.map(&entry.value, "`stages`", example);
         if entries.is_empty() && matches!(entry.value.value, Yaml::Null | Yaml::Map(_)) {
@@ -327,7 +331,8 @@ impl Reader<'_> {
         for problem in graph.cycles() {
             self.report(problem);
         }
-        stages
+        self.published_once(&headers, &stages);
+        (stages, graph.tables())
     }
 
     /// A name that a reader of expressions can write: `stages.NAME`, `params.NAME`.

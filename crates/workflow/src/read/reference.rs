@@ -9,11 +9,12 @@ use crate::options::Known;
 use crate::words::{quoted, suggestion};
 use crate::yaml::{Node, Span};
 
-const ROOTS: [&str; 3] = ["params", "stages", "run"];
+const ROOTS: [&str; 4] = ["params", "stages", "tables", "run"];
 /// Roots of the format that this version does not have.
 const LATER_ROOTS: [&str; 3] = ["event", "item", "secrets"];
 const STAGE_PARTS: [&str; 4] = ["outputs", "metrics", "rows", "status"];
 const RUN_PARTS: [&str; 2] = ["id", "submitted_at"];
+const TABLE_PARTS: [&str; 2] = ["rows", "version"];
 
 impl Reader<'_> {
     /// Checks everything that a template of `with` refers to, and says what type its value has.
@@ -88,6 +89,12 @@ impl Reader<'_> {
             ["stages", name, rest @ ..] => {
                 self.stage_reference(place, name, rest, own, context, needs)
             }
+            ["tables"] => {
+                let help = "write the name out, as in `tables.segments`: a run is pinned to the version of its tables";
+                self.refuse(place, 1, "`tables` without the name of a table", help);
+                Known::Unknown
+            }
+            ["tables", name, rest @ ..] => self.table_reference(place, name, rest, needs),
             ["params" | "run"] => Known::Unknown,
             ["run", part, ..] => {
                 if RUN_PARTS.contains(part) {
@@ -109,7 +116,7 @@ impl Reader<'_> {
         let span = place.span(self, 1);
         if LATER_ROOTS.contains(&root) {
             let message = format!("`{root}` is not in this version");
-            let help = "expressions read `params`, `stages` and `run`";
+            let help = "expressions read `params`, `stages`, `tables` and `run`";
             self.error(span, codes::NOT_IN_THIS_VERSION, &message, help);
             return;
         }
@@ -120,7 +127,7 @@ impl Reader<'_> {
         } else if let Some(meant) = nearest(root, ROOTS) {
             format!("did you mean `{meant}`?")
         } else {
-            "expressions read `params.NAME`, `stages.NAME`, `run.id`; a text stands in quotes"
+            "expressions read `params.NAME`, `stages.NAME`, `tables.NAME`, `run.id`; a text stands in quotes"
                 .to_owned()
         };
         let message = format!("there is no {} in expressions", quoted(root));
@@ -153,6 +160,29 @@ impl Reader<'_> {
         match spec {
             Some(spec) if rest.is_empty() => spec.kind.into(),
             _ => Known::Unknown,
+        }
+    }
+
+    /// The last published version of a table; null where there is none yet.
+    fn table_reference(
+        &mut self,
+        place: &Place<'_>,
+        name: &str,
+        rest: &[&str],
+        needs: &mut Needs,
+    ) -> Known {
+        let Some(name) = self.published_name(place.span(self, 2), name, "table") else {
+            return Known::Unknown;
+        };
+        needs.read_table(name);
+        match rest {
+            [] => Known::Dataset,
+            ["rows" | "version"] => Known::Int,
+            [part, ..] => {
+                let help = suggestion(part, TABLE_PARTS, "it has").unwrap_or_default();
+                self.refuse(place, 3, &format!("a table has no {}", quoted(part)), &help);
+                Known::Unknown
+            }
         }
     }
 

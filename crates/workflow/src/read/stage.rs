@@ -6,7 +6,7 @@ use marquetry_types::{StageDescriptor, StageKind, StageName, codes};
 
 use super::graph::Needs;
 use super::policy::Policy;
-use super::{Context, Reader, keys, there_are};
+use super::{Context, Reader, keys, publish, there_are};
 use crate::Stage;
 use crate::options::SchemaView;
 use crate::words::{quoted, suggestion};
@@ -18,7 +18,7 @@ const LATER_KINDS: [&str; 2] = ["workflow/", "wait/"];
 /// What is known of a stage before its references are looked at.
 pub(super) struct Header<'n, 'c> {
     pub(super) entry: &'n Entry,
-    entries: &'n [Entry],
+    pub(super) entries: &'n [Entry],
     name: Option<StageName>,
     kind: Option<StageKind>,
     uses_span: Span,
@@ -122,12 +122,14 @@ impl Reader<'_> {
         let mut description = None;
         let mut condition = None;
         let mut with = None;
+        let mut publish = Vec::new();
         for entry in header.entries {
             match entry.key.as_str() {
                 "uses" => {}
                 "with" => with = Some(entry),
                 "needs" => self.needs(&entry.value, own, context, needs),
                 "if" => condition = self.condition(&entry.value, own, context, needs),
+                "publish" => publish = self.publish(entry, header),
                 "description" => description = self.description(&entry.value),
                 _ if self.policy_key(entry, &mut policy) => {}
                 _ => {
@@ -137,6 +139,7 @@ impl Reader<'_> {
             }
         }
         let with = self.with(with, header, context, needs);
+        publish.extend(with.as_ref().and_then(publish::taught));
         Some(Stage {
             name: header.name.clone()?,
             description,
@@ -154,6 +157,7 @@ impl Reader<'_> {
                     .map(|output| output.name.clone())
                     .collect()
             }),
+            publish,
         })
     }
 
