@@ -83,16 +83,26 @@ pub(crate) enum Command {
     /// Write a run's report, one self-contained HTML file.
     #[command(after_help = "Example:\n  marquetry report latest --out segments.html")]
     Report(Report),
-    /// Print the first rows of an output.
+    /// Print the first rows of an output or a published table.
     #[command(
-        after_help = "Examples:\n  marquetry head latest/segments\n  marquetry head latest/orders/rejected -n 50"
+        after_help = "Examples:\n  marquetry head latest/segments\n  marquetry head segments@3\n  marquetry head latest/orders/rejected -n 50"
     )]
     Head(Head),
-    /// Write an output to a file of another format.
+    /// Write an output or a published table to a file of another format.
     #[command(
         after_help = "Examples:\n  marquetry export latest/segments --format csv --out segments.csv\n  marquetry export latest/segments --format ndjson | head"
     )]
     Export(Export),
+    /// List the published tables, or show the versions of one.
+    #[command(
+        after_help = "Examples:\n  marquetry tables\n  marquetry tables show segments\n  marquetry head segments\n  marquetry export segments@3 --out segments.csv"
+    )]
+    Tables(Tables),
+    /// List the policies, or show what one has learned.
+    #[command(
+        after_help = "Examples:\n  marquetry policies\n  marquetry policies show offers\n  marquetry policies show offers@3"
+    )]
+    Policies(Policies),
     /// List the stage kinds, or show one with its options.
     #[command(
         after_help = "Examples:\n  marquetry stages\n  marquetry stages show segmentation/kmeans"
@@ -197,9 +207,47 @@ pub(crate) struct Report {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Tables {
+    #[command(subcommand)]
+    pub(crate) command: Option<TablesCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TablesCommand {
+    /// Show the versions of a table, the newest first.
+    Show {
+        /// The table.
+        name: String,
+        /// At most so many versions.
+        #[arg(long, short = 'n', default_value_t = 20)]
+        limit: usize,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Policies {
+    #[command(subcommand)]
+    pub(crate) command: Option<PoliciesCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PoliciesCommand {
+    /// Show what a policy has learned: its arms, their means by segment, and its history.
+    Show {
+        /// The policy, or a version of it: `offers`, `offers@3`.
+        #[arg(value_name = "NAME[@VERSION]")]
+        policy: String,
+        /// At most so many versions of its history.
+        #[arg(long, short = 'n', default_value_t = 20)]
+        limit: usize,
+    },
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Head {
-    /// RUN/STAGE for a stage's first output, RUN/STAGE/OUTPUT for any.
-    #[arg(value_name = "RUN/STAGE[/OUTPUT]")]
+    /// RUN/STAGE for a stage's first output, RUN/STAGE/OUTPUT for any; TABLE for the current version
+    /// of a published table, TABLE@VERSION for any.
+    #[arg(value_name = "DATASET")]
     pub(crate) dataset: String,
     /// How many rows.
     #[arg(short = 'n', long, default_value_t = 10)]
@@ -208,8 +256,9 @@ pub(crate) struct Head {
 
 #[derive(Debug, Args)]
 pub(crate) struct Export {
-    /// RUN/STAGE for a stage's first output, RUN/STAGE/OUTPUT for any.
-    #[arg(value_name = "RUN/STAGE[/OUTPUT]")]
+    /// RUN/STAGE for a stage's first output, RUN/STAGE/OUTPUT for any; TABLE for the current version
+    /// of a published table, TABLE@VERSION for any.
+    #[arg(value_name = "DATASET")]
     pub(crate) dataset: String,
     /// The format.
     #[arg(long, value_enum, default_value_t = FileFormat::Csv)]

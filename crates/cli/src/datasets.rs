@@ -1,22 +1,20 @@
-//! Outputs of stages, found by name and read.
+//! Outputs of stages and published tables, found by name and read.
 
 use datafusion::prelude::{DataFrame, SessionContext};
 use marquetry_engine::RunState;
 use marquetry_lake::{Lake, SessionOptions};
-use marquetry_types::DatasetRef;
+use marquetry_types::{DatasetRef, PublishedKind};
 
 use crate::failure::Failure;
 use crate::place::Place;
+use crate::published;
 
-/// The dataset that `RUN/STAGE[/OUTPUT]` names.
+/// The dataset that `RUN/STAGE[/OUTPUT]` or `TABLE[@VERSION]` names.
 pub(crate) async fn find(place: &Place, name: &str) -> Result<DatasetRef, Failure> {
     let mut parts = name.split('/');
     let (Some(run), Some(stage)) = (parts.next(), parts.next()) else {
-        let message = format!("`{name}` names no output");
-        return Err(Failure::no_match(
-            message,
-            "write RUN/STAGE or RUN/STAGE/OUTPUT, as in `latest/segments`",
-        ));
+        let publication = published::find(place, PublishedKind::Table, name).await?;
+        return Ok(publication.published.dataset);
     };
     let output = parts.next();
     let run = place.load(run).await?;

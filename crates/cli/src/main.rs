@@ -11,6 +11,7 @@ mod failure;
 mod output;
 mod place;
 mod progress;
+mod published;
 mod run_view;
 mod stages;
 mod workflow_file;
@@ -75,6 +76,8 @@ fn start(arguments: Arguments) -> Result<(), Failure> {
             Command::Report(arguments) => commands::report::write(common, arguments).await,
             Command::Head(arguments) => commands::data::head(common, arguments).await,
             Command::Export(arguments) => commands::data::export(common, arguments).await,
+            Command::Tables(arguments) => commands::tables::run(common, arguments).await,
+            Command::Policies(arguments) => commands::policies::run(common, arguments).await,
             Command::Validate(_)
             | Command::Stages(_)
             | Command::Sample(_)

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use marquetry_engine::{AttemptEnd, RunState, RunSummary, StageState};
-use marquetry_types::{Diagnostic, StageName};
+use marquetry_engine::{AttemptEnd, RunState, RunSummary, StageState, Withheld};
+use marquetry_types::{Diagnostic, PublishedKind, StageName};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -60,6 +60,10 @@ struct StageView {
     attempts: Vec<AttemptView>,
     outputs: BTreeMap<String, OutputView>,
     metrics: BTreeMap<String, f64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    published: Vec<PublishedView>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    withheld: Vec<Withheld>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Diagnostic>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,6 +77,13 @@ struct AttemptView {
     started_at: String,
     finished_at: Option<String>,
     end: Option<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+struct PublishedView {
+    kind: PublishedKind,
+    name: String,
+    version: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -148,6 +159,16 @@ fn view(run: &RunState, name: &StageName, stage: &StageState) -> StageView {
             })
             .collect(),
         metrics: outcome.metrics,
+        published: stage
+            .published
+            .iter()
+            .map(|version| PublishedView {
+                kind: version.kind,
+                name: version.name.to_string(),
+                version: version.version,
+            })
+            .collect(),
+        withheld: stage.withheld.clone(),
         error: stage
             .failure
             .as_ref()

@@ -2,7 +2,9 @@
 
 use marquetry_engine::{AttemptEnd, AttemptState, RunState, RunStatus, RunSummary, StageStatus};
 use marquetry_proto::{diagnostic_to_wire, timestamp_to_wire, to_prost_struct, v1};
-use marquetry_types::{Diagnostic, FailureClass, StageFailure, StageName, codes};
+use marquetry_types::{
+    Diagnostic, FailureClass, Published, PublishedKind, StageFailure, StageName, codes,
+};
 
 /// A run with all its stages.
 pub(crate) fn run(state: &RunState) -> v1::Run {
@@ -68,7 +70,29 @@ pub(crate) fn stage(run: &RunState, name: &StageName) -> Option<v1::Stage> {
         outcome: state.outcome.as_ref().map(Into::into),
         failure: state.failure.as_ref().map(Into::into),
         skip_reason: state.skip_reason.clone().unwrap_or_default(),
+        published: state.published.iter().map(published).collect(),
+        withheld: state
+            .withheld
+            .iter()
+            .map(|withheld| v1::WithheldOutput {
+                output: withheld.output.clone(),
+                reason: withheld.reason.clone(),
+            })
+            .collect(),
     })
+}
+
+fn published(version: &Published) -> v1::PublishedVersion {
+    let kind = match version.kind {
+        PublishedKind::Table => v1::PublishedKind::Table,
+        PublishedKind::Policy => v1::PublishedKind::Policy,
+    };
+    v1::PublishedVersion {
+        kind: kind.into(),
+        name: version.name.to_string(),
+        version: version.version,
+        dataset: Some((&version.dataset).into()),
+    }
 }
 
 fn stage_status(status: StageStatus) -> v1::StageStatus {

@@ -252,3 +252,58 @@ fn every_kind_of_the_catalogue_has_its_options_in_the_schema() {
         Some(descriptors.len())
     );
 }
+
+#[test]
+fn what_is_published_and_what_is_read_of_it_is_known_before_the_run() {
+    let workflow = read(
+        r#"marquetry: v1
+name: loop
+stages:
+  customers:
+    uses: features/customer
+    with: { orders: "${{ tables.orders }}" }
+    publish: customers
+  segments:
+    uses: segmentation/kmeans
+    with: { rows: "${{ stages.customers }}", k: 3 }
+    publish: { segments: segments, centres: segment_centres }
+  offers:
+    uses: personalization/offers
+    with: { customers: "${{ stages.customers }}", policy: offers }
+  learn:
+    uses: feedback/bandit
+    with: { decisions: "${{ stages.offers }}", policy: offers }
+"#,
+    );
+    let published: Vec<String> = workflow
+        .published()
+        .into_iter()
+        .map(|(kind, name)| format!("{} {name}", kind.as_str()))
+        .collect();
+    assert_eq!(
+        published,
+        [
+            "table customers",
+            "table orders",
+            "table segment_centres",
+            "table segments",
+            "policy offers"
+        ]
+    );
+    let of_stage = |name: &str| {
+        let publishes = stage(&workflow, name).publish.iter();
+        publishes
+            .map(|publish| format!("{} as {}", publish.output, publish.name))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(of_stage("customers"), ["customers as customers"]);
+    assert_eq!(
+        of_stage("segments"),
+        ["segments as segments", "centres as segment_centres"]
+    );
+    assert_eq!(of_stage("offers"), [""; 0]);
+    assert_eq!(of_stage("learn"), ["policy as offers"]);
+    // It is journalled, and so must come back as it was.
+    let json = serde_json::to_string(&workflow).unwrap();
+    assert_eq!(serde_json::from_str::<Workflow>(&json).unwrap(), workflow);
+}

@@ -3,7 +3,9 @@
 pub(crate) mod data;
 pub(crate) mod describe;
 pub(crate) mod logs;
+pub(crate) mod policies;
 pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod runs;
 pub(crate) mod sample;
+pub(crate) mod tables;

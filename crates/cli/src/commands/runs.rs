@@ -102,6 +102,17 @@ pub(crate) fn print(common: &Common, run: &RunState) -> Result<(), Failure> {
         &["stage", "kind", "status", "took", "rows"],
         rows.collect(),
     ))?;
+    for stage in run.stages.values() {
+        for version in &stage.published {
+            output::line(format!("{GREEN}published{GREEN:#} {version}"))?;
+        }
+        for withheld in &stage.withheld {
+            let (output, reason) = (&withheld.output, &withheld.reason);
+            output::line(format!(
+                "{YELLOW}not published{YELLOW:#} {output}: {reason}"
+            ))?;
+        }
+    }
     let mut figures = Vec::new();
     for (name, stage) in &run.stages {
         let metrics = stage.outcome.iter().flat_map(|outcome| &outcome.metrics);

@@ -519,7 +519,7 @@ fn of_two_runs_that_teach_a_policy_at_once_the_second_learns_again_from_what_the
     assert_eq!(failure.class, FailureClass::Transient);
     assert_eq!(failure.diagnostic.code, codes::POLICY_OVERTAKEN);
 
-    let again = assigned(&world.advance(Duration::from_secs(120)));
+    let again = assigned(&world.advance(Duration::from_secs(5)));
     assert_eq!(again.options["policy"]["$policy"]["version"], json!(1));
     let manifest = &again.options["policy"]["$policy"]["dataset"]["manifest"];
     assert_eq!(*manifest, json!(first.token.to_string()));

@@ -43,8 +43,13 @@ pub fn check_options(descriptor: &StageDescriptor, options: &Value) -> Result<()
                 pointer::dotted(&pointer),
                 explain::describe(value)
             );
-            return Err(Diagnostic::new(codes::STAGE_OPTIONS, message)
-                .help("refer to the output of a stage: `\"${{ stages.NAME }}\"`"));
+            let help = match value {
+                Value::Null => {
+                    "a table that no run has published yet is null: run what publishes it first"
+                }
+                _ => "refer to the output of a stage: `\"${{ stages.NAME }}\"`",
+            };
+            return Err(Diagnostic::new(codes::STAGE_OPTIONS, message).help(help));
         }
     }
     match instance.findings(descriptor, &validator).into_iter().next() {

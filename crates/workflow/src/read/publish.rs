@@ -110,12 +110,13 @@ impl Reader<'_> {
                 );
                 let help =
                     "a run publishes a version of a name once: give one of them another name";
-                let keys = header.entries.iter();
-                let span = keys
-                    .filter(|entry| entry.key == "publish" || entry.key == "with")
-                    .map(|entry| entry.key_span)
-                    .next();
-                let span = span.unwrap_or(header.entry.key_span);
+                let says_so = match publish.kind {
+                    PublishedKind::Table => "publish",
+                    PublishedKind::Policy => "with",
+                };
+                let mut keys = header.entries.iter();
+                let key = keys.find(|entry| entry.key == says_so);
+                let span = key.map_or(header.entry.key_span, |entry| entry.key_span);
                 self.error(span, codes::WRONG_VALUE, &message, help);
             }
         }

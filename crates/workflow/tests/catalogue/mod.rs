@@ -213,6 +213,32 @@ pub fn catalogue() -> Catalogue {
             &["silhouette", "davies_bouldin", "calinski_harabasz"],
         ),
         descriptor(
+            "personalization/offers",
+            options(
+                json!({
+                    "customers": dataset("One row per customer."),
+                    "policy": {"type": ["string", "object"], "x-marquetry": "policy",
+                               "description": "The policy that chooses."},
+                }),
+                &["customers", "policy"],
+            ),
+            &["decisions"],
+            &[],
+        ),
+        descriptor(
+            "feedback/bandit",
+            options(
+                json!({
+                    "decisions": dataset("What was decided."),
+                    "policy": {"type": ["string", "object"], "x-marquetry": "policy_update",
+                               "description": "The policy that learns."},
+                }),
+                &["decisions", "policy"],
+            ),
+            &["policy", "arms"],
+            &[],
+        ),
+        descriptor(
             "notify/webhook",
             options(
                 json!({"url": {"type": "string", "description": "Where to post."}}),
