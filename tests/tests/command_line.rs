@@ -139,6 +139,73 @@ fn a_failed_run_says_why_and_can_be_resumed() {
 }
 
 #[test]
+fn a_published_table_has_versions_that_people_and_later_runs_read_by_name() {
+    let place = place();
+    place.file("publish.yaml", &format!("{WORKFLOW}    publish: scores\n"));
+    let reader = r#"
+marquetry: v1
+name: reader
+stages:
+  count:
+    uses: features/sql
+    with:
+      inputs: { scores: "${{ tables.scores }}" }
+      query: select count(*) as customers from scores
+"#;
+    place.file("reader.yaml", reader);
+
+    // Nothing is published yet: the one who asks is told what there is to do.
+    drop(place.json(&["run", "small.yaml"]));
+    let unknown = place.run(&["head", "scores"]);
+    assert_eq!(unknown.status.code(), Some(2), "{}", said(&unknown));
+    assert!(
+        said(&unknown).contains("`publish: NAME`"),
+        "{}",
+        said(&unknown)
+    );
+    let early = place.run(&["run", "reader.yaml"]);
+    assert_eq!(early.status.code(), Some(1), "{}", said(&early));
+    assert!(
+        said(&early).contains("no run has published"),
+        "{}",
+        said(&early)
+    );
+    assert_eq!(place.json(&["tables"]).as_array().unwrap().len(), 0);
+
+    let first = place.json(&["run", "publish.yaml"]);
+    let version = &first["stages"][1]["published"][0];
+    assert_eq!(
+        (&version["name"], &version["version"]),
+        (&"scores".into(), &1.into())
+    );
+    place.file("customers.csv", &ORDERS.replace("5,90,3,75.25\n", ""));
+    drop(place.json(&["run", "publish.yaml"]));
+    let versions = place.json(&["tables", "show", "scores"]);
+    let rows: Vec<_> = versions
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| &it["rows"])
+        .collect();
+    assert_eq!(rows, [4, 5], "the newest version comes first");
+    let rows_of = |name: &str| place.json(&["head", name]).as_array().unwrap().len();
+    assert_eq!(
+        (rows_of("scores"), rows_of("scores@1"), rows_of("scores@2")),
+        (4, 5, 4)
+    );
+    let absent = place.run(&["head", "scores@3"]);
+    assert!(said(&absent).contains("from 1 to 2"), "{}", said(&absent));
+
+    drop(place.json(&["run", "reader.yaml"]));
+    assert_eq!(place.json(&["head", "latest/count"])[0]["customers"], 4);
+
+    // A run that fails before its success publishes nothing.
+    let failed = place.run(&["run", "publish.yaml", "--set", "file=absent.csv"]);
+    assert_eq!(failed.status.code(), Some(1), "{}", said(&failed));
+    assert_eq!(place.json(&["tables"])[0]["version"], 2);
+}
+
+#[test]
 fn the_program_describes_itself() {
     let place = Place::new();
     let kinds = place.json(&["stages"]);
