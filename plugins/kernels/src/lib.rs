@@ -24,6 +24,7 @@ mod agreement;
 mod assign;
 mod distance;
 mod error;
+pub mod interval;
 mod kmeans;
 mod matrix;
 mod moments;

@@ -1,4 +1,11 @@
-//! Stages that say what each customer gets: which products, and in which words.
+//! Stages that say what each customer gets: which offer, which products, and in which words.
+
+#![cfg_attr(
+    test,
+    expect(clippy::unwrap_used, reason = "tests may fail by panicking")
+)]
+
+mod offers;
 
 use std::sync::Arc;
 
@@ -7,5 +14,10 @@ use marquetry_plugin::StageHandler;
 /// The stage kinds of this family.
 #[must_use]
 pub fn handlers() -> Vec<Arc<dyn StageHandler>> {
-    vec![]
+    vec![Arc::new(offers::Offers::default())]
+}
+
+/// The default of every option `key`.
+fn customer_id() -> String {
+    "customer_id".to_owned()
 }
