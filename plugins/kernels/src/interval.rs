@@ -12,7 +12,14 @@ pub fn wilson(successes: f64, trials: f64, z: f64) -> Option<(f64, f64)> {
     let centre = (share + square / 2.0) / (1.0 + square);
     let spread = share * (1.0 - share) / trials + square / (4.0 * trials);
     let half = z * spread.max(0.0).sqrt() / (1.0 + square);
-    Some(((centre - half).max(0.0), (centre + half).min(1.0)))
+    // Of none and of all the ends are exact, whatever was rounded.
+    let low = if successes <= 0.0 { 0.0 } else { centre - half };
+    let high = if successes >= trials {
+        1.0
+    } else {
+        centre + half
+    };
+    Some((low.max(0.0), high.min(1.0)))
 }
 
 /// The normal interval of a mean from the sum and the sum of squares of `count` values; none of fewer than
