@@ -109,6 +109,8 @@ pub mod codes {
         BAD_VALUE = "MQ0406";
         /// A query that does not parse, plan or run.
         QUERY = "MQ0407";
+        /// A check of a gate failed.
+        GATE_FAILED = "MQ0408";
 
         // MQ05: the lake.
         /// The object store refuses or fails.
