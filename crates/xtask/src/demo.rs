@@ -128,7 +128,7 @@ fn newest_run(program: &Path) -> Result<String, String> {
 
 /// The largest run id in a text. Ids are ULIDs, so the largest is the latest; and looking for their
 /// shape spares this program a JSON reader.
-fn newest_run_id(text: &str) -> Option<String> {
+pub(crate) fn newest_run_id(text: &str) -> Option<String> {
     text.split(|character: char| !character.is_ascii_alphanumeric())
         .filter(|word| word.len() == 26 && word.starts_with(|first: char| first.is_ascii_digit()))
         .max()
