@@ -12,7 +12,9 @@
 mod assignment;
 mod clusters;
 mod gate;
+mod migration;
 mod profile;
+mod stability;
 
 use std::sync::Arc;
 
@@ -24,7 +26,9 @@ pub fn handlers() -> Vec<Arc<dyn StageHandler>> {
     vec![
         Arc::new(clusters::Clusters::default()),
         Arc::new(gate::Gate::default()),
+        Arc::new(migration::Migration::default()),
         Arc::new(profile::Profile::default()),
+        Arc::new(stability::Stability::default()),
     ]
 }
 
