@@ -15,6 +15,7 @@ mod gate;
 mod migration;
 mod profile;
 mod stability;
+mod value;
 
 use std::sync::Arc;
 
@@ -29,6 +30,7 @@ pub fn handlers() -> Vec<Arc<dyn StageHandler>> {
         Arc::new(migration::Migration::default()),
         Arc::new(profile::Profile::default()),
         Arc::new(stability::Stability::default()),
+        Arc::new(value::ValueStage::default()),
     ]
 }
 
