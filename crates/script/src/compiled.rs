@@ -13,7 +13,7 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 
-use rhai::{AST, ASTFlags, Dynamic, Expr, Stmt};
+use rhai::{AST, ASTFlags, ASTNode, Dynamic, Expr, Stmt};
 
 use crate::fast::{self, Names, Node, Row};
 use crate::operators;
@@ -223,6 +223,21 @@ struct Compiler<'a> {
     functions: Vec<Option<Function>>,
 }
 
+/// The statements of a function. Its body is of a type that rhai does not show, but walks over.
+fn statements_of(ast: &AST, name: &str, parameters: usize) -> Vec<Stmt> {
+    let alone = ast.clone_functions_only_filtered(|_, _, _, known, count| {
+        known == name && count == parameters
+    });
+    let mut statements = Vec::new();
+    alone.walk(&mut |path: &[ASTNode<'_>]| {
+        if let [ASTNode::Stmt(statement)] = path {
+            statements.push((*statement).clone());
+        }
+        true
+    });
+    statements
+}
+
 /// What a name in a function is.
 #[derive(Clone)]
 enum Meaning {
@@ -248,9 +263,13 @@ impl Compiler<'_> {
             return Some(*number);
         }
         let ast = self.ast;
-        let mut functions = ast.iter_fn_def();
-        let found = functions
-            .find(|function| function.name == name && function.params.len() == rows.len())?;
+        let mut named = ast
+            .iter_fn_def()
+            .filter(|function| function.name == name && function.params.len() == rows.len());
+        // A second one is for `this` of another type.
+        let (found, None) = (named.next()?, named.next()) else {
+            return None;
+        };
         let number = self.functions.len();
         if number >= MOST_FUNCTIONS {
             return None;
@@ -271,7 +290,7 @@ impl Compiler<'_> {
             names,
             variables: rows.len(),
         };
-        let steps = body.steps(found.body.statements(), 0)?;
+        let steps = body.steps(&statements_of(ast, name, rows.len()), 0)?;
         let function = Function {
             body: steps,
             variables: body.variables,
@@ -343,10 +362,12 @@ impl Body<'_, '_> {
                 Step::Set(slot, Box::new(self.source(&sides.rhs, depth)?))
             }
             // With a flag it is `throw`.
-            Stmt::Return(given, flags, _) if flags.is_empty() => Step::Return(Box::new(match given {
-                Some(expression) => self.source(expression, depth)?,
-                None => Step::Nothing,
-            })),
+            Stmt::Return(given, flags, _) if flags.is_empty() => {
+                Step::Return(Box::new(match given {
+                    Some(expression) => self.source(expression, depth)?,
+                    None => Step::Nothing,
+                }))
+            }
             _ => return None,
         })
     }

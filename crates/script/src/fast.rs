@@ -322,9 +322,11 @@ impl Node {
                 Ok(Dynamic::FALSE)
             }
             Self::IsNull(operand) => Ok(Dynamic::from_bool(operand.evaluate(row)?.is_unit())),
-            Self::Local(_) | Self::Strict(_) | Self::Join(_) | Self::Builtin(..) | Self::Call(..) => {
-                self.evaluate_in_script(row)
-            }
+            Self::Local(_)
+            | Self::Strict(_)
+            | Self::Join(_)
+            | Self::Builtin(..)
+            | Self::Call(..) => self.evaluate_in_script(row),
         }
     }
 

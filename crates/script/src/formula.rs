@@ -113,10 +113,8 @@ pub(crate) fn formula_of(node: &Node, reads: &[(usize, String)]) -> Option<Formu
             one(operand)?,
             items.iter().map(Constant::of).collect::<Option<_>>()?,
         ),
-        Node::Local(_)
-        | Node::Strict(_)
-        | Node::Join(_)
-        | Node::Builtin(..)
-        | Node::Call(..) => return None,
+        Node::Local(_) | Node::Strict(_) | Node::Join(_) | Node::Builtin(..) | Node::Call(..) => {
+            return None;
+        }
     })
 }

@@ -2,28 +2,34 @@
 
 mod cells;
 mod names;
+mod nodes;
 mod options;
 mod program;
+mod rule_set;
+#[cfg(test)]
+mod same_both_ways;
+mod translate;
 
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, UInt64Array};
+use arrow::array::{ArrayRef, RecordBatch, StringArray, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Schema};
 use async_trait::async_trait;
 use marquetry_plugin::{
-    Bar, LogLevel, Panel, PanelBody, Series, StageContext, StageError, StageHandler, describe,
+    Bar, LogLevel, Panel, PanelBody, Reporter, Series, StageContext, StageError, StageHandler,
+    describe,
 };
 use marquetry_rows::{KeyedRows, Keys, Wanted, off_thread};
 use marquetry_script::with_room;
 use marquetry_types::{Outcome, StageDescriptor};
 use serde_json::json;
 
-use crate::output::{SEGMENT, check_key, texts};
-use cells::Cells;
+use crate::output::{SEGMENT, check_key};
 use names::Names;
 use options::{Matching, RulesOptions};
-use program::{Found, Program};
+use program::{Found, Program, Watch};
+pub use rule_set::RuleSet;
 
 const DESCRIPTION: &str = "\
 Puts customers into segments by rules that a team writes: expressions over the columns of a row, or a rhai \
@@ -107,24 +113,38 @@ impl StageHandler for Rules {
             Field::new(SEGMENT, DataType::Utf8, false),
         ]));
         let mut writer = stage.writer("segments", Arc::clone(&schema)).await?;
+        say_ways(&stage, &program);
         let mut counts = Counts::default();
         let mut names = program.names.clone();
         let total = rows.len();
-        for first in (0..total).step_by(BATCH) {
-            let count = BATCH.min(total - first);
-            let found;
-            (found, names) = evaluate(&stage, &program, &rows, first, count, names).await?;
-            let places = found.places.iter();
-            let places = UInt64Array::from_iter_values(places.map(|(row, _)| (first + row) as u64));
-            let keys = take(&rows.keys().array(), &places, None)?;
-            let segments = texts(found.places.iter().map(|(_, name)| names.text(*name)));
+        // As many batches at a time as there are threads; the earliest that fails is the one to name.
+        let mut ahead = std::collections::VecDeque::new();
+        let mut next = 0;
+        while next < total || !ahead.is_empty() {
+            while next < total && ahead.len() < stage.threads().max(1) {
+                let count = BATCH.min(total - next);
+                let work = evaluate(&stage, &program, &rows, next, count);
+                ahead.push_back((next, count, tokio::spawn(work)));
+                next += count;
+            }
+            let Some((first, count, work)) = ahead.pop_front() else {
+                break;
+            };
+            let (found, named) = work.await.map_err(|_| StageError::Cancelled)??;
+            let numbers = named.merge_into(&mut names);
+            let keys = rows.keys().slice(first, count).array();
+            let keys = match &found.rows {
+                Some(rows) => take(&keys, &UInt32Array::from(rows.clone()), None)?,
+                None => keys,
+            };
+            let segments = named.column(&found.names)?;
             writer
                 .write(&RecordBatch::try_new(
                     Arc::clone(&schema),
                     vec![keys, segments],
                 )?)
                 .await?;
-            counts.add(&found, names.len());
+            counts.add(&found, &numbers, names.len());
             stage.progress(
                 "evaluating rules",
                 (first + count) as u64,
@@ -138,25 +158,68 @@ impl StageHandler for Rules {
     }
 }
 
+/// Says which rules run over whole columns and which row by row.
+fn say_ways(stage: &StageContext, program: &Program) {
+    if let Some((file, is_compiled)) = program.script() {
+        let how = if is_compiled {
+            "compiled"
+        } else {
+            "interpreted"
+        };
+        let fields = [("script", json!(file)), ("as", json!(how))];
+        stage.log(LogLevel::Info, "a script is evaluated row by row", fields);
+        return;
+    }
+    let (whole, others) = program.ways();
+    let fields = [("expressions", json!(whole)), ("row_by_row", json!(others))];
+    stage.log(LogLevel::Info, "rules are evaluated", fields);
+}
+
+/// What a batch asks and tells.
+struct OfStage {
+    reporter: Reporter,
+    keys: Keys,
+}
+
+impl Watch for OfStage {
+    fn check_cancelled(&self) -> Result<(), StageError> {
+        self.reporter.check_cancelled()
+    }
+
+    fn shown(&self, row: usize) -> String {
+        self.keys.shown(row)
+    }
+}
+
 /// The segments of some rows, which are numbered from the first of them, and the names.
-async fn evaluate(
+fn evaluate(
     stage: &StageContext,
     program: &Arc<Program>,
     rows: &KeyedRows,
     first: usize,
     count: usize,
-    mut names: Names,
-) -> Result<(Found, Names), StageError> {
+) -> impl Future<Output = Result<(Found, Names), StageError>> + Send + 'static {
     let program = Arc::clone(program);
     let batch = rows.batch().slice(first, count);
-    let keys: Keys = rows.keys().slice(first, count);
-    let reporter = stage.reporter();
+    let watch = OfStage {
+        reporter: stage.reporter(),
+        keys: rows.keys().slice(first, count),
+    };
     off_thread(move || {
-        let cells = Cells::new(&batch, &program.readable, &program.is_read)?;
-        let found = with_room(|| program.evaluate(&cells, &keys, &mut names, &reporter))?;
+        let mut names = program.names.clone();
+        let found = with_room(|| program.evaluate(&batch, &mut names, &watch))?;
         Ok((found, names))
     })
-    .await
+}
+
+impl Names {
+    /// The texts of some numbers as a column.
+    fn column(&self, numbers: &[u32]) -> Result<ArrayRef, StageError> {
+        let texts = (0..self.len()).map(|number| self.text(number));
+        let texts = StringArray::from_iter_values(texts);
+        let numbers = UInt32Array::from_iter_values(numbers.iter().copied());
+        Ok(take(&texts, &numbers, None)?)
+    }
 }
 
 /// How many customers there are where.
@@ -168,10 +231,14 @@ struct Counts {
 }
 
 impl Counts {
-    fn add(&mut self, found: &Found, names: usize) {
+    /// Adds those of a batch, whose names have other `numbers` here.
+    fn add(&mut self, found: &Found, numbers: &[usize], names: usize) {
         self.sizes.resize(names, 0);
-        for (_, name) in &found.places {
-            self.sizes[*name] += 1;
+        for name in &found.names {
+            let number = numbers.get(*name as usize);
+            if let Some(size) = number.and_then(|number| self.sizes.get_mut(*number)) {
+                *size += 1;
+            }
         }
         self.unmatched += found.unmatched;
     }
