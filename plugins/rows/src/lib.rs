@@ -20,7 +20,7 @@ mod keyed;
 mod keys;
 pub mod orders;
 
-pub use cells::{Cells, readable};
+pub use cells::{Cells, readable, seen};
 pub use columns::{
     integer_in, is_numeric, is_text, numbers_of, numbers_or_none_of, select_as, texts_of,
 };
