@@ -1,4 +1,4 @@
-//! Stages that say what each customer gets: which products, and in which words.
+//! Stages that say what each customer gets: which offer, which products, and in which words.
 
 #![cfg_attr(
     test,
@@ -6,6 +6,7 @@
 )]
 
 mod content;
+mod offers;
 mod recommend;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use marquetry_types::codes;
 pub fn handlers() -> Vec<Arc<dyn StageHandler>> {
     vec![
         Arc::new(content::Content::default()),
+        Arc::new(offers::Offers::default()),
         Arc::new(recommend::Recommend::default()),
     ]
 }

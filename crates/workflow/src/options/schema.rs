@@ -84,6 +84,8 @@ impl<'s> SchemaView<'s> {
         let mut found = None;
         for schema in candidates {
             match mark_of(schema) {
+                // An optional dataset takes null, as a table that nobody published is.
+                Some(_) if json_type == "null" && takes(schema, json_type) => return None,
                 Some(mark) if found.is_none_or(|known| known == mark) => found = Some(mark),
                 Some(_) => return None,
                 None if is_leaf(schema) && takes(schema, json_type) => return None,

@@ -101,19 +101,18 @@ pub(super) fn best(arms: &[ArmMean]) -> Vec<BestArm<'_>> {
         .collect()
 }
 
-/// The score interval of a share (E. Wilson, *Probable inference, the law of succession, and statistical
-/// inference*, 1927).
+/// Wilson's score interval of a share.
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
 fn wilson(share: f64, count: u64, z: f64) -> Interval {
     let n = count as f64;
-    let square = z * z;
-    let centre = (share + square / (2.0 * n)) / (1.0 + square / n);
-    let spread = share * (1.0 - share) / n + square / (4.0 * n * n);
-    let width = z * spread.sqrt() / (1.0 + square / n);
-    Interval {
-        low: (centre - width).max(0.0),
-        high: (centre + width).min(1.0),
-    }
+    let found = marquetry_kernels::wilson_at(share * n, n, z);
+    found.map_or(
+        Interval {
+            low: 0.0,
+            high: 1.0,
+        },
+        of_kernel,
+    )
 }
 
 /// The mean plus and minus `z` standard errors.
@@ -123,11 +122,17 @@ fn normal(tally: &Tally, z: f64) -> Option<Interval> {
         return None;
     }
     let n = tally.decisions as f64;
-    let width = z * (tally.squares / (n - 1.0) / n).sqrt();
-    Some(Interval {
-        low: tally.mean - width,
-        high: tally.mean + width,
-    })
+    let error = (tally.squares / (n - 1.0) / n).sqrt();
+    Some(of_kernel(marquetry_kernels::normal_at(
+        tally.mean, error, z,
+    )))
+}
+
+fn of_kernel(found: marquetry_kernels::Interval) -> Interval {
+    Interval {
+        low: found.low,
+        high: found.high,
+    }
 }
 
 /// The difference of two means of different decisions, with an interval from theirs (R. Newcombe,
