@@ -18,6 +18,19 @@ pub struct Panel {
     pub body: PanelBody,
 }
 
+impl Panel {
+    /// A table; values by row, then column.
+    #[must_use]
+    pub fn table(title: &str, caption: String, columns: &[&str], rows: Vec<Vec<Value>>) -> Self {
+        let columns = columns.iter().map(|name| Column::new(*name)).collect();
+        Self {
+            title: title.to_owned(),
+            caption: Some(caption),
+            body: PanelBody::Table { columns, rows },
+        }
+    }
+}
+
 /// What a panel shows. Values are finite.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "of", rename_all = "snake_case")]

@@ -1,5 +1,6 @@
 //! The customers that something is decided for: their segments, their contexts, and what each may get.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
@@ -144,11 +145,8 @@ impl Audience {
 
     /// The segments that there are, each once, in the order of their names.
     #[must_use]
-    pub fn segment_names(&self) -> Vec<Option<Arc<str>>> {
-        let mut names = self.segments.clone();
-        names.sort();
-        names.dedup();
-        names
+    pub fn segment_names(&self) -> BTreeSet<Option<&str>> {
+        self.segments.iter().map(Option::as_deref).collect()
     }
 }
 

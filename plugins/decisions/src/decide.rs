@@ -1,7 +1,6 @@
 //! Choosing an action for each customer of an audience.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use marquetry_plugin::StageError;
 use marquetry_policy::{ActionDistribution, Eligible, Policy, Random};
@@ -46,7 +45,7 @@ impl Audience {
     pub fn decide(&self, book: &mut PolicyBook, seed: u64) -> Result<Choices, StageError> {
         let actions = self.actions();
         for segment in self.segment_names() {
-            book.know(segment.as_deref(), &actions)
+            book.know(segment, &actions)
                 .map_err(|error| refused(&error))?;
         }
         let book = &*book;
@@ -61,7 +60,7 @@ impl Audience {
         // The set of a customer without what is used up, by the number of the whole set.
         let mut open: Vec<usize> = (0..sets.len()).collect();
         close(&left, &self.eligibility.sets, &mut sets, &mut open);
-        let mut ready: HashMap<(Option<Arc<str>>, usize), Ready> = HashMap::new();
+        let mut ready: HashMap<(Option<&str>, usize), Ready> = HashMap::new();
         for row in order {
             let Some(set) = open.get(self.eligibility.of[row]).copied() else {
                 continue;
@@ -69,8 +68,8 @@ impl Audience {
             if sets[set].is_empty() {
                 continue;
             }
-            let segment = self.segment_name(row);
-            let Some(policy) = book.policy(segment.as_deref()) else {
+            let segment = self.segment(row);
+            let Some(policy) = book.policy(segment) else {
                 continue;
             };
             let key = (segment.filter(|_| book.spec().per_segment), set);
@@ -109,10 +108,6 @@ impl Audience {
             }
         }
         Ok(Choices { choices, sets })
-    }
-
-    fn segment_name(&self, row: usize) -> Option<Arc<str>> {
-        self.segment(row).map(Arc::from)
     }
 }
 

@@ -46,6 +46,16 @@ pub fn refused(error: &PolicyError) -> StageError {
     invalid(code, error.to_string(), help)
 }
 
+/// A segment as charts show it: a number alone says too little.
+#[must_use]
+pub fn segment_shown(name: Option<&str>) -> String {
+    match name {
+        None => "all customers".to_owned(),
+        Some(name) if name.parse::<i64>().is_ok() => format!("segment {name}"),
+        Some(name) => name.to_owned(),
+    }
+}
+
 /// A number for a random stream that follows from names: the same for every attempt at a stage of a run.
 #[must_use]
 pub fn seed_of(parts: &[&str], seed: u64) -> u64 {

@@ -6,6 +6,7 @@
 )]
 
 mod bandit;
+mod columns;
 mod evaluate;
 mod planted;
 mod respond;

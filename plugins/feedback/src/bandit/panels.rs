@@ -1,6 +1,7 @@
 //! What the report shows of what was learned.
 
-use marquetry_plugin::{Column, Panel, PanelBody};
+use marquetry_decisions::segment_shown;
+use marquetry_plugin::{Panel, PanelBody};
 use serde_json::{Value, json};
 
 use super::estimates::EstimateRow;
@@ -48,19 +49,10 @@ fn earned(arms: &[ArmRow]) -> Panel {
             row_label: "segment".to_owned(),
             column_label: "offer".to_owned(),
             values: values.collect(),
-            rows: segments.iter().map(|name| shown(*name)).collect(),
+            rows: segments.iter().map(|name| segment_shown(*name)).collect(),
             columns: actions.iter().map(|name| name.replace('_', " ")).collect(),
             unit: Some("reward".to_owned()),
         },
-    }
-}
-
-/// A segment's name; a number alone says too little.
-fn shown(name: Option<&str>) -> String {
-    match name {
-        None => "all customers".to_owned(),
-        Some(name) if name.parse::<i64>().is_ok() => format!("segment {name}"),
-        Some(name) => name.to_owned(),
     }
 }
 
@@ -78,17 +70,11 @@ fn others(estimates: &[EstimateRow]) -> Panel {
             json!(row.effective.round()),
         ]
     });
-    Panel {
-        title: "What other policies would have earned".to_owned(),
-        caption: Some(
-            "doubly robust estimates on the same decisions, with 95 % intervals; the policy `as learned` is judged by what it learned from, and so looks a little better than it is"
-                .to_owned(),
-        ),
-        body: PanelBody::Table {
-            columns: ["policy", "mean reward", "lower", "upper", "effective decisions"]
-                .map(Column::new)
-                .into(),
-            rows: rows.collect(),
-        },
-    }
+    Panel::table(
+        "What other policies would have earned",
+        "doubly robust estimates on the same decisions, with 95 % intervals; the policy `as learned` is judged by what it learned from, and so looks a little better than it is"
+            .to_owned(),
+        &["policy", "mean reward", "lower", "upper", "effective decisions"],
+        rows.collect(),
+    )
 }

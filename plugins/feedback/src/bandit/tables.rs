@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
-};
-use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use arrow::array::{RecordBatch, TimestampMicrosecondArray};
 use marquetry_kernels::{Interval, Z_95, normal_at, wilson_at};
 use marquetry_plugin::StageError;
 
 use super::estimates::EstimateRow;
 use super::join::Unused;
 use super::learn::Lesson;
+use crate::columns::{batch, counts, numbers, texts};
 
 /// What an action earned in a segment, in this run.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,77 +49,52 @@ pub(super) fn arms(lesson: &Lesson) -> Vec<ArmRow> {
     .collect()
 }
 
-fn texts<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {
-    Arc::new(StringArray::from_iter_values(values))
-}
-
-fn numbers(values: impl Iterator<Item = Option<f64>>) -> ArrayRef {
-    Arc::new(Float64Array::from_iter(values))
-}
-
-fn counts(values: impl Iterator<Item = u64>) -> ArrayRef {
-    let values = values.map(|value| i64::try_from(value).unwrap_or(i64::MAX));
-    Arc::new(Int64Array::from_iter_values(values))
-}
-
 pub(super) fn arms_batch(arms: &[ArmRow]) -> Result<RecordBatch, StageError> {
-    let schema = Schema::new(vec![
-        Field::new("action", DataType::Utf8, false),
-        Field::new("segment", DataType::Utf8, true),
-        Field::new("decisions", DataType::Int64, false),
-        Field::new("responses", DataType::Int64, false),
-        Field::new("reward_mean", DataType::Float64, false),
-        Field::new("lower", DataType::Float64, true),
-        Field::new("upper", DataType::Float64, true),
-    ]);
-    let columns = vec![
-        texts(arms.iter().map(|arm| arm.action.as_str())),
-        Arc::new(StringArray::from_iter(
-            arms.iter().map(|arm| arm.segment.as_deref()),
-        )) as ArrayRef,
-        counts(arms.iter().map(|arm| arm.decisions)),
-        counts(arms.iter().map(|arm| arm.responses)),
-        numbers(arms.iter().map(|arm| Some(arm.mean))),
-        numbers(arms.iter().map(|arm| Some(arm.interval?.low))),
-        numbers(arms.iter().map(|arm| Some(arm.interval?.high))),
-    ];
-    Ok(RecordBatch::try_new(Arc::new(schema), columns)?)
+    let rows = || arms.iter();
+    let actions = texts(rows().map(|arm| Some(arm.action.as_str())));
+    let segments = texts(rows().map(|arm| arm.segment.as_deref()));
+    let end = |of: fn(Interval) -> f64| numbers(rows().map(move |arm| arm.interval.map(of)));
+    batch(vec![
+        ("action", false, actions),
+        ("segment", true, segments),
+        ("decisions", false, counts(rows().map(|arm| arm.decisions))),
+        ("responses", false, counts(rows().map(|arm| arm.responses))),
+        (
+            "reward_mean",
+            false,
+            numbers(rows().map(|arm| Some(arm.mean))),
+        ),
+        ("lower", true, end(|interval| interval.low)),
+        ("upper", true, end(|interval| interval.high)),
+    ])
 }
 
-pub(super) fn estimates_batch(rows: &[EstimateRow]) -> Result<RecordBatch, StageError> {
-    let schema = Schema::new(vec![
-        Field::new("policy", DataType::Utf8, false),
-        Field::new("estimator", DataType::Utf8, false),
-        Field::new("value", DataType::Float64, false),
-        Field::new("lower", DataType::Float64, true),
-        Field::new("upper", DataType::Float64, true),
-        Field::new("effective_sample_size", DataType::Float64, false),
-    ]);
-    let columns = vec![
-        texts(rows.iter().map(|row| row.policy.as_str())),
-        texts(rows.iter().map(|row| row.estimator)),
-        numbers(rows.iter().map(|row| Some(row.value))),
-        numbers(rows.iter().map(|row| row.lower)),
-        numbers(rows.iter().map(|row| row.upper)),
-        numbers(rows.iter().map(|row| Some(row.effective))),
-    ];
-    Ok(RecordBatch::try_new(Arc::new(schema), columns)?)
+pub(super) fn estimates_batch(estimates: &[EstimateRow]) -> Result<RecordBatch, StageError> {
+    let rows = || estimates.iter();
+    let policies = texts(rows().map(|row| Some(row.policy.as_str())));
+    let effective = numbers(rows().map(|row| Some(row.effective)));
+    batch(vec![
+        ("policy", false, policies),
+        (
+            "estimator",
+            false,
+            texts(rows().map(|row| Some(row.estimator))),
+        ),
+        ("value", false, numbers(rows().map(|row| Some(row.value)))),
+        ("lower", true, numbers(rows().map(|row| row.lower))),
+        ("upper", true, numbers(rows().map(|row| row.upper))),
+        ("effective_sample_size", false, effective),
+    ])
 }
 
-pub(super) fn unused_batch(rows: &[Unused]) -> Result<RecordBatch, StageError> {
-    let moment = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-    let schema = Schema::new(vec![
-        Field::new("decision_id", DataType::Utf8, false),
-        Field::new("ts", moment, true),
-        Field::new("reward", DataType::Float64, true),
-        Field::new("reason", DataType::Utf8, false),
-    ]);
-    let times = TimestampMicrosecondArray::from_iter(rows.iter().map(|row| row.at));
-    let columns = vec![
-        texts(rows.iter().map(|row| row.decision_id.as_str())),
-        Arc::new(times.with_timezone("UTC")) as ArrayRef,
-        numbers(rows.iter().map(|row| row.reward)),
-        texts(rows.iter().map(|row| row.reason)),
-    ];
-    Ok(RecordBatch::try_new(Arc::new(schema), columns)?)
+pub(super) fn unused_batch(unused: &[Unused]) -> Result<RecordBatch, StageError> {
+    let rows = || unused.iter();
+    let ids = texts(rows().map(|row| Some(row.decision_id.as_str())));
+    let times = TimestampMicrosecondArray::from_iter(rows().map(|row| row.at));
+    batch(vec![
+        ("decision_id", false, ids),
+        ("ts", true, Arc::new(times.with_timezone("UTC"))),
+        ("reward", true, numbers(rows().map(|row| row.reward))),
+        ("reason", false, texts(rows().map(|row| Some(row.reason)))),
+    ])
 }

@@ -1,6 +1,6 @@
 //! What the report shows of an evaluation.
 
-use marquetry_plugin::{Column, Panel, PanelBody};
+use marquetry_plugin::{Panel, PanelBody};
 use marquetry_policy::{Estimator, Interval};
 use serde_json::{Value, json};
 
@@ -29,15 +29,6 @@ pub(super) fn all(
         panels.push(map(log, arms));
     }
     panels
-}
-
-fn table(title: &str, caption: String, columns: &[&str], rows: Vec<Vec<Value>>) -> Panel {
-    let columns = columns.iter().map(|name| Column::new(*name)).collect();
-    Panel {
-        title: title.to_owned(),
-        caption: Some(caption),
-        body: PanelBody::Table { columns, rows },
-    }
 }
 
 fn left_out(all: usize) -> String {
@@ -72,7 +63,7 @@ fn policies(values: &[PolicyValue], confidence: f64) -> Panel {
         percent(confidence),
         left_out(values.len())
     );
-    table(
+    Panel::table(
         "What policies would have earned",
         caption,
         &["policy", "value", "lower", "upper", "effective sample size"],
@@ -104,7 +95,7 @@ fn best_arms(log: &Log, best: &[BestArm<'_>], options: &EvaluateOptions) -> Pane
         percent(options.confidence),
         left_out(best.len())
     );
-    table(
+    Panel::table(
         "The best action of each segment",
         caption,
         &[

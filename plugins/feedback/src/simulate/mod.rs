@@ -24,7 +24,7 @@ answer: each planted group likes some offers more than others (see `feedback/res
 customers with the same luck, two others choose: one uniformly, and an oracle that knows what each customer likes. The \
 policy lies between them, and how fast it comes near the oracle is its learning curve.\n\n\
 It publishes nothing and learns from nothing but the simulation: it is a way to choose an algorithm before the first \
-customer gets an offer. Caps are not simulated. O(rounds x customers x actions).";
+customer gets an offer. A cap holds in each round anew, for the policy and for uniform choice, not for the oracle. O(rounds x customers x actions).";
 
 const EXAMPLE: &str = "\
 customers: ${{ stages.customers }}

@@ -92,7 +92,7 @@ impl TemplateOption {
 impl ContentOptions {
     /// Refuses options that contradict each other.
     pub(super) fn check(&self) -> Result<(), StageError> {
-        crate::check_key(
+        marquetry_rows::check_key(
             &self.key,
             &["segment", "channel", "subject", "body", "field"],
         )?;

@@ -81,7 +81,7 @@ impl StageHandler for Offers {
 
     async fn run(&self, mut stage: StageContext) -> Result<Outcome, StageError> {
         let options: OffersOptions = stage.options()?;
-        crate::check_key(&options.key, &LOG_COLUMNS)?;
+        marquetry_rows::check_key(&options.key, &LOG_COLUMNS)?;
         let decided_at = instant("decided_at", &options.decided_at)?;
         let spec = options.spec()?;
         let version = &options.policy.0;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use marquetry_decisions::{Audience, Choices};
+use marquetry_decisions::{Audience, Choices, segment_shown};
 use marquetry_plugin::{Panel, PanelBody};
 
 /// Segments that the report shows.
@@ -17,10 +17,10 @@ pub(super) fn all(audience: &Audience, choices: &Choices, version: u64) -> Vec<P
 #[expect(clippy::cast_precision_loss, reason = "shares to look at")]
 fn by_segment(audience: &Audience, choices: &Choices, version: u64) -> Panel {
     let actions = audience.actions();
-    let mut counts: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    let mut counts: BTreeMap<Option<&str>, Vec<usize>> = BTreeMap::new();
     for (row, choice) in choices.choices.iter().enumerate() {
         let Some(choice) = choice else { continue };
-        let segment = audience.segment(row).unwrap_or("all customers");
+        let segment = audience.segment(row);
         let counts = counts
             .entry(segment)
             .or_insert_with(|| vec![0; actions.len()]);
@@ -49,19 +49,14 @@ fn by_segment(audience: &Audience, choices: &Choices, version: u64) -> Panel {
         body: PanelBody::Heatmap {
             row_label: "segment".to_owned(),
             column_label: "offer".to_owned(),
-            rows: counts.keys().take(SHOWN).map(|name| shown(name)).collect(),
+            rows: counts
+                .keys()
+                .take(SHOWN)
+                .map(|name| segment_shown(*name))
+                .collect(),
             columns: actions.iter().map(|name| name.replace('_', " ")).collect(),
             values: shares.collect(),
             unit: Some("%".to_owned()),
         },
-    }
-}
-
-/// A segment's name; a number alone says too little.
-fn shown(name: &str) -> String {
-    if name.parse::<i64>().is_ok() {
-        format!("segment {name}")
-    } else {
-        name.to_owned()
     }
 }

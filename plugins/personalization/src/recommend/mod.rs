@@ -86,7 +86,7 @@ impl StageHandler for Recommend {
     #[expect(clippy::cast_precision_loss, reason = "metrics are floats")]
     async fn run(&self, mut stage: StageContext) -> Result<Outcome, StageError> {
         let options: RecommendOptions = stage.options()?;
-        crate::check_key(&options.customer, &["rank", "item", "score", "because_of"])?;
+        marquetry_rows::check_key(&options.customer, &["rank", "item", "score", "because_of"])?;
         let purchases = Arc::new(Purchases::read(&stage, &options).await?);
         let similar = {
             let (purchases, options) = (Arc::clone(&purchases), options.clone());

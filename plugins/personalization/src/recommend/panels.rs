@@ -1,8 +1,8 @@
 //! What the report shows of recommendations.
 
-use marquetry_plugin::{Column, Panel, PanelBody};
+use marquetry_plugin::Panel;
 use marquetry_rows::Keys;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::options::Similarity;
 use super::scores::Scored;
@@ -61,7 +61,7 @@ pub(super) fn pairs(items: &Keys, neighbours: &[Vec<Scored>], similarity: Simila
             json!(it.support),
         ]
     });
-    table(
+    Panel::table(
         "Products that belong together",
         format!(
             "the most similar pairs by {}; support is how many baskets hold both",
@@ -90,7 +90,7 @@ pub(super) fn typical(
             ]
         })
     });
-    table(
+    Panel::table(
         "Products typical of each segment",
         format!(
             "by {} of being in the segment and having bought the product; support is how many of its customers did",
@@ -99,13 +99,4 @@ pub(super) fn typical(
         &["segment", "product", "score", "support"],
         rows.collect(),
     )
-}
-
-fn table(title: &str, caption: String, columns: &[&str], rows: Vec<Vec<Value>>) -> Panel {
-    let columns = columns.iter().map(|name| Column::new(*name)).collect();
-    Panel {
-        title: title.to_owned(),
-        caption: Some(caption),
-        body: PanelBody::Table { columns, rows },
-    }
 }

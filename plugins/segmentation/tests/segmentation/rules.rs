@@ -7,7 +7,9 @@ use marquetry_plugin::testing::TestOutput;
 use marquetry_plugin::{LogLevel, PanelBody};
 use serde_json::{Value, json};
 
-use crate::support::{complaint, floats, ids, rows, run, segments, stage, table, texts, warnings};
+use crate::support::{
+    complaint, floats, ids, logged, rows, run, segments, stage, table, texts, warnings,
+};
 
 /// Five customers; the fourth has spent nothing that is known, the fifth is nobody in particular.
 fn customers() -> RecordBatch {
@@ -243,19 +245,7 @@ async fn many_customers_come_in_the_order_of_the_key() {
 
 #[tokio::test]
 async fn the_log_says_which_rules_run_as_expressions() {
-    let said = |output: &TestOutput| -> Vec<String> {
-        let lines = output.logs.iter();
-        lines
-            .filter(|line| line.level == LogLevel::Info)
-            .map(|line| {
-                let fields = line.fields.iter();
-                let fields: Vec<String> = fields
-                    .map(|(name, value)| format!("{name}={value}"))
-                    .collect();
-                format!("{}: {}", line.message, fields.join(" "))
-            })
-            .collect()
-    };
+    let said = |output: &TestOutput| logged(output, LogLevel::Info);
     let rules = json!([
         {"name": "vip", "when": "monetary > 1000"},
         {"name": "long", "when": "(country ?? \"\").len() > 2"},

@@ -121,9 +121,14 @@ pub(crate) fn complaint(output: &TestOutput) -> String {
 
 /// The warnings with their fields, in order.
 pub(crate) fn warnings(output: &TestOutput) -> Vec<String> {
+    logged(output, LogLevel::Warn)
+}
+
+/// The lines of a level with their fields, in order.
+pub(crate) fn logged(output: &TestOutput, level: LogLevel) -> Vec<String> {
     let lines = output.logs.iter();
     lines
-        .filter(|line| line.level == LogLevel::Warn)
+        .filter(|line| line.level == level)
         .map(|line| {
             let fields = line.fields.iter();
             let fields: Vec<String> = fields
