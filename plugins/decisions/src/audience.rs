@@ -9,6 +9,7 @@ use marquetry_rows::{KeyedRows, Keys, Wanted, invalid};
 use marquetry_types::codes;
 
 use crate::catalogue::{Action, Catalogue, Eligibility};
+use crate::log::check_key;
 
 /// The column of an assignment that names the segment.
 const SEGMENT: &str = "segment";
@@ -51,6 +52,7 @@ impl Audience {
         stage: &StageContext,
         options: AudienceOptions<'_>,
     ) -> Result<Self, StageError> {
+        check_key(options.key)?;
         let frame = stage.table(options.customers).await?;
         let mut schema = frame.schema().as_arrow().clone();
         drop(frame);
