@@ -106,7 +106,8 @@ impl DecisionLog<'_> {
         let contexts: Float64Array = contexts.flatten().copied().collect::<Vec<_>>().into();
         let eligible = |(_, choice): &(usize, crate::Choice)| &choices.sets[choice.eligible];
         let sets = chosen.iter().flat_map(|it| eligible(it).iter());
-        let set_names = StringArray::from_iter_values(sets.map(|action| names[*action]));
+        let set_names: Vec<&str> = sets.map(|action| names[*action]).collect();
+        let set_names = StringArray::from(set_names);
         let count = chosen.len();
         let columns: Vec<ArrayRef> = vec![
             keys,

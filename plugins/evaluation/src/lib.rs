@@ -11,6 +11,7 @@
 
 mod assignment;
 mod clusters;
+mod gate;
 mod profile;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use marquetry_plugin::StageHandler;
 pub fn handlers() -> Vec<Arc<dyn StageHandler>> {
     vec![
         Arc::new(clusters::Clusters::default()),
+        Arc::new(gate::Gate::default()),
         Arc::new(profile::Profile::default()),
     ]
 }

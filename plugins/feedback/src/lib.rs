@@ -2,10 +2,15 @@
 
 #![cfg_attr(
     test,
-    expect(clippy::unwrap_used, reason = "tests may fail by panicking")
+    expect(
+        clippy::unwrap_used,
+        clippy::float_cmp,
+        reason = "tests may fail by panicking, and some results are exact"
+    )
 )]
 
 mod bandit;
+mod evaluate;
 mod planted;
 mod respond;
 mod simulate;
@@ -19,6 +24,7 @@ use marquetry_plugin::StageHandler;
 pub fn handlers() -> Vec<Arc<dyn StageHandler>> {
     vec![
         Arc::new(bandit::Bandit::default()),
+        Arc::new(evaluate::Evaluate::default()),
         Arc::new(respond::Respond::default()),
         Arc::new(simulate::Simulate::default()),
     ]

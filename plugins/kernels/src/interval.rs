@@ -1,60 +1,109 @@
-//! Confidence intervals of shares and means.
+//! Intervals that hold a proportion or a mean as often as they say.
 
-/// The interval of a share by E. Wilson (1927): `successes` of `trials`, `z` standard deviations wide (1.96
-/// for 95 %). It stays within 0 and 1 and is sensible for few trials; none of no trials.
+use crate::Moments;
+
+/// The 97.5 % quantile of the standard normal distribution: intervals of so many standard errors hold 95
+/// times in 100.
+pub const Z_95: f64 = 1.959_963_984_540_054;
+
+/// An interval, its ends included.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Interval {
+    /// The lower end.
+    pub low: f64,
+    /// The upper end.
+    pub high: f64,
+}
+
+/// The 95 % score interval of a proportion: [`wilson_at`] of counts.
 #[must_use]
-pub fn wilson(successes: f64, trials: f64, z: f64) -> Option<(f64, f64)> {
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+pub fn wilson(successes: usize, trials: usize) -> Option<Interval> {
+    wilson_at(successes as f64, trials as f64, Z_95)
+}
+
+/// The score interval of a proportion, `z` standard errors wide, within 0 to 1; none of no trials.
+///
+/// E. Wilson, *Probable inference, the law of succession, and statistical inference*, 1927: unlike the
+/// normal interval it holds near 0 and 1 and for few trials. Without a correction for continuity, as
+/// `proportion_confint(method="wilson")` of statsmodels and `binomtest(...).proportion_ci("wilson")`
+/// of SciPy.
+#[must_use]
+pub fn wilson_at(successes: f64, trials: f64, z: f64) -> Option<Interval> {
     if trials <= 0.0 {
         return None;
     }
     let share = successes / trials;
     let square = z * z / trials;
-    let centre = (share + square / 2.0) / (1.0 + square);
+    let centre = share + square / 2.0;
     let spread = share * (1.0 - share) / trials + square / (4.0 * trials);
-    let half = z * spread.max(0.0).sqrt() / (1.0 + square);
-    Some(((centre - half).max(0.0), (centre + half).min(1.0)))
+    let half = z * spread.max(0.0).sqrt();
+    // Of none and of all the ends are exact, whatever was rounded.
+    let low = if share <= 0.0 { 0.0 } else { centre - half };
+    let high = if share >= 1.0 {
+        1.0
+    } else {
+        (centre + half) / (1.0 + square)
+    };
+    Some(Interval {
+        low: (low / (1.0 + square)).max(0.0),
+        high: high.min(1.0),
+    })
 }
 
-/// The normal interval of a mean from the sum and the sum of squares of `count` values; none of fewer than
-/// two.
+/// The 95 % normal interval of a mean, 1.96 standard errors either way; none of fewer than two numbers.
 #[must_use]
-pub fn normal(count: f64, sum: f64, squares: f64, z: f64) -> Option<(f64, f64)> {
-    if count < 2.0 {
-        return None;
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+pub fn mean_interval(moments: &Moments) -> Option<Interval> {
+    let error = moments.sample_std()? / (moments.count as f64).sqrt();
+    Some(normal_at(moments.mean, error, Z_95))
+}
+
+/// The normal interval of a mean with that standard error, `z` of them either way.
+#[must_use]
+pub fn normal_at(mean: f64, error: f64, z: f64) -> Interval {
+    Interval {
+        low: mean - z * error,
+        high: mean + z * error,
     }
-    let mean = sum / count;
-    let variance = ((squares - sum * mean) / (count - 1.0)).max(0.0);
-    let half = z * (variance / count).sqrt();
-    Some((mean - half, mean + half))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn near(found: Option<(f64, f64)>, expected: (f64, f64)) {
-        let (low, high) = found.unwrap();
-        let error = (low - expected.0).abs().max((high - expected.1).abs());
-        assert!(error < 1e-9, "{low} {high}");
-    }
-
-    // SciPy 1.17.1, binomtest(8, 10).proportion_ci(method="wilson").
     #[test]
-    fn shares_have_the_interval_of_wilson() {
-        let z = 1.959_963_984_540_054;
-        near(
-            wilson(8.0, 10.0, z),
-            (0.490_162_471_536_641_8, 0.943_317_848_545_624_8),
+    fn a_proportion_has_scipys_interval() {
+        // scipy 1.17.1: binomtest(7, 20).proportion_ci(0.95, "wilson"), and of 0 and 20 of 20.
+        let interval = wilson(7, 20).unwrap();
+        assert!(
+            (interval.low - 0.1811918241010821).abs() < 1e-12,
+            "{interval:?}"
         );
-        near(wilson(0.0, 10.0, z), (0.0, 0.277_532_799_862_889_2));
-        assert_eq!(wilson(0.0, 0.0, z), None);
+        assert!(
+            (interval.high - 0.5671457233147637).abs() < 1e-12,
+            "{interval:?}"
+        );
+        let none = wilson(0, 20).unwrap();
+        assert!(
+            none.low == 0.0 && (none.high - 0.16112515805281935).abs() < 1e-12,
+            "{none:?}"
+        );
+        let all = wilson(20, 20).unwrap();
+        assert!(
+            all.high == 1.0 && (all.low - (1.0 - 0.16112515805281935)).abs() < 1e-12,
+            "{all:?}"
+        );
+        assert_eq!(wilson(0, 0), None);
     }
 
     #[test]
-    fn means_have_the_normal_interval() {
-        // Of 1, 2, 3: mean 2, variance 1.
-        let half = 1.96 * (1.0_f64 / 3.0).sqrt();
-        near(normal(3.0, 6.0, 14.0, 1.96), (2.0 - half, 2.0 + half));
-        assert_eq!(normal(1.0, 6.0, 36.0, 1.96), None);
+    fn a_mean_needs_two_numbers_for_an_interval() {
+        // Four squares of 4 between them: a sample variance of 4.
+        let interval = mean_interval(&Moments::of(&[1.0, 1.0, 5.0, 5.0, 3.0])).unwrap();
+        let half = Z_95 * (4.0_f64 / 5.0).sqrt();
+        assert!((interval.low - (3.0 - half)).abs() < 1e-12, "{interval:?}");
+        assert!((interval.high - (3.0 + half)).abs() < 1e-12, "{interval:?}");
+        assert_eq!(mean_interval(&Moments::of(&[1.0])), None);
     }
 }

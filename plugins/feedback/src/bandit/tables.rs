@@ -6,15 +6,12 @@ use arrow::array::{
     ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
-use marquetry_kernels::interval;
+use marquetry_kernels::{Interval, Z_95, normal_at, wilson_at};
 use marquetry_plugin::StageError;
 
 use super::estimates::EstimateRow;
 use super::join::Unused;
 use super::learn::Lesson;
-
-/// 97.5 % of a normal distribution lie below.
-const Z: f64 = 1.959_963_984_540_054;
 
 /// What an action earned in a segment, in this run.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,7 +22,7 @@ pub(super) struct ArmRow {
     pub(super) responses: u64,
     pub(super) mean: f64,
     /// Wilson's interval where every reward is 0 or 1, else the normal one; 95 %.
-    pub(super) interval: Option<(f64, f64)>,
+    pub(super) interval: Option<Interval>,
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
@@ -36,9 +33,11 @@ pub(super) fn arms(lesson: &Lesson) -> Vec<ArmRow> {
         let squares = lesson.squares.get(&key).copied().unwrap_or_default();
         let count = row.decisions as f64;
         let interval = if lesson.is_binary {
-            interval::wilson(row.rewards, count, Z)
+            wilson_at(row.rewards, count, Z_95)
         } else {
-            interval::normal(count, row.rewards, squares, Z)
+            let about_mean = squares - row.rewards * row.rewards / count;
+            let error = (about_mean.max(0.0) / (count - 1.0) / count).sqrt();
+            (row.decisions > 1).then(|| normal_at(row.rewards / count, error, Z_95))
         };
         ArmRow {
             action: key.0,
@@ -83,8 +82,8 @@ pub(super) fn arms_batch(arms: &[ArmRow]) -> Result<RecordBatch, StageError> {
         counts(arms.iter().map(|arm| arm.decisions)),
         counts(arms.iter().map(|arm| arm.responses)),
         numbers(arms.iter().map(|arm| Some(arm.mean))),
-        numbers(arms.iter().map(|arm| Some(arm.interval?.0))),
-        numbers(arms.iter().map(|arm| Some(arm.interval?.1))),
+        numbers(arms.iter().map(|arm| Some(arm.interval?.low))),
+        numbers(arms.iter().map(|arm| Some(arm.interval?.high))),
     ];
     Ok(RecordBatch::try_new(Arc::new(schema), columns)?)
 }

@@ -57,7 +57,7 @@ pub(crate) fn log(rows: &[Logged]) -> RecordBatch {
         Arc::new(StringArray::from_iter(rows.iter().map(of)))
     };
     let contexts: Vec<f64> = rows.iter().flat_map(|row| row.context).copied().collect();
-    let eligible = rows.iter().flat_map(|row| row.eligible).copied();
+    let eligible: Vec<&str> = rows.iter().flat_map(|row| row.eligible).copied().collect();
     let columns: Vec<ArrayRef> = vec![
         Arc::new(Int64Array::from_iter_values(ids)),
         texts(|row| Some(row.id)),
@@ -70,7 +70,7 @@ pub(crate) fn log(rows: &[Logged]) -> RecordBatch {
         list(
             DataType::Utf8,
             rows.iter().map(|row| row.eligible.len()),
-            Arc::new(StringArray::from_iter_values(eligible)),
+            Arc::new(StringArray::from(eligible)),
         ),
         texts(|row| Some(row.action)),
         Arc::new(Float64Array::from_iter_values(

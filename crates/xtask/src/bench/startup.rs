@@ -1,31 +1,21 @@
-//! `cargo xtask bench`: measures on this machine what README.md promises, on the release build.
+//! `cargo xtask bench startup`: whole processes, from start to exit.
 
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use clap::{Args, Subcommand};
+use clap::Args;
 
 use crate::place::{BUILD, cargo, marquetry, repository};
 use crate::steps::Steps;
 
-/// Options of `cargo xtask bench`.
+/// Options of `cargo xtask bench startup`.
 #[derive(Debug, Args)]
-pub(crate) struct BenchArguments {
-    #[command(subcommand)]
-    benchmark: Benchmark,
-}
-
-#[derive(Debug, Subcommand)]
-enum Benchmark {
-    /// How long `marquetry validate` and a run of one stage on ten rows take, start of the process
-    /// included. Fails when a median is above its bound.
-    Startup {
-        /// How often each is measured, after one run that is not.
-        #[arg(long, default_value_t = 21, value_parser = clap::value_parser!(u32).range(1..=1000))]
-        times: u32,
-    },
+pub(crate) struct Options {
+    /// How often each is measured, after one run that is not.
+    #[arg(long, default_value_t = 21, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    times: u32,
 }
 
 /// What `validate` may take.
@@ -42,14 +32,9 @@ stages:
     with: { path: orders.csv }
 ";
 
-/// Runs a benchmark.
-pub(crate) fn run(arguments: &BenchArguments) -> Result<(), String> {
-    match arguments.benchmark {
-        Benchmark::Startup { times } => startup(times),
-    }
-}
-
-fn startup(times: u32) -> Result<(), String> {
+/// Measures both, and fails when one is above its bound.
+pub(super) fn run(options: &Options) -> Result<(), String> {
+    let times = options.times;
     let mut steps = Steps::default();
     steps.run("build", cargo(BUILD).arg("--release"))?;
     let program = marquetry("release")?;
