@@ -164,9 +164,10 @@ pub(crate) fn bandit(more: Value, most: Value) -> Value {
     options
 }
 
-/// The policy of an output, read from what the lake gave back.
-pub(crate) fn book(output: &TestOutput) -> PolicyBook {
-    let schema = rows(output, "policy").schema();
+/// The policy of an output, which may have no rows, as the lake has it.
+pub(crate) async fn book(output: &TestOutput) -> PolicyBook {
+    let dataset = &output.outcome().outputs["policy"];
+    let schema = output.lake.manifest(dataset).await.unwrap().schema;
     PolicyBook::from_json(&schema.metadata()["marquetry.policy"]).unwrap()
 }
 

@@ -7,7 +7,7 @@ use arrow::datatypes::{Float64Type, Int64Type, SchemaRef};
 use marquetry_decisions::{PolicyBook, policy_batch};
 use marquetry_lake::{Lake, WriteOptions};
 use marquetry_plugin::testing::{TestOutput, TestStage};
-use marquetry_plugin::{LogLevel, StageError, StageHandler};
+use marquetry_plugin::{StageError, StageHandler};
 use marquetry_types::DatasetRef;
 use serde_json::{Value, json};
 
@@ -162,11 +162,4 @@ pub(crate) fn complaint(output: &TestOutput) -> String {
         StageError::Invalid(diagnostic) => diagnostic.to_string(),
         other => panic!("{other:?}"),
     }
-}
-
-/// The warnings.
-pub(crate) fn warnings(output: &TestOutput) -> Vec<&str> {
-    let lines = output.logs.iter();
-    let warnings = lines.filter(|line| line.level == LogLevel::Warn);
-    warnings.map(|line| line.message.as_str()).collect()
 }
