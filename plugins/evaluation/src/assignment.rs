@@ -59,6 +59,22 @@ impl Names {
         }
     }
 
+    /// A column of the names of these segments, null where there is none.
+    pub(crate) fn nullable(&self, segments: impl Iterator<Item = Option<usize>>) -> ArrayRef {
+        match self {
+            Self::Int(names) => Arc::new(
+                segments
+                    .map(|segment| names.get(segment?).copied())
+                    .collect::<Int64Array>(),
+            ),
+            Self::Text(names) => Arc::new(
+                segments
+                    .map(|segment| names.get(segment?).map(String::as_str))
+                    .collect::<StringArray>(),
+            ),
+        }
+    }
+
     /// A column of the names of these segments.
     pub(crate) fn column(&self, segments: impl Iterator<Item = usize>) -> ArrayRef {
         match self {
@@ -73,6 +89,44 @@ impl Names {
 }
 
 impl Assignment {
+    /// Reads all of the assignment that an option names: its keys, and the segments of them.
+    pub(crate) async fn read_all(
+        stage: &StageContext,
+        option: &str,
+        input: &Input,
+        key: &str,
+    ) -> Result<(Keys, Self), StageError> {
+        let columns = [SEGMENT.to_owned()];
+        let wanted = Wanted {
+            option,
+            input,
+            key,
+            columns: Some(&columns),
+        };
+        let read = KeyedRows::read(stage, wanted).await?;
+        let every: Vec<Option<usize>> = (0..read.len()).map(Some).collect();
+        let assignment = Segments::new(option, &read)?.join(&every);
+        if assignment.rows.len() < read.len() {
+            let without = read.len() - assignment.rows.len();
+            let fields = [("option", json!(option)), ("customers", json!(without))];
+            stage.log(
+                LogLevel::Warn,
+                "customers without a segment are left out",
+                fields,
+            );
+        }
+        Ok((read.keys().clone(), assignment))
+    }
+
+    /// The segment of each of so many rows; none of those without one.
+    pub(crate) fn label_of_rows(&self, rows: usize) -> Vec<Option<u32>> {
+        let mut of_row = vec![None; rows];
+        for (row, label) in self.rows.iter().zip(&self.labels) {
+            of_row[*row] = Some(*label);
+        }
+        of_row
+    }
+
     /// Reads the assignment that an option names, and joins it to rows by their keys. Customers that
     /// only one of both has are left out, and the log says how many.
     pub(crate) async fn read(
@@ -89,16 +143,7 @@ impl Assignment {
             columns: Some(&columns),
         };
         let read = KeyedRows::read(stage, wanted).await?;
-        if !read.is_empty() && !rows.is_empty() && !read.keys().is_like(rows) {
-            return Err(invalid(
-                codes::COLUMN_MISMATCH,
-                format!(
-                    "`{}` is an integer in one of `rows` and `{option}`, and a text in the other",
-                    rows.name()
-                ),
-                "cast one of them in ingest/files or features/sql",
-            ));
-        }
+        check_alike(("rows", rows), (option, read.keys()))?;
         let segments = Segments::new(option, &read)?;
         let found = rows.find_in(read.keys());
         let joined = found.iter().flatten().count();
@@ -124,6 +169,23 @@ impl Assignment {
         }
         Ok(assignment)
     }
+}
+
+/// Refuses keys of which those of one input are integers and those of the other texts: no two are equal.
+pub(crate) fn check_alike(left: (&str, &Keys), right: (&str, &Keys)) -> Result<(), StageError> {
+    if left.1.is_empty() || right.1.is_empty() || left.1.is_like(right.1) {
+        return Ok(());
+    }
+    Err(invalid(
+        codes::COLUMN_MISMATCH,
+        format!(
+            "`{}` is an integer in one of `{}` and `{}`, and a text in the other",
+            left.1.name(),
+            left.0,
+            right.0
+        ),
+        "cast one of them in ingest/files or features/sql",
+    ))
 }
 
 /// The segment of each row of an assignment.

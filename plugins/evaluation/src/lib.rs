@@ -12,7 +12,10 @@
 mod assignment;
 mod clusters;
 mod gate;
+mod migration;
 mod profile;
+mod stability;
+mod value;
 
 use std::sync::Arc;
 
@@ -24,7 +27,10 @@ pub fn handlers() -> Vec<Arc<dyn StageHandler>> {
     vec![
         Arc::new(clusters::Clusters::default()),
         Arc::new(gate::Gate::default()),
+        Arc::new(migration::Migration::default()),
         Arc::new(profile::Profile::default()),
+        Arc::new(stability::Stability::default()),
+        Arc::new(value::ValueStage::default()),
     ]
 }
 

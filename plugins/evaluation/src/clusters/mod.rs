@@ -202,10 +202,7 @@ async fn agreement(
     assignment: &Assignment,
 ) -> Result<Option<f64>, StageError> {
     let other = Assignment::read(stage, "against", input, rows.keys()).await?;
-    let mut of_row = vec![None; rows.len()];
-    for (row, label) in other.rows.iter().zip(&other.labels) {
-        of_row[*row] = Some(*label);
-    }
+    let of_row = other.label_of_rows(rows.len());
     let both = assignment.rows.iter().zip(&assignment.labels);
     let (left, right): (Vec<u32>, Vec<u32>) = both
         .filter_map(|(row, label)| Some((*label, of_row[*row]?)))

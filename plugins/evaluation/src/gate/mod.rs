@@ -2,15 +2,13 @@
 
 mod checks;
 
-use arrow::array::AsArray;
-use arrow::datatypes::Int64Type;
 use async_trait::async_trait;
 use datafusion::functions_aggregate::expr_fn::{count, max, min, sum};
 use datafusion::prelude::{ident, lit};
 use marquetry_plugin::{
     Column, Input, LogLevel, Panel, PanelBody, StageContext, StageError, StageHandler, describe,
 };
-use marquetry_rows::{invalid, missing_column};
+use marquetry_rows::{integer_in, invalid, missing_column};
 use marquetry_types::{Outcome, StageDescriptor, codes};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -216,19 +214,10 @@ async fn count_segments(stage: &StageContext, rows: &Input) -> Result<SegmentCou
         .filter(with)?
         .aggregate(Vec::new(), figures.to_vec())?;
     let found = with.collect().await?;
-    let figure = |column: usize| -> u64 {
-        let value = found
-            .iter()
-            .find(|batch| batch.num_rows() > 0)
-            .and_then(|batch| {
-                let numbers = batch
-                    .columns()
-                    .get(column)?
-                    .as_primitive_opt::<Int64Type>()?;
-                numbers.iter().next().flatten()
-            });
-        value
-            .and_then(|value| u64::try_from(value).ok())
+    let figure = |column| {
+        let figure = integer_in(&found, column);
+        figure
+            .and_then(|figure| u64::try_from(figure).ok())
             .unwrap_or(0)
     };
     if by_segment.filter(without)?.count().await? > 0 {

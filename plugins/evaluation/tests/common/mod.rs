@@ -61,6 +61,10 @@ pub async fn run(kind: &str, inputs: &[(&str, RecordBatch)], options: Value) -> 
     stage.run().await
 }
 
+pub fn count(output: &TestOutput, name: &str) -> u64 {
+    output.outcome().outputs[name].rows
+}
+
 pub fn rows(output: &TestOutput, name: &str) -> RecordBatch {
     let batches = &output.outputs[name];
     concat_batches(&batches[0].schema(), batches).unwrap()

@@ -5,30 +5,6 @@ use std::fmt::Write;
 /// Microseconds in a day.
 const DAY: &str = "86400000000.0";
 
-/// One row about all lines: those without a customer, those that count, the time of the last in
-/// microseconds, then how many lines have no usable order, quantity, price and time.
-pub(crate) fn overview(lines: &str) -> String {
-    // A comparison with NaN is false, and one with null is null.
-    let unusable = |column: &str| {
-        format!("NOT coalesce(abs(CAST({column} AS DOUBLE)) <= 1.7976931348623157e308, false)")
-    };
-    format!(
-        "SELECT count(*) FILTER (WHERE customer_id IS NULL), \
-                count(*) FILTER (WHERE {LIVE}), \
-                max(CAST(ts AS BIGINT)) FILTER (WHERE {LIVE}), \
-                count(*) FILTER (WHERE customer_id IS NOT NULL AND order_id IS NULL), \
-                count(*) FILTER (WHERE {LIVE} AND {}), \
-                count(*) FILTER (WHERE {LIVE} AND {}), \
-                count(*) FILTER (WHERE {LIVE} AND ts IS NULL) \
-         FROM {lines}",
-        unusable("quantity"),
-        unusable("unit_price"),
-    )
-}
-
-/// The lines that count.
-const LIVE: &str = "customer_id IS NOT NULL AND NOT cancelled";
-
 /// One row per customer, sorted by customer. `top` are the names behind `top_0`, `top_1` and so on,
 /// `as_of` is in microseconds since 1970.
 pub(crate) fn customers(lines: &str, as_of: i64, top: &[String]) -> String {

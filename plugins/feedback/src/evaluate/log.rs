@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Schema};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
@@ -88,11 +88,10 @@ impl Log {
         while let Some(batch) = stream.next().await {
             stage.check_cancelled()?;
             let batch = batch?;
-            let per_row = size_of::<Decision>() + 8 * options.context.len();
-            reservation.try_grow(batch.num_rows().saturating_mul(per_row))?;
             reader.add(&batch)?;
-            reservation.try_grow(4 * reader.eligible.len().saturating_sub(reader.reserved))?;
-            reader.reserved = reader.eligible.len();
+            let used = reader.bytes();
+            reservation.try_grow(used.saturating_sub(reader.reserved))?;
+            reader.reserved = used;
             let read = reader.decisions.len() as u64;
             stage.progress("reading decisions", read, None, "decisions");
         }
@@ -163,13 +162,17 @@ struct Reader<'a> {
     contexts: Vec<f64>,
     eligible: Vec<u32>,
     reserved: usize,
+    dimensions: Option<usize>,
 }
 
 impl<'a> Reader<'a> {
     fn new(options: &'a EvaluateOptions, schema: &Schema) -> Result<Self, StageError> {
         let numeric = [Some(&options.reward), options.propensity.as_ref()];
         for name in numeric.into_iter().flatten().chain(&options.context) {
-            let kind = schema.field_with_name(name)?.data_type();
+            let kind = match schema.field_with_name(name)?.data_type() {
+                DataType::List(item) if options.context.contains(name) => item.data_type(),
+                kind => kind,
+            };
             if !is_numeric(kind) && !matches!(kind, DataType::Boolean | DataType::Null) {
                 return Err(wrong_type(name, kind, "a number"));
             }
@@ -210,7 +213,14 @@ impl<'a> Reader<'a> {
             contexts: Vec::new(),
             eligible: Vec::new(),
             reserved: 0,
+            dimensions: None,
         })
+    }
+
+    fn bytes(&self) -> usize {
+        size_of_val(self.decisions.as_slice())
+            + size_of_val(self.contexts.as_slice())
+            + size_of_val(self.eligible.as_slice())
     }
 
     fn add(&mut self, batch: &RecordBatch) -> Result<(), StageError> {
@@ -225,7 +235,7 @@ impl<'a> Reader<'a> {
             Some(name) => Some(texts(column(batch, name)?)?),
             None => None,
         };
-        let contexts = options.context.iter().map(|name| numbers(batch, name));
+        let contexts = options.context.iter().map(|name| Context::of(batch, name));
         let contexts = contexts.collect::<Result<Vec<_>, _>>()?;
         let eligible = match &options.eligible {
             Some(name) => Some(lists(column(batch, name)?)?),
@@ -269,8 +279,21 @@ impl<'a> Reader<'a> {
                 context: self.decisions.len(),
                 eligible: range,
             });
-            self.contexts
-                .extend(contexts.iter().map(|values| values[row]));
+            let first = self.contexts.len();
+            for (context, name) in contexts.iter().zip(&options.context) {
+                context.append(row, name, &mut self.contexts)?;
+            }
+            let found = self.contexts.len() - first;
+            let dimensions = *self.dimensions.get_or_insert(found);
+            if found != dimensions {
+                return Err(invalid(
+                    codes::BAD_VALUE,
+                    format!(
+                        "one decision has a context of {dimensions} numbers and another of {found}"
+                    ),
+                    "lists in a column of `context` have one length",
+                ));
+            }
         }
         Ok(())
     }
@@ -332,7 +355,7 @@ impl<'a> Reader<'a> {
             actions,
             segments,
             decisions: self.decisions,
-            dimensions: self.options.context.len(),
+            dimensions: self.dimensions.unwrap_or(0),
             contexts: self.contexts,
             eligible: self.eligible,
             all,
@@ -400,6 +423,49 @@ fn numbers(batch: &RecordBatch, name: &str) -> Result<Vec<f64>, StageError> {
         "a decision whose outcome is not known yet is none of this log: filter it, or fill the value, with \
          features/sql",
     ))
+}
+
+/// A column of a context: a number a row, or a list of them.
+enum Context {
+    Numbers(Vec<f64>),
+    Lists(ListArray),
+}
+
+impl Context {
+    fn of(batch: &RecordBatch, name: &str) -> Result<Self, StageError> {
+        let values = column(batch, name)?;
+        if !matches!(values.data_type(), DataType::List(_)) {
+            return Ok(Self::Numbers(numbers(batch, name)?));
+        }
+        let field = arrow::datatypes::Field::new("item", DataType::Float64, true);
+        let cast = cast(values, &DataType::List(field.into()))?;
+        Ok(Self::Lists(cast.as_list::<i32>().clone()))
+    }
+
+    /// Adds the numbers of a row.
+    fn append(&self, row: usize, name: &str, to: &mut Vec<f64>) -> Result<(), StageError> {
+        let lists = match self {
+            Self::Numbers(numbers) => {
+                to.push(numbers[row]);
+                return Ok(());
+            }
+            Self::Lists(lists) => lists,
+        };
+        let list = lists.value(row);
+        let list = list.as_primitive::<Float64Type>();
+        let is_bad = |place: usize| list.is_null(place) || !list.value(place).is_finite();
+        if lists.is_null(row) || (0..list.len()).any(is_bad) {
+            return Err(invalid(
+                codes::BAD_VALUE,
+                format!(
+                    "a decision has a list in column `{name}` that is null, or holds what is no finite number"
+                ),
+                "a context is what was known before the decision: fill or filter it with features/sql",
+            ));
+        }
+        to.extend(list.values());
+        Ok(())
+    }
 }
 
 /// A column of lists as names of actions; none of a null list.

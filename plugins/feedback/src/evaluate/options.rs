@@ -29,7 +29,7 @@ pub(super) struct EvaluateOptions {
     /// The column with the list of the actions that could be taken; without it all actions of the log.
     #[serde(default)]
     pub(super) eligible: Option<String>,
-    /// Numeric columns that the reward model `ridge` predicts from.
+    /// Columns of numbers, or of lists of numbers, that the reward model `ridge` predicts from.
     #[serde(default)]
     pub(super) context: Vec<String>,
     /// The column with the customer's segment, or whatever else the arms are told by.

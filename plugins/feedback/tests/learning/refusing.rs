@@ -1,5 +1,9 @@
 //! What cannot be learned from: an error, and nothing of a policy.
 
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, ListArray, RecordBatch};
+use arrow::datatypes::Float64Type;
 use marquetry_decisions::Learner;
 use serde_json::{Value, json};
 
@@ -176,4 +180,31 @@ async fn the_policy_that_decided_and_the_one_that_learns_must_have_one_shape() {
     assert!(message.contains("MQ0408"), "{message}");
     let expected = "it learns by `beta_thompson`, and the stage says `ucb1`";
     assert!(message.contains(expected), "{message}");
+}
+
+#[tokio::test]
+async fn a_context_with_a_gap_is_refused() {
+    let log = log(&TWO);
+    let gaps = ListArray::from_iter_primitive::<Float64Type, _, _>([
+        Some(vec![Some(1.0), None]),
+        Some(vec![Some(1.0), Some(2.0)]),
+    ]);
+    let place = log.schema().index_of("context").unwrap();
+    let mut columns: Vec<(String, ArrayRef)> = Vec::new();
+    for (field, column) in log.schema().fields().iter().zip(log.columns()) {
+        columns.push((field.name().clone(), Arc::clone(column)));
+    }
+    columns[place].1 = Arc::new(gaps);
+    let log = RecordBatch::try_from_iter(columns).unwrap();
+    let (_, from) = marquetry_decisions::policy_batch(&fresh(Learner::default())).unwrap();
+    let output = stage("feedback/bandit")
+        .input("decisions", vec![log])
+        .input("responses", vec![responses(&[])])
+        .input("from", vec![from])
+        .policy("offers", None)
+        .options(bandit(json!({"from": "$from"}), json!({})))
+        .run()
+        .await;
+    let message = complaint(&output);
+    assert!(message.contains("column `context` of `decisions`"), "{message}");
 }

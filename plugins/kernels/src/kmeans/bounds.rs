@@ -9,10 +9,10 @@
 //! only the time depends on the bounds.
 
 use super::panels::{GROUP, Panels, WIDTH, single, two_least};
+use crate::Matrix;
 use crate::assign::{nearest, pack_centres};
 use crate::distance::Packed;
 use crate::wide::FusedLoop;
-use crate::Matrix;
 
 /// Rows that are looked at together: their single-precision form stays in the cache.
 const BLOCK: usize = 128;

@@ -130,7 +130,11 @@ pub(super) fn two_least(scores: &[f32; WIDTH]) -> (f32, usize, f32) {
     let lane = equal.trailing_zeros() as usize % WIDTH;
     let mut others = *scores;
     for (other, score) in others.iter_mut().zip(scores) {
-        *other = if *score == least { f32::INFINITY } else { *score };
+        *other = if *score == least {
+            f32::INFINITY
+        } else {
+            *score
+        };
     }
     let is_tied = equal & equal.wrapping_sub(1) != 0;
     let second = if is_tied { least } else { self::least(&others) };

@@ -1,4 +1,4 @@
-//! The input of `features/customer` under names and types of its own.
+//! Lines of orders under names and types of our own.
 
 use std::sync::Arc;
 
@@ -7,20 +7,20 @@ use datafusion::functions::expr_fn::coalesce;
 use datafusion::logical_expr::cast;
 use datafusion::prelude::{DataFrame, Expr, ident, lit};
 use marquetry_plugin::StageError;
-use marquetry_rows::{invalid, missing_column};
 use marquetry_types::codes;
 
-use super::options::CustomerOptions;
+use super::OrderLines;
+use crate::{invalid, missing_column};
 
-/// Lines with the columns `customer_id`, `order_id`, `product_id`, `quantity` (a 64-bit integer or
-/// float), `unit_price` (a float), `ts` (microseconds in the time zone of the options), `cancelled`
-/// (never null), and `top_0`, `top_1` and so on in the order of the option `top`.
+/// Lines with the columns `customer_id`, `order_id`, `quantity` (a 64-bit integer or float),
+/// `unit_price` (a float), `ts` (microseconds in the time zone of the options), `cancelled` (never
+/// null), `product_id` where it is asked for, and `top_0`, `top_1` and so on in the order of `top`.
 ///
 /// # Errors
 /// A column is missing or of a type that cannot be used.
-pub(crate) fn lines(frame: DataFrame, options: &CustomerOptions) -> Result<DataFrame, StageError> {
+pub fn lines(frame: DataFrame, options: &OrderLines<'_>) -> Result<DataFrame, StageError> {
     let schema = frame.schema().as_arrow().clone();
-    let columns = &options.columns;
+    let columns = options.columns;
     let quantity = match type_of(&schema, &columns.quantity)? {
         kind if kind.is_integer() => DataType::Int64,
         _ => DataType::Float64,
@@ -28,12 +28,14 @@ pub(crate) fn lines(frame: DataFrame, options: &CustomerOptions) -> Result<DataF
     let mut taken = vec![
         plain(&schema, &columns.customer_id)?.alias("customer_id"),
         plain(&schema, &columns.order_id)?.alias("order_id"),
-        plain(&schema, &columns.product_id)?.alias("product_id"),
         number(&schema, &columns.quantity, quantity)?.alias("quantity"),
         number(&schema, &columns.unit_price, DataType::Float64)?.alias("unit_price"),
-        time(&schema, &columns.ts, &options.timezone)?.alias("ts"),
-        cancelled(&schema, options.cancelled.as_deref())?.alias("cancelled"),
+        time(&schema, &columns.ts, options.timezone)?.alias("ts"),
+        cancelled(&schema, options.cancelled)?.alias("cancelled"),
     ];
+    if options.with_products {
+        taken.push(plain(&schema, &columns.product_id)?.alias("product_id"));
+    }
     for (index, column) in options.top.iter().enumerate() {
         taken.push(plain(&schema, column)?.alias(format!("top_{index}")));
     }

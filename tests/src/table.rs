@@ -12,12 +12,16 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 /// A table in memory.
 #[derive(Debug)]
-pub(crate) struct Table(RecordBatch);
+pub struct Table(RecordBatch);
 
 impl Table {
     /// Reads a Parquet file. Rows are sorted by the columns of `key`, or by all in the order of their
     /// names where there are none.
-    pub(crate) fn read(path: &Path, key: &[&str]) -> Self {
+    ///
+    /// # Panics
+    /// It is no such file.
+    #[must_use]
+    pub fn read(path: &Path, key: &[&str]) -> Self {
         let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
         let schema = Arc::clone(reader.schema());
         let batches: Vec<_> = reader.build().unwrap().map(Result::unwrap).collect();
@@ -40,7 +44,11 @@ impl Table {
     }
 
     /// The same rows in another order.
-    pub(crate) fn sorted_by(&self, key: &[&str]) -> Self {
+    ///
+    /// # Panics
+    /// There is no such column.
+    #[must_use]
+    pub fn sorted_by(&self, key: &[&str]) -> Self {
         let columns = match key {
             [] => self.0.columns().to_vec(),
             key => key.iter().map(|name| self.column(name).clone()).collect(),
@@ -56,7 +64,9 @@ impl Table {
         Self(take_record_batch(&self.0, &order).unwrap())
     }
 
-    pub(crate) fn rows(&self) -> usize {
+    /// How many rows there are.
+    #[must_use]
+    pub fn rows(&self) -> usize {
         self.0.num_rows()
     }
 
@@ -66,20 +76,43 @@ impl Table {
     }
 
     /// The values of a column of integers.
-    pub(crate) fn integers(&self, name: &str) -> Vec<Option<i64>> {
+    ///
+    /// # Panics
+    /// There is no such column, or it holds something else.
+    #[must_use]
+    pub fn integers(&self, name: &str) -> Vec<Option<i64>> {
         self.column(name)
             .as_primitive::<Int64Type>()
             .iter()
             .collect()
     }
 
+    /// The values of a column of floats.
+    ///
+    /// # Panics
+    /// There is no such column, or it holds something else.
+    #[must_use]
+    pub fn floats(&self, name: &str) -> Vec<Option<f64>> {
+        self.column(name)
+            .as_primitive::<Float64Type>()
+            .iter()
+            .collect()
+    }
+
     /// The values of a column of texts.
-    pub(crate) fn texts(&self, name: &str) -> Vec<Option<&str>> {
+    ///
+    /// # Panics
+    /// There is no such column, or it holds something else.
+    #[must_use]
+    pub fn texts(&self, name: &str) -> Vec<Option<&str>> {
         self.column(name).as_string::<i32>().iter().collect()
     }
 
     /// Asserts that both have the same columns and rows: floats to a relative 1e-9, all else exactly.
-    pub(crate) fn assert_same(&self, expected: &Self, what: &str) {
+    ///
+    /// # Panics
+    /// They differ.
+    pub fn assert_same(&self, expected: &Self, what: &str) {
         assert_eq!(self.0.schema(), expected.0.schema(), "{what}");
         assert_eq!(self.rows(), expected.rows(), "{what}: rows");
         for (index, field) in expected.0.schema().fields().iter().enumerate() {
@@ -109,7 +142,8 @@ impl Table {
 
 /// Whether two numbers agree relatively; those next to zero, to as much of a millionth, since a difference
 /// of sums is as exact as the sums and no more.
-pub(crate) fn is_close(got: f64, expected: f64, relative: f64) -> bool {
+#[must_use]
+pub fn is_close(got: f64, expected: f64, relative: f64) -> bool {
     (got - expected).abs() <= relative * expected.abs().max(1e-6)
 }
 
