@@ -206,5 +206,8 @@ async fn a_context_with_a_gap_is_refused() {
         .run()
         .await;
     let message = complaint(&output);
-    assert!(message.contains("column `context` of `decisions`"), "{message}");
+    assert!(
+        message.contains("column `context` of `decisions`"),
+        "{message}"
+    );
 }
