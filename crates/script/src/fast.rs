@@ -215,8 +215,10 @@ pub(crate) fn translate(expression: &Expr, names: &mut impl Names) -> Option<Nod
             Node::Join(nodes)
         }
         Expr::FnCall(call, position) => match (call.args.as_slice(), call.op_token.is_some()) {
-            // `x in [1, 2]`, which the parser has turned around.
-            ([Expr::Array(items, _), value], true) if call.name == "contains" => {
+            // `x in [1, 2]`, which the parser has turned around; it is no operator to it.
+            ([Expr::Array(items, _), value], _)
+                if call.name == "contains" && !names.is_strict() =>
+            {
                 let mut constants = Vec::with_capacity(items.len());
                 for item in items {
                     match translate(item, names)? {

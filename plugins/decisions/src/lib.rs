@@ -5,11 +5,6 @@
 //! each segment, with what each action has earned so far. It travels as a dataset whose rows are for people
 //! and whose schema carries the exact state.
 
-#![cfg_attr(
-    test,
-    expect(clippy::unwrap_used, reason = "tests may fail by panicking")
-)]
-
 mod audience;
 mod book;
 mod catalogue;

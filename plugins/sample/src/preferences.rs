@@ -33,6 +33,7 @@ pub fn response_rate(group: Group, offer: &str) -> Option<f64> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests may fail by panicking")]
 mod tests {
     use super::*;
 

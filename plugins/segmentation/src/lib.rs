@@ -8,7 +8,6 @@
     test,
     expect(
         clippy::unwrap_used,
-        clippy::panic,
         clippy::float_cmp,
         reason = "tests may fail by panicking, and some results are exact"
     )

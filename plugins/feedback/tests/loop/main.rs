@@ -1,7 +1,7 @@
 //! The loop of decisions, responses and learning, stage by stage in one lake.
 #![expect(
     clippy::unwrap_used,
-    clippy::indexing_slicing,
+    clippy::panic,
     reason = "tests may fail by panicking"
 )]
 

@@ -21,7 +21,7 @@ use marquetry_script::Operator;
 pub(super) type Expr = Arc<dyn PhysicalExpr>;
 
 /// A comparison of two values of one type: truth values, `int64`, `float64` or texts.
-#[derive(Debug, Eq, Hash)]
+#[derive(Debug, Eq)]
 pub(super) struct Compare {
     operator: Operator,
     left: Expr,
@@ -32,6 +32,14 @@ pub(super) struct Compare {
 impl PartialEq for Compare {
     fn eq(&self, other: &Self) -> bool {
         self.operator == other.operator && self.left.eq(&other.left) && self.right.eq(&other.right)
+    }
+}
+
+impl std::hash::Hash for Compare {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.operator.hash(state);
+        self.left.hash(state);
+        self.right.hash(state);
     }
 }
 

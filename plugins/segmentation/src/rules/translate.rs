@@ -34,7 +34,7 @@ const MOST_ALTERNATIVES: usize = 16;
 const FEW: usize = 3;
 
 /// The rule over a batch whose columns are those of `schema`, of the types that
-/// [`cells`](super::cells) makes; a column's number in the rule is its place there.
+/// [`Cells`](marquetry_rows::Cells) makes; a column's number in the rule is its place there.
 pub(super) fn translate(formula: &Formula, schema: &Schema) -> Option<Translated> {
     let translator = Translator { schema };
     let value = translator.value(formula)?;
