@@ -9,7 +9,8 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use marquetry_lake::{Lake, SessionOptions, WriteOptions, session, table};
 use marquetry_types::{
-    AttemptId, AttemptNumber, DATASET_KEY, LogLine, Outcome, Progress, RunId, Timestamp,
+    AttemptId, AttemptNumber, DATASET_KEY, DatasetRef, LogLine, Outcome, POLICY_KEY, PolicyVersion,
+    Progress, RunId, Timestamp,
 };
 use marquetry_workflow::check_options;
 use serde_json::{Value, json};
@@ -24,6 +25,8 @@ pub struct TestStage {
     handler: Arc<dyn StageHandler>,
     inputs: BTreeMap<String, Vec<RecordBatch>>,
     schemas: BTreeMap<String, SchemaRef>,
+    given: BTreeMap<String, Value>,
+    run_number: u128,
     options: Value,
     files: BTreeMap<String, String>,
     seed: u64,
@@ -87,6 +90,8 @@ impl TestStage {
             handler,
             inputs: BTreeMap::new(),
             schemas: BTreeMap::new(),
+            given: BTreeMap::new(),
+            run_number: 1,
             options: json!({}),
             files: BTreeMap::new(),
             seed: 7,
@@ -109,7 +114,37 @@ impl TestStage {
         self
     }
 
-    /// The options. A text `"$NAME"` stands for the input of that name.
+    /// An input that lies in the lake already, such as an output of a stage that ran before: options
+    /// name it as `"$NAME"`. See [`lake`](Self::lake).
+    #[must_use]
+    pub fn dataset(mut self, name: &str, dataset: &DatasetRef) -> Self {
+        let dataset = json!({DATASET_KEY: dataset});
+        self.given.insert(name.to_owned(), dataset);
+        self
+    }
+
+    /// A policy as an attempt gets it: options name it as `"$NAME"`. Its versions count from 1, and the
+    /// dataset is in the lake; without one nothing is published yet.
+    #[must_use]
+    pub fn policy(mut self, name: &str, version: Option<(u64, &DatasetRef)>) -> Self {
+        let policy = PolicyVersion {
+            name: name.parse().unwrap(),
+            version: version.map_or(0, |(version, _)| version),
+            dataset: version.map(|(_, dataset)| dataset.clone()),
+        };
+        let policy = json!({POLICY_KEY: policy});
+        self.given.insert(name.to_owned(), policy);
+        self
+    }
+
+    /// Which run it is; 1 if not given. Runs that share a lake need numbers of their own.
+    #[must_use]
+    pub const fn run_number(mut self, number: u128) -> Self {
+        self.run_number = number;
+        self
+    }
+
+    /// The options. A text `"$NAME"` stands for the input or the policy of that name.
     #[must_use]
     pub fn options(mut self, options: Value) -> Self {
         self.options = options;
@@ -179,9 +214,12 @@ impl TestStage {
             None => Lake::open("memory:///").await.unwrap(),
         };
         let mut options = self.options;
+        for (name, given) in &self.given {
+            put_in(&mut options, &format!("${name}"), given);
+        }
         for (name, batches) in &self.inputs {
             let schema = Arc::clone(&self.schemas[name]);
-            let prefix = format!("inputs/{name}");
+            let prefix = format!("inputs/{}/{name}", self.run_number);
             let mut writer = lake
                 .dataset_writer(&prefix, schema, WriteOptions::default())
                 .await
@@ -199,7 +237,7 @@ impl TestStage {
             spill_dir,
             threads: self.threads,
         };
-        let run = RunId::new(Timestamp::from_millis(0), 1);
+        let run = RunId::new(Timestamp::from_millis(0), self.run_number);
         let attempt = AttemptId {
             run,
             // Stages of several kinds can run one after the other in one lake.
@@ -274,16 +312,14 @@ impl TestOutput {
     }
 }
 
-/// Replaces the text `name` by `dataset`, wherever it stands.
-fn put_in(value: &mut Value, name: &str, dataset: &Value) {
+/// Replaces the text `name` by `given`, wherever it stands.
+fn put_in(value: &mut Value, name: &str, given: &Value) {
     match value {
-        Value::String(text) if text == name => *value = dataset.clone(),
-        Value::Array(items) => items
-            .iter_mut()
-            .for_each(|item| put_in(item, name, dataset)),
+        Value::String(text) if text == name => *value = given.clone(),
+        Value::Array(items) => items.iter_mut().for_each(|item| put_in(item, name, given)),
         Value::Object(fields) => fields
             .values_mut()
-            .for_each(|field| put_in(field, name, dataset)),
+            .for_each(|field| put_in(field, name, given)),
         _ => {}
     }
 }

@@ -10,6 +10,7 @@ use marquetry_rows::{KeyedRows, Keys, Wanted, invalid};
 use marquetry_types::codes;
 
 use crate::catalogue::{Action, Catalogue, Eligibility};
+use crate::log::check_key;
 
 /// The column of an assignment that names the segment.
 const SEGMENT: &str = "segment";
@@ -52,6 +53,7 @@ impl Audience {
         stage: &StageContext,
         options: AudienceOptions<'_>,
     ) -> Result<Self, StageError> {
+        check_key(options.key)?;
         let frame = stage.table(options.customers).await?;
         let mut schema = frame.schema().as_arrow().clone();
         drop(frame);

@@ -37,6 +37,10 @@ pub fn refused(error: &PolicyError) -> StageError {
         | PolicyError::DuplicateAction { .. } => {
             (codes::STAGE_OPTIONS, "correct the stage's options")
         }
+        PolicyError::Shape { .. } => (
+            codes::POLICY_SHAPE,
+            "say what the policy was made with, or give it another name to start anew",
+        ),
         PolicyError::State { .. } => (
             codes::POLICY_SHAPE,
             "the policy's dataset is damaged, or another version of marquetry wrote it: give the policy another name to start anew",

@@ -52,6 +52,20 @@ fn log_fields() -> Vec<Field> {
     ]
 }
 
+/// Refuses a key whose name a column of the log has.
+///
+/// # Errors
+/// It is one of those names.
+pub(crate) fn check_key(key: &str) -> Result<(), StageError> {
+    if log_fields().iter().all(|field| field.name() != key) {
+        return Ok(());
+    }
+    let message =
+        format!("the key cannot be named `{key}`: a log of decisions has a column of that name");
+    let help = "rename it in ingest/files or features/sql";
+    Err(invalid(codes::STAGE_OPTIONS, message, help))
+}
+
 fn time_type() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
 }

@@ -85,7 +85,11 @@ impl StageHandler for Simulate {
     }
 
     async fn run(&self, mut stage: StageContext) -> Result<Outcome, StageError> {
-        let options: SimulateOptions = stage.options()?;
+        let mut options: SimulateOptions = stage.options()?;
+        // A catalogue may be that of `personalization/offers` as it stands.
+        for action in &mut options.actions {
+            action.cap = None;
+        }
         let spec = options.spec()?;
         let audience = Audience::read(
             &stage,

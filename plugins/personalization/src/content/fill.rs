@@ -174,6 +174,8 @@ impl<'a> Filler<'a> {
         let template = self.environment.get_template(self.templates.name(source));
         let template = template.map_err(failed)?;
         let mut is_whole = true;
+        // How it failed before a value stood in for the last field that it asked for.
+        let mut before: Option<String> = None;
         loop {
             let fields = Arc::new(Fields::new(Arc::clone(&self.names), values.to_vec()));
             match template.render(Value::from_dyn_object(Arc::clone(&fields))) {
@@ -183,13 +185,18 @@ impl<'a> Filler<'a> {
                         error.kind(),
                         ErrorKind::UndefinedError | ErrorKind::InvalidOperation
                     );
+                    let what =
+                        format!("{:?} {:?} {:?}", error.kind(), error.line(), error.detail());
                     match fields.asked().filter(|_| may_lack) {
                         Some(field) => {
                             lacking.insert(field);
+                            before = Some(what);
                             let value = self.stand_in(field).cloned();
                             is_whole &= value.is_some();
                             values[field] = Some(value.unwrap_or_else(|| Value::from("")));
                         }
+                        // It asked for a field that it can do without, and fails as it did before.
+                        None if before == Some(what) => return Err(failed(error)),
                         // What fails on the empty text is no fault of the template.
                         None if !is_whole && may_lack => return Ok(None),
                         None => return Err(failed(error)),

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use arrow::array::{Array, StringArray};
 use arrow::compute::{SortOptions, concat, sort, take};
 use async_trait::async_trait;
+use datafusion::execution::memory_pool::MemoryConsumer;
 use marquetry_plugin::{Input, LogLevel, StageContext, StageError, StageHandler, describe};
 use marquetry_rows::{KeyedRows, Keys, Wanted, invalid, missing_column, off_thread};
 use marquetry_types::{Outcome, StageDescriptor, codes};
@@ -180,7 +181,13 @@ async fn write_segments(
     let (segments, found) = match &options.segments {
         Some(input) => {
             let (segments, of_customer) = assigned(stage, input, purchases).await?;
+            // A table of counts: many segments of many products must not end the process.
+            let cells = segments.len().saturating_mul(purchases.items.len());
+            let pool = &stage.session().runtime_env().memory_pool;
+            let counts = MemoryConsumer::new("products of segments").register(pool);
+            counts.try_grow(cells.saturating_mul(size_of::<u32>()))?;
             let found = typical(purchases, &of_customer, segments.len(), options);
+            drop(counts);
             let panel = panels::typical(&segments, &purchases.items, &found, options.similarity);
             stage.panel(&panel).await?;
             (segments, found)

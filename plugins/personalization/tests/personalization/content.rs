@@ -238,3 +238,29 @@ async fn faults_of_templates_are_told_with_their_place() {
         assert_eq!(message(&output), expected);
     }
 }
+
+#[tokio::test]
+async fn a_fault_of_a_template_is_no_missing_value() {
+    // Greeted with or without a name; the sum fails for those who spent little, of whom customer 2 is the first.
+    let greeting = "{{ first_name | default('you') }}";
+    let body = format!("{greeting}\n{{% if spent < 10 %}}{{{{ spent + 'x' }}}}{{% endif %}}");
+    for missing in ["fail", "skip"] {
+        let templates = json!([{"channel": "sms", "body": body}]);
+        let output = run(false, json!({"templates": templates, "missing": missing})).await;
+        let told = message(&output);
+        assert!(told.contains("`templates[0].body`, line 2: "), "{told}");
+        assert!(told.ends_with("(for customer_id 2)"), "{told}");
+    }
+    // A sum that fails for what is lacking is no fault.
+    let sum = json!([{"channel": "sms", "body": "{{ first_name + city }} {{ spent }}"}]);
+    let output = run(false, json!({"templates": sum, "missing": "skip"})).await;
+    assert_eq!(column(&output, "messages", "customer_id"), ["1"]);
+    let mut gaps = Vec::new();
+    for (customer, field) in column(&output, "missing", "customer_id")
+        .into_iter()
+        .zip(column(&output, "missing", "field"))
+    {
+        gaps.push(format!("{customer} {field}"));
+    }
+    assert_eq!(gaps, ["2 first_name", "3 city", "4 city", "4 first_name"]);
+}
