@@ -11,6 +11,8 @@ pub(crate) fn registry() -> Arc<Registry> {
         marquetry_features::handlers(),
         marquetry_segmentation::handlers(),
         marquetry_evaluation::handlers(),
+        marquetry_personalization::handlers(),
+        marquetry_feedback::handlers(),
     ];
     Arc::new(Registry::new(families.into_iter().flatten().collect()))
 }

@@ -109,6 +109,10 @@ pub mod codes {
         BAD_VALUE = "MQ0406";
         /// A query that does not parse, plan or run.
         QUERY = "MQ0407";
+        /// A policy that cannot be read, or has another shape than the stage says.
+        POLICY_SHAPE = "MQ0408";
+        /// Responses that fit no decision, or rewards that the policy cannot learn from.
+        BAD_RESPONSES = "MQ0409";
 
         // MQ05: the lake.
         /// The object store refuses or fails.

@@ -1,13 +1,15 @@
 //! Columns as numbers and as texts.
 
-use arrow::array::{Array, ArrayRef, Float64Array, StringArray};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, Float64Array, RecordBatch, StringArray};
 use arrow::compute::cast;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field, Schema};
 use marquetry_plugin::StageError;
 use marquetry_types::codes;
 
 use crate::Keys;
-use crate::faults::invalid;
+use crate::faults::{invalid, missing_column};
 
 /// Whether a column is taken as numbers by default.
 #[must_use]
@@ -125,11 +127,54 @@ pub fn texts_of(name: &str, column: &ArrayRef) -> Result<Vec<Option<String>>, St
     }
 }
 
+/// The columns of a batch by name, as the types of these fields; other columns are left out.
+///
+/// # Errors
+/// A column is missing or has another type, or a value of it does not fit; or a null stands where the
+/// field takes none. `option` is the option that names the dataset.
+pub fn select_as(
+    option: &str,
+    batch: &RecordBatch,
+    fields: &[Field],
+) -> Result<RecordBatch, StageError> {
+    let mut columns = Vec::with_capacity(fields.len());
+    for field in fields {
+        let name = field.name();
+        let Some(column) = batch.column_by_name(name) else {
+            return Err(missing_column(option, name, &batch.schema()));
+        };
+        let wrong = || {
+            invalid(
+                codes::COLUMN_MISMATCH,
+                format!(
+                    "column `{name}` of `{option}` is of type {}, not {}",
+                    column.data_type(),
+                    field.data_type()
+                ),
+                "cast it with features/sql",
+            )
+        };
+        let cast = cast(column, field.data_type()).map_err(|_| wrong())?;
+        if cast.null_count() > column.null_count() {
+            return Err(wrong());
+        }
+        if !field.is_nullable() && cast.null_count() > 0 {
+            return Err(invalid(
+                codes::BAD_VALUE,
+                format!("{} rows of `{option}` have no `{name}`", cast.null_count()),
+                "filter those rows with features/sql",
+            ));
+        }
+        columns.push(cast);
+    }
+    let schema = Arc::new(Schema::new(fields.to_vec()));
+    Ok(RecordBatch::try_new(schema, columns)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use arrow::array::{BooleanArray, Decimal128Array, Int64Array};
-    use std::sync::Arc;
 
     fn keys(count: i64) -> Keys {
         Keys::new(

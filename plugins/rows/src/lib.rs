@@ -13,12 +13,14 @@
     )
 )]
 
+mod cells;
 mod columns;
 mod faults;
 mod keyed;
 mod keys;
 
-pub use columns::{is_numeric, is_text, numbers_of, numbers_or_none_of, texts_of};
+pub use cells::{Cells, readable};
+pub use columns::{is_numeric, is_text, numbers_of, numbers_or_none_of, select_as, texts_of};
 pub use faults::{from_kernel, invalid, missing_column};
 pub use keyed::{KeyedRows, Wanted};
 pub use keys::Keys;

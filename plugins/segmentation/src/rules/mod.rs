@@ -1,6 +1,5 @@
 //! The stage kind `segmentation/rules`.
 
-mod cells;
 mod names;
 mod options;
 mod program;
@@ -14,13 +13,12 @@ use async_trait::async_trait;
 use marquetry_plugin::{
     Bar, LogLevel, Panel, PanelBody, Series, StageContext, StageError, StageHandler, describe,
 };
-use marquetry_rows::{KeyedRows, Keys, Wanted, off_thread};
+use marquetry_rows::{Cells, KeyedRows, Keys, Wanted, off_thread};
 use marquetry_script::with_room;
 use marquetry_types::{Outcome, StageDescriptor};
 use serde_json::json;
 
 use crate::output::{SEGMENT, check_key, texts};
-use cells::Cells;
 use names::Names;
 use options::{Matching, RulesOptions};
 use program::{Found, Program};

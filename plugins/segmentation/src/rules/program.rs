@@ -2,12 +2,11 @@
 
 use arrow::datatypes::Schema;
 use marquetry_plugin::{Reporter, StageContext, StageError};
-use marquetry_rows::{Keys, invalid};
+use marquetry_rows::{Keys, invalid, readable};
 use marquetry_script::{Columns, RowScript, ScriptError};
 use marquetry_types::{Diagnostic, Location, codes};
 use serde_json::Value;
 
-use super::cells;
 use super::names::Names;
 use super::options::{Matching, RulesOptions};
 
@@ -62,7 +61,7 @@ impl Program {
         options: &RulesOptions,
         schema: &Schema,
     ) -> Result<Self, StageError> {
-        let readable = cells::readable(schema);
+        let readable = readable(schema);
         let columns: Vec<&str> = readable.iter().map(|(_, name)| name.as_str()).collect();
         let mut names = Names::default();
         let body = match (&options.rules, &options.script) {

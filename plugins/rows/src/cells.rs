@@ -12,7 +12,7 @@ use marquetry_script::{Cell, Columns};
 
 /// The columns of a batch, each as one of the four types that scripts know.
 #[derive(Debug)]
-pub(super) struct Cells {
+pub struct Cells {
     columns: Vec<Cellular>,
     rows: usize,
 }
@@ -46,7 +46,8 @@ fn seen_as(kind: &DataType) -> Option<DataType> {
 }
 
 /// The names of the columns that scripts can read, with their places in the schema.
-pub(super) fn readable(schema: &Schema) -> Vec<(usize, String)> {
+#[must_use]
+pub fn readable(schema: &Schema) -> Vec<(usize, String)> {
     let fields = schema.fields().iter().enumerate();
     fields
         .filter(|(_, field)| seen_as(field.data_type()).is_some())
@@ -57,7 +58,10 @@ pub(super) fn readable(schema: &Schema) -> Vec<(usize, String)> {
 impl Cells {
     /// The cells of a batch. `readable` numbers the columns as scripts do; only those that
     /// `is_read` are converted.
-    pub(super) fn new(
+    ///
+    /// # Errors
+    /// A column cannot be converted.
+    pub fn new(
         batch: &RecordBatch,
         readable: &[(usize, String)],
         is_read: &[bool],
