@@ -59,6 +59,22 @@ impl Names {
         }
     }
 
+    /// A column of the names of these segments, null for none.
+    pub(crate) fn column_or_null(&self, segments: impl Iterator<Item = Option<usize>>) -> ArrayRef {
+        match self {
+            Self::Int(names) => Arc::new(
+                segments
+                    .map(|index| Some(names[index?]))
+                    .collect::<Int64Array>(),
+            ),
+            Self::Text(names) => Arc::new(
+                segments
+                    .map(|index| Some(names[index?].as_str()))
+                    .collect::<StringArray>(),
+            ),
+        }
+    }
+
     /// A column of the names of these segments.
     pub(crate) fn column(&self, segments: impl Iterator<Item = usize>) -> ArrayRef {
         match self {
@@ -72,6 +88,34 @@ impl Names {
     }
 }
 
+/// The customers that a stage judges, and their segments.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    pub(crate) rows: KeyedRows,
+    pub(crate) assignment: Assignment,
+}
+
+impl Judged {
+    /// Reads the options `rows`, with all columns or these, and `assignment`.
+    pub(crate) async fn read(
+        stage: &StageContext,
+        rows: &Input,
+        assignment: &Input,
+        key: &str,
+        columns: Option<&[String]>,
+    ) -> Result<Self, StageError> {
+        let wanted = Wanted {
+            option: "rows",
+            input: rows,
+            key,
+            columns,
+        };
+        let rows = KeyedRows::read(stage, wanted).await?;
+        let assignment = Assignment::read(stage, "assignment", assignment, rows.keys()).await?;
+        Ok(Self { rows, assignment })
+    }
+}
+
 impl Assignment {
     /// Reads the assignment that an option names, and joins it to rows by their keys. Customers that
     /// only one of both has are left out, and the log says how many.
@@ -81,24 +125,8 @@ impl Assignment {
         input: &Input,
         rows: &Keys,
     ) -> Result<Self, StageError> {
-        let columns = [SEGMENT.to_owned()];
-        let wanted = Wanted {
-            option,
-            input,
-            key: rows.name(),
-            columns: Some(&columns),
-        };
-        let read = KeyedRows::read(stage, wanted).await?;
-        if !read.is_empty() && !rows.is_empty() && !read.keys().is_like(rows) {
-            return Err(invalid(
-                codes::COLUMN_MISMATCH,
-                format!(
-                    "`{}` is an integer in one of `rows` and `{option}`, and a text in the other",
-                    rows.name()
-                ),
-                "cast one of them in ingest/files or features/sql",
-            ));
-        }
+        let read = segments_by_key(stage, option, input, rows.name()).await?;
+        check_alike(("rows", rows), (option, read.keys()))?;
         let segments = Segments::new(option, &read)?;
         let found = rows.find_in(read.keys());
         let joined = found.iter().flatten().count();
@@ -124,6 +152,57 @@ impl Assignment {
         }
         Ok(assignment)
     }
+
+    /// The assignment that keyed rows are themselves; those without a segment are left out.
+    pub(crate) fn of(option: &str, rows: &KeyedRows) -> Result<Self, StageError> {
+        let all: Vec<Option<usize>> = (0..rows.len()).map(Some).collect();
+        Ok(Segments::new(option, rows)?.join(&all))
+    }
+}
+
+/// The rows of an assignment with nothing but the key and `segment`.
+pub(crate) async fn segments_by_key(
+    stage: &StageContext,
+    option: &str,
+    input: &Input,
+    key: &str,
+) -> Result<KeyedRows, StageError> {
+    let columns = [SEGMENT.to_owned()];
+    let wanted = Wanted {
+        option,
+        input,
+        key,
+        columns: Some(&columns),
+    };
+    KeyedRows::read(stage, wanted).await
+}
+
+/// Refuses keys of which no two can be equal: integers in one option and texts in the other.
+pub(crate) fn check_alike(left: (&str, &Keys), right: (&str, &Keys)) -> Result<(), StageError> {
+    let ((left_option, left), (right_option, right)) = (left, right);
+    if left.is_empty() || right.is_empty() || left.is_like(right) {
+        return Ok(());
+    }
+    Err(invalid(
+        codes::COLUMN_MISMATCH,
+        format!(
+            "`{}` is an integer in one of `{left_option}` and `{right_option}`, and a text in the other",
+            left.name()
+        ),
+        "cast one of them in ingest/files or features/sql",
+    ))
+}
+
+/// Refuses a key whose name an output column has.
+pub(crate) fn check_key(key: &str, taken: &[&str]) -> Result<(), StageError> {
+    if !taken.contains(&key) {
+        return Ok(());
+    }
+    Err(invalid(
+        codes::STAGE_OPTIONS,
+        format!("the key cannot be named `{key}`: the output has a column of that name"),
+        "rename it in ingest/files or features/sql",
+    ))
 }
 
 /// The segment of each row of an assignment.

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use marquetry_plugin::{
     Figure, Input, LogLevel, Panel, PanelBody, StageContext, StageError, StageHandler, describe,
 };
-use marquetry_rows::invalid;
+use marquetry_rows::{check_usable, invalid, moment, time_zone};
 use marquetry_types::{Outcome, StageDescriptor, codes};
 
 use options::{Columns, CustomerOptions};
@@ -64,9 +64,9 @@ impl StageHandler for Customer {
 
     async fn run(&self, mut stage: StageContext) -> Result<Outcome, StageError> {
         let options: CustomerOptions = stage.options()?;
-        let zone = options::time_zone(&options.timezone)?;
+        let zone = time_zone(&options.timezone)?;
         let wanted = match &options.as_of {
-            Some(text) => Some(options::moment(text, &zone)?),
+            Some(text) => Some(moment("as_of", text, &zone)?),
             None => None,
         };
         check_top(&options.top)?;
@@ -151,26 +151,13 @@ impl Overview {
 
     fn check(&self, columns: &Columns) -> Result<(), StageError> {
         let names = [
-            &columns.order_id,
-            &columns.quantity,
-            &columns.unit_price,
-            &columns.ts,
+            columns.order_id.as_str(),
+            columns.quantity.as_str(),
+            columns.unit_price.as_str(),
+            columns.ts.as_str(),
         ];
-        for (name, lines) in names.into_iter().zip(self.unusable) {
-            if lines > 0 {
-                let subject = if lines == 1 {
-                    "1 line has".to_owned()
-                } else {
-                    format!("{lines} lines have")
-                };
-                return Err(invalid(
-                    codes::BAD_VALUE,
-                    format!("{subject} no value that can be used in column `{name}` of `orders`"),
-                    "reject such lines by a contract in ingest/files, or filter them with features/sql",
-                ));
-            }
-        }
-        Ok(())
+        let unusable: Vec<_> = names.into_iter().zip(self.unusable).collect();
+        check_usable("orders", &unusable)
     }
 }
 

@@ -1,7 +1,6 @@
 //! What the author of a workflow says to `features/customer`.
 
 use jiff::Timestamp;
-use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use marquetry_plugin::{Input, StageError};
 use marquetry_rows::invalid;
@@ -68,45 +67,6 @@ fn utc() -> String {
     "UTC".to_owned()
 }
 
-/// The time zone of that IANA name.
-///
-/// # Errors
-/// There is none.
-pub(crate) fn time_zone(name: &str) -> Result<TimeZone, StageError> {
-    TimeZone::get(name).map_err(|_| {
-        invalid(
-            codes::STAGE_OPTIONS,
-            format!("`timezone`: there is no time zone `{name}`"),
-            "use an IANA name such as UTC, Europe/London or America/New_York",
-        )
-    })
-}
-
-/// The moment that `text` means in a time zone, in microseconds since 1970 in UTC.
-///
-/// # Errors
-/// It is no date, no date and time, and no timestamp.
-pub(crate) fn moment(text: &str, zone: &TimeZone) -> Result<i64, StageError> {
-    let timestamp = text.parse::<Timestamp>();
-    let timestamp = timestamp.or_else(|_| {
-        civil(text)?
-            .to_zoned_datetime(zone.clone())
-            .map(|at| at.timestamp())
-    });
-    timestamp.map(Timestamp::as_microsecond).map_err(|_| {
-        invalid(
-            codes::STAGE_OPTIONS,
-            format!("`as_of`: `{text}` is no date or time"),
-            "write 2025-01-01, 2025-01-01T08:30:00 or 2025-01-01T08:30:00+01:00",
-        )
-    })
-}
-
-fn civil(text: &str) -> Result<DateTime, jiff::Error> {
-    text.parse::<DateTime>()
-        .or_else(|_| text.parse::<Date>().map(|date| date.at(0, 0, 0, 0)))
-}
-
 /// The first midnight after a moment in a time zone, both in microseconds since 1970 in UTC.
 ///
 /// # Errors
@@ -132,18 +92,6 @@ pub(crate) fn midnight_after(moment: i64, zone: &TimeZone) -> Result<i64, StageE
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
-
-    #[test]
-    fn moments_are_read_in_the_zone_unless_they_have_an_offset() {
-        let zone = time_zone("Europe/Berlin").unwrap();
-        let hour = 3_600_000_000;
-        let day = 24 * hour;
-        assert_eq!(moment("1970-01-02", &zone).unwrap(), day - hour);
-        assert_eq!(moment("1970-01-02T00:00:00", &zone).unwrap(), day - hour);
-        assert_eq!(moment("1970-01-02T00:00:00Z", &zone).unwrap(), day);
-        assert!(moment("soon", &zone).is_err());
-        assert!(time_zone("Mars/Base").is_err());
-    }
 
     #[test]
     fn a_line_at_midnight_is_followed_by_the_next_one() {

@@ -2,16 +2,14 @@
 
 use std::fmt::Write;
 
+use marquetry_rows::not_finite;
+
 /// Microseconds in a day.
 const DAY: &str = "86400000000.0";
 
 /// One row about all lines: those without a customer, those that count, the time of the last in
 /// microseconds, then how many lines have no usable order, quantity, price and time.
 pub(crate) fn overview(lines: &str) -> String {
-    // A comparison with NaN is false, and one with null is null.
-    let unusable = |column: &str| {
-        format!("NOT coalesce(abs(CAST({column} AS DOUBLE)) <= 1.7976931348623157e308, false)")
-    };
     format!(
         "SELECT count(*) FILTER (WHERE customer_id IS NULL), \
                 count(*) FILTER (WHERE {LIVE}), \
@@ -21,8 +19,8 @@ pub(crate) fn overview(lines: &str) -> String {
                 count(*) FILTER (WHERE {LIVE} AND {}), \
                 count(*) FILTER (WHERE {LIVE} AND ts IS NULL) \
          FROM {lines}",
-        unusable("quantity"),
-        unusable("unit_price"),
+        not_finite("quantity"),
+        not_finite("unit_price"),
     )
 }
 
