@@ -22,7 +22,7 @@ const DAY: &str = "86400000000.0";
 const LIVE: &str = "customer IS NOT NULL AND NOT cancelled";
 
 /// Lines with the columns `customer`, `order_id`, `quantity` and `price` (floats; a given amount is that
-/// price, once), `at` (microseconds since 1970) and `cancelled` (never null).
+/// price, once), `began` (microseconds since 1970) and `cancelled` (never null).
 pub(super) fn lines(frame: DataFrame, options: &ValueOptions) -> Result<DataFrame, StageError> {
     let schema = frame.schema().as_arrow().clone();
     let lines = Lines::new("orders", &schema);
@@ -40,7 +40,7 @@ pub(super) fn lines(frame: DataFrame, options: &ValueOptions) -> Result<DataFram
         lines.plain(&columns.order_id)?.alias("order_id"),
         quantity.alias("quantity"),
         price.alias("price"),
-        datafusion::logical_expr::cast(at, DataType::Int64).alias("at"),
+        datafusion::logical_expr::cast(at, DataType::Int64).alias("began"),
         lines.flag(options.cancelled.as_deref())?.alias("cancelled"),
     ])?)
 }
@@ -135,11 +135,11 @@ fn kind(of: &DataType) -> Kind {
 pub(super) fn overview() -> String {
     format!(
         "SELECT count(*) FILTER (WHERE customer IS NULL), \
-                max(at) FILTER (WHERE {LIVE}), \
+                max(began) FILTER (WHERE {LIVE}), \
                 count(*) FILTER (WHERE {LIVE} AND order_id IS NULL), \
                 count(*) FILTER (WHERE {LIVE} AND {}), \
                 count(*) FILTER (WHERE {LIVE} AND {}), \
-                count(*) FILTER (WHERE {LIVE} AND at IS NULL) \
+                count(*) FILTER (WHERE {LIVE} AND began IS NULL) \
          FROM {LINES}",
         not_finite("quantity"),
         not_finite("price"),
@@ -153,10 +153,10 @@ pub(super) fn customers(window: Window, options: &ValueOptions) -> String {
     let (margin, cost) = (float(options.margin), float(options.cost_per_order));
     let key = options.key.replace('"', "\"\"");
     format!(
-        "WITH orders AS (SELECT customer, order_id, min(at) AS at, sum(quantity * price) AS revenue \
+        "WITH orders AS (SELECT customer, order_id, min(began) AS began, sum(quantity * price) AS revenue \
              FROM {LINES} WHERE {LIVE} GROUP BY customer, order_id), \
-         earned AS (SELECT customer, count(*) AS orders, sum(revenue) AS revenue, min(at) AS first \
-             FROM orders WHERE at >= {from} AND at < {until} GROUP BY customer), \
+         earned AS (SELECT customer, count(*) AS orders, sum(revenue) AS revenue, min(began) AS first \
+             FROM orders WHERE began >= {from} AND began < {until} GROUP BY customer), \
          both AS (SELECT coalesce(a.customer, e.customer) AS customer, a.{SEGMENT} AS {SEGMENT}, \
                 coalesce(e.orders, 0) AS orders, coalesce(e.revenue, 0.0) AS revenue, e.first AS first \
              FROM {ASSIGNMENT} a FULL JOIN earned e ON a.customer = e.customer) \

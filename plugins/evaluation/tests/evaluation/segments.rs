@@ -1,40 +1,13 @@
-//! Whole stages: what they write, measure, say and refuse.
-#![expect(
-    clippy::unwrap_used,
-    clippy::float_cmp,
-    reason = "tests may fail by panicking, and some results are exact"
-)]
+//! `evaluation/clusters` and `evaluation/profile`.
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray,
-};
-use arrow::compute::concat_batches;
-use arrow::datatypes::{Float64Type, Int64Type};
-use marquetry_plugin::testing::{TestOutput, TestStage};
-use marquetry_plugin::{LogLevel, PanelBody, StageHandler};
-use serde_json::{Value, json};
+use arrow::array::{Array, AsArray, Int32Array, RecordBatch};
+use arrow::datatypes::Int64Type;
+use marquetry_plugin::PanelBody;
+use serde_json::json;
 
-type Columns = Vec<(&'static str, ArrayRef)>;
-
-fn table(columns: Columns) -> RecordBatch {
-    RecordBatch::try_from_iter(columns).unwrap()
-}
-
-fn ids(ids: &[i64]) -> ArrayRef {
-    Arc::new(Int64Array::from(ids.to_vec()))
-}
-
-fn floats<V: Into<Option<f64>> + Copy>(values: &[V]) -> ArrayRef {
-    Arc::new(Float64Array::from_iter(
-        values.iter().map(|value| (*value).into()),
-    ))
-}
-
-fn texts(values: &[&str]) -> ArrayRef {
-    Arc::new(StringArray::from(values.to_vec()))
-}
+use crate::support::{close, floats, ids, numbers, rows, run, table, texts, warnings};
 
 /// Six customers in two places, spending 10 and 30 each.
 fn customers() -> RecordBatch {
@@ -52,39 +25,6 @@ fn assignment(segments: &[i32]) -> RecordBatch {
         ("customer_id", ids(&[1, 2, 3, 4, 5, 6][..segments.len()])),
         ("segment", Arc::new(Int32Array::from(segments.to_vec()))),
     ])
-}
-
-async fn run(kind: &str, inputs: &[(&str, RecordBatch)], options: Value) -> TestOutput {
-    let handlers = marquetry_evaluation::handlers();
-    let named = |handler: &Arc<dyn StageHandler>| handler.descriptor().kind.as_str() == kind;
-    let handler = handlers.into_iter().find(named).unwrap();
-    let mut stage = TestStage::new(handler).options(options);
-    for (name, batch) in inputs {
-        stage = stage.input(name, vec![batch.clone()]);
-    }
-    stage.run().await
-}
-
-fn rows(output: &TestOutput, name: &str) -> RecordBatch {
-    let batches = &output.outputs[name];
-    concat_batches(&batches[0].schema(), batches).unwrap()
-}
-
-fn numbers(batch: &RecordBatch, column: &str) -> Vec<Option<f64>> {
-    let column = batch.column_by_name(column).unwrap();
-    column.as_primitive::<Float64Type>().iter().collect()
-}
-
-fn warnings(output: &TestOutput) -> Vec<&str> {
-    let warnings = output
-        .logs
-        .iter()
-        .filter(|line| line.level == LogLevel::Warn);
-    warnings.map(|line| line.message.as_str()).collect()
-}
-
-fn close(got: f64, wanted: f64) -> bool {
-    (got - wanted).abs() <= 1e-12 * wanted.abs()
 }
 
 #[tokio::test]
