@@ -9,7 +9,7 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::{Float64Type, Int64Type};
 use marquetry_plugin::testing::{TestOutput, TestStage};
 use marquetry_plugin::{LogLevel, PanelBody, StageError, StageHandler};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 pub(crate) type Columns = Vec<(&'static str, ArrayRef)>;
 

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::{cast, concat_batches};
 use arrow::csv::ReaderBuilder;
 use arrow::csv::reader::Format;
@@ -235,28 +235,28 @@ async fn what_cannot_be_judged_is_refused() {
             &orders,
             &good,
             with("until", json!("1970-01-02")),
-            "MQ0109",
+            "MQ0113",
             "the window from 1970-01-02 until 1970-01-02 has no time",
         ),
         (
             &orders,
             &good,
             with("from", json!("soon")),
-            "MQ0109",
+            "MQ0113",
             "`from`: `soon` is no date or time",
         ),
         (
             &orders,
             &good,
             with("timezone", json!("Mars/Base")),
-            "MQ0109",
+            "MQ0113",
             "`timezone`: there is no time zone",
         ),
         (
             &orders,
             &good,
             with("margin", json!(1.2)),
-            "MQ0109",
+            "MQ0113",
             "`margin` must be at most 1",
         ),
         (
@@ -270,7 +270,7 @@ async fn what_cannot_be_judged_is_refused() {
             &orders,
             &good,
             with("key", json!("orders")),
-            "MQ0109",
+            "MQ0113",
             "the key cannot be named `orders`",
         ),
         (
@@ -326,7 +326,7 @@ async fn what_cannot_be_judged_is_refused() {
     for (orders, segments, options, code, message) in cases {
         let inputs = [("orders", orders.clone()), ("segments", segments.clone())];
         let refused = refusal(&run(KIND, &inputs, options).await);
-        assert!(refused.1.starts_with(message), "{refused:?}, not {message}");
+        assert!(refused.1.contains(message), "{refused:?}, not {message}");
         assert_eq!(refused.0, code, "{message}");
     }
 }
