@@ -1,5 +1,17 @@
 //! What the end-to-end tests share: the real program, in folders of its own.
-#![expect(clippy::unwrap_used, reason = "test support fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "test support fails by panicking"
+)]
+
+mod python;
+mod run;
+mod table;
+
+pub use python::{computed, repository, shared_data};
+pub use run::Run;
+pub use table::{Table, is_close};
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -165,8 +165,15 @@ impl TestStage {
         self
     }
 
+    /// What the stage is called: as the second word of its kind.
+    fn name(&self) -> String {
+        let kind = self.handler.descriptor().kind.as_str();
+        kind.rsplit('/').next().unwrap_or(kind).to_owned()
+    }
+
     /// Runs the stage. Options that break its schema are answered as a worker answers them.
     pub async fn run(self) -> TestOutput {
+        let name = self.name();
         let lake = match self.lake {
             Some(lake) => lake,
             None => Lake::open("memory:///").await.unwrap(),
@@ -195,7 +202,8 @@ impl TestStage {
         let run = RunId::new(Timestamp::from_millis(0), 1);
         let attempt = AttemptId {
             run,
-            stage: "tested".parse().unwrap(),
+            // Stages of several kinds can run one after the other in one lake.
+            stage: name.parse().unwrap(),
             attempt: AttemptNumber(1),
         };
         let heard = Arc::new(Heard::default());

@@ -59,6 +59,7 @@ mod ziggurat;
 
 pub use arms::{Arm, Eligible};
 pub use error::PolicyError;
+pub use normal::quantile as normal_quantile;
 pub use off_policy::{
     CellMeans, DecisionLog, Estimate, Estimator, Interval, IntervalMethod, LoggedDecision,
     OffPolicyError, RidgeRewards, WeightSummary, Weighting,

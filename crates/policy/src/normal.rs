@@ -28,8 +28,9 @@ pub(crate) fn cdf(x: f64) -> f64 {
 
 /// The value below which a variate lies with probability `p`, to a relative error of about 1e-15;
 /// minus infinity at 0 and infinity at 1. By M. Wichura's algorithm AS 241 (PPND16), 1988.
+#[must_use]
 #[expect(clippy::excessive_precision, reason = "the constants as published")]
-pub(crate) fn quantile(p: f64) -> f64 {
+pub fn quantile(p: f64) -> f64 {
     const A: [f64; 8] = [
         3.387_132_872_796_366_608_0,
         1.331_416_678_917_843_774_5e2,

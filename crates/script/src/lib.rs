@@ -8,9 +8,12 @@
 //! What a null does, how integers and floats mix, and which values may be compared is decided in one
 //! place, the `operators` module, for every way in which a script is evaluated.
 
+mod builtins;
+mod compiled;
 mod error;
 mod expression;
 mod fast;
+mod formula;
 mod functions;
 mod limits;
 mod operators;
@@ -24,7 +27,9 @@ mod value;
 
 pub use error::{ScriptError, ScriptErrorKind};
 pub use expression::{Expression, Reference, StatusFlags};
+pub use formula::{Constant, Formula};
 pub use limits::Limits;
+pub use operators::Binary as Operator;
 pub use room::with_room;
 pub use rows::{Cell, Columns, RowError, RowEvaluator, RowScript};
 pub use sandbox::Sandbox;

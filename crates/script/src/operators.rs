@@ -49,19 +49,35 @@ pub(crate) fn mismatch_of(thrown: &Dynamic) -> Option<String> {
     text.strip_prefix(MISMATCH).map(str::to_owned)
 }
 
-/// The binary operators that are decided here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Binary {
+/// The binary operators.
+///
+/// Null is a value of its own for `==` and `!=`, and in no order with anything: `x < ()` is false.
+/// Arithmetic with null is null. An integer beside a float becomes a float, and floats follow IEEE 754
+/// (NaN equals nothing, -0.0 equals 0.0). Integers that overflow, a division of integers by zero, and
+/// values of types that do not go together are errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Binary {
+    /// `+`, which appends texts too.
     Add,
+    /// `-`.
     Subtract,
+    /// `*`.
     Multiply,
+    /// `/`; of two integers the whole part, towards zero.
     Divide,
+    /// `%`, with the sign of the dividend; `i64::MIN % -1` is 0.
     Remainder,
+    /// `==`.
     Equal,
+    /// `!=`.
     NotEqual,
+    /// `<`; texts by code points, true and false not at all.
     Less,
+    /// `<=`.
     LessOrEqual,
+    /// `>`.
     Greater,
+    /// `>=`.
     GreaterOrEqual,
 }
 
@@ -80,7 +96,9 @@ impl Binary {
         Self::GreaterOrEqual,
     ];
 
-    pub(crate) const fn symbol(self) -> &'static str {
+    /// As it is written.
+    #[must_use]
+    pub const fn symbol(self) -> &'static str {
         match self {
             Self::Add => "+",
             Self::Subtract => "-",
@@ -102,7 +120,9 @@ impl Binary {
             .find(|operator| operator.symbol() == symbol)
     }
 
-    pub(crate) const fn is_comparison(self) -> bool {
+    /// Whether it gives true or false.
+    #[must_use]
+    pub const fn is_comparison(self) -> bool {
         !matches!(
             self,
             Self::Add | Self::Subtract | Self::Multiply | Self::Divide | Self::Remainder

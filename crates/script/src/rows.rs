@@ -9,7 +9,9 @@ use std::sync::Arc;
 use rhai::{AST, CallFnOptions, Dynamic, ImmutableString, Map, Position, Scope};
 use serde_json::Value;
 
-use crate::fast::{self, Node, Row};
+use crate::compiled::Compiled;
+use crate::fast::{self, ColumnNames, Node, Row};
+use crate::formula::{Formula, formula_of};
 use crate::room::with_room_for;
 use crate::sandbox::Language;
 use crate::suggest::{listed, nearest};
@@ -77,8 +79,9 @@ enum Program {
     Direct(Node),
     /// An expression that rhai evaluates, its columns being variables.
     Expression(AST),
-    /// A script whose `segment` is called with a map of the row.
-    Function(AST),
+    /// A script whose `segment` is called with a map of the row, unless it is compiled and the
+    /// compiled way can say.
+    Function(AST, Option<Compiled>),
 }
 
 /// The function that a row script defines.
@@ -121,7 +124,7 @@ impl RowScript {
         let start = syntax::first_character(source);
         syntax::adjust(&mut root);
         let place = |name: &str| reads.iter().position(|(_, read)| read == name);
-        let program = match fast::translate(&root, &place) {
+        let program = match fast::translate(&root, &mut ColumnNames(place)) {
             Some(node) => Program::Direct(node),
             None => Program::Expression(syntax::ast_of(root)),
         };
@@ -194,7 +197,8 @@ impl RowScript {
             .map(|(index, name)| (index, (*name).to_owned()))
             .collect();
         // Only its functions: statements outside would run for every row.
-        let program = Program::Function(ast.clone_functions_only());
+        let compiled = Compiled::new(&ast, ENTRY, columns);
+        let program = Program::Function(ast.clone_functions_only(), compiled);
         Ok(Self {
             sandbox: sandbox.clone(),
             program: Arc::new(program),
@@ -203,9 +207,48 @@ impl RowScript {
         })
     }
 
-    /// The numbers of the columns that it reads.
+    /// The numbers of the columns that it reads; of a script of which that is not known, all.
     pub fn columns(&self) -> impl Iterator<Item = usize> {
-        self.reads.iter().map(|(index, _)| *index)
+        let of_script = match &*self.program {
+            Program::Function(_, Some(compiled)) => Some(compiled.reads.as_slice()),
+            _ => None,
+        };
+        let all = of_script.is_none().then_some(&*self.reads);
+        let all = all.into_iter().flatten().map(|(index, _)| *index);
+        of_script.into_iter().flatten().copied().chain(all)
+    }
+
+    /// A rule as a tree, for who evaluates many rows at a time; none where it is more than operators
+    /// over columns and constants.
+    #[must_use]
+    pub fn formula(&self) -> Option<Formula> {
+        match &*self.program {
+            Program::Direct(node) => formula_of(node, &self.reads),
+            Program::Expression(_) | Program::Function(..) => None,
+        }
+    }
+
+    /// Whether it is evaluated without the interpreter, but for rows that fail.
+    #[must_use]
+    pub fn is_compiled(&self) -> bool {
+        matches!(
+            &*self.program,
+            Program::Direct(_) | Program::Function(_, Some(_))
+        )
+    }
+
+    /// The same script without its compiled form: what the interpreter alone says, for tests that
+    /// hold the two ways together.
+    #[must_use]
+    pub fn interpreted(&self) -> Self {
+        let program = match &*self.program {
+            Program::Function(ast, _) => Arc::new(Program::Function(ast.clone(), None)),
+            _ => Arc::clone(&self.program),
+        };
+        Self {
+            program,
+            ..self.clone()
+        }
     }
 
     /// An error of a caller that cannot take the script's value, at the beginning of what gives it.
@@ -220,7 +263,7 @@ impl RowScript {
     fn with_room<Done>(&self, work: impl FnOnce() -> Done) -> Done {
         match &*self.program {
             Program::Direct(_) => work(),
-            Program::Expression(_) | Program::Function(_) => {
+            Program::Expression(_) | Program::Function(..) => {
                 with_room_for(self.sandbox.limits(), work)
             }
         }
@@ -315,6 +358,8 @@ impl RowEvaluator<'_> {
                 node.evaluate(&Row {
                     cells: &self.cells,
                     limits: self.script.sandbox.limits(),
+                    locals: &[],
+                    work: None,
                 })
             }
             Program::Expression(ast) => {
@@ -331,7 +376,19 @@ impl RowEvaluator<'_> {
                     })
                     .map_err(|error| error.at(self.script.start))
             }
-            Program::Function(ast) => {
+            Program::Function(ast, compiled) => {
+                if let Some(compiled) = compiled {
+                    let read = |column: &usize| batch.cell(*column, row).to_dynamic();
+                    self.cells.clear();
+                    self.cells.extend(compiled.reads.iter().map(|place| {
+                        let column = reads.get(*place).map_or(*place, |(column, _)| *column);
+                        read(&column)
+                    }));
+                    let limits = self.script.sandbox.limits();
+                    if let Some(value) = compiled.evaluate(&self.cells, limits) {
+                        return Ok(value);
+                    }
+                }
                 let fields: Map = reads
                     .iter()
                     .map(|(column, name)| {

@@ -425,3 +425,159 @@ fn a_text_that_grows_too_large_fails_in_both_ways() {
         assert!(error.column.is_some());
     }
 }
+
+// Both ways of evaluating a script.
+
+/// An expression in a script, over `row`, the parameter `x` of the function `twice`, and variables.
+fn in_script() -> BoxedStrategy<String> {
+    let leaf = prop_oneof![
+        4 => prop::sample::select(&NAMES[..]).prop_map(|name| format!("row.{name}")),
+        1 => Just("row[\"country\"]".to_owned()),
+        2 => prop::sample::select(&["a", "b", "a", "missing"][..]).prop_map(str::to_owned),
+        3 => prop::sample::select(&[
+            "0", "1", "2.5", "-3", "9223372036854775807", "\"UK\"", "\"\"", "'a'", "true", "()",
+        ][..]).prop_map(str::to_owned),
+    ];
+    leaf.prop_recursive(4, 16, 3, |inner| {
+        let operators = &[
+            "+", "-", "*", "/", "%", "==", "!=", "<", "<=", ">", ">=", "&&", "||", "??",
+        ];
+        let functions = &[
+            "abs", "floor", "ceiling", "round", "sqrt", "exp", "ln", "to_float", "is_nan",
+            "is_null", "is_true", "len", "is_empty", "to_lower", "to_upper", "deep", "trim",
+        ];
+        let pairs = &["min", "max", "starts_with", "ends_with", "contains", "pick"];
+        prop_oneof![
+            8 => (inner.clone(), prop::sample::select(&operators[..]), inner.clone())
+                .prop_map(|(a, operator, b)| format!("({a} {operator} {b})")),
+            1 => inner.clone().prop_map(|a| format!("!({a})")),
+            1 => inner.clone().prop_map(|a| format!("-({a})")),
+            3 => (prop::sample::select(&functions[..]), inner.clone())
+                .prop_map(|(name, a)| format!("{name}({a})")),
+            1 => (prop::sample::select(&functions[..15]), inner.clone())
+                .prop_map(|(name, a)| format!("({a}).{name}()")),
+            2 => (prop::sample::select(&pairs[..]), inner.clone(), inner.clone())
+                .prop_map(|(name, a, b)| format!("{name}({a}, {b})")),
+            1 => inner.clone().prop_map(|a| format!("({a} in [1, \"UK\", ()])")),
+            1 => inner.clone().prop_map(|a| format!("`<${{{a}}}>`")),
+            1 => Just("of_row(row)".to_owned()),
+        ]
+    })
+    .boxed()
+}
+
+fn statements() -> BoxedStrategy<String> {
+    let leaf = prop_oneof![
+        3 => in_script().prop_map(|a| format!("return {a};")),
+        2 => in_script().prop_map(|a| format!("let a = {a};")),
+        2 => in_script().prop_map(|a| format!("a = {a};")),
+        1 => in_script().prop_map(|a| format!("const b = {a};")),
+        1 => in_script().prop_map(|a| format!("{a};")),
+        1 => Just("return;".to_owned()),
+        1 => Just(";".to_owned()),
+    ];
+    let line = leaf.prop_recursive(3, 12, 3, |inner| {
+        let lines = prop::collection::vec(inner, 0..3).prop_map(|lines| lines.join(" "));
+        prop_oneof![
+            3 => (in_script(), lines.clone()).prop_map(|(a, then)| format!("if {a} {{ {then} }}")),
+            3 => (in_script(), lines.clone(), lines.clone())
+                .prop_map(|(a, then, otherwise)| format!("if {a} {{ {then} }} else {{ {otherwise} }}")),
+            1 => (in_script(), in_script(), lines.clone()).prop_map(|(a, b, then)| {
+                format!("let a = if {a} {{ {then} {b} }} else {{ a }};")
+            }),
+            1 => lines.prop_map(|lines| format!("{{ {lines} }}")),
+        ]
+    });
+    let end = prop_oneof![2 => in_script(), 1 => Just(String::new())];
+    (prop::collection::vec(line, 0..4), end)
+        .prop_map(|(lines, end)| format!("{} {end}", lines.join("\n  ")))
+        .boxed()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(11),
+        ..ProptestConfig::with_cases(3000)
+    })]
+
+    /// A script says the same compiled and interpreted: values, and errors with their places.
+    #[test]
+    fn a_compiled_script_and_rhai_agree(
+        body in statements(),
+        cells in prop::collection::vec(prop::array::uniform6(cell()), 1..6),
+    ) {
+        let source = format!(
+            "fn deep(x) {{ if x == () {{ return \"none\"; }} let y = x; y }}\n\
+             fn pick(x, y) {{ if x == y {{ x }} else {{ deep(y) }} }}\n\
+             fn of_row(customer) {{ customer.orders ?? customer.country }}\n\
+             fn segment(row) {{ let a = 1; let b = \"b\";\n  {body}\n}}"
+        );
+        let Ok(compiled) = script(&source) else { return Ok(()) };
+        let batch = rows(cells);
+        let interpreted = compiled.interpreted().evaluate_batch(&batch);
+        prop_assert_eq!(compiled.evaluate_batch(&batch), interpreted, "{}", source);
+    }
+}
+
+#[test]
+fn scripts_of_the_usual_kind_are_compiled() {
+    for (source, is_compiled) in [
+        (
+            "fn segment(row) { let s = row.spent ?? 0.0; if s > 9 { return \"gold\"; } \"tin\" }",
+            true,
+        ),
+        (
+            "fn tier(s) { if s > 9 { \"gold\" } else { \"tin\" } } fn segment(row) { let t = tier(row.spent); `${t}-${row.orders}` }",
+            true,
+        ),
+        ("fn segment(row) { row.country.to_lower() }", true),
+        (
+            "fn new(row) { row.orders < 2 } fn segment(row) { if new(row) { \"new\" } }",
+            true,
+        ),
+        ("fn segment(row) { segment(row) }", true),
+        ("fn segment(row) { row.country.trim() }", false),
+        ("fn segment(row) { row.orders += 1; 1 }", false),
+        ("fn segment(row) { for n in 0..3 { } }", false),
+        ("fn segment(row) { throw 1 }", false),
+        ("fn segment(row) { row }", false),
+        ("fn segment(row) { row.nothing_like_it }", false),
+        ("fn segment(row) { row?.orders }", false),
+    ] {
+        assert_eq!(
+            script(source).unwrap().is_compiled(),
+            is_compiled,
+            "{source}"
+        );
+    }
+}
+
+#[test]
+fn a_compiled_script_reads_the_columns_that_it_names() {
+    let script = script("fn segment(row) { if row.spent > 1 { row.country } }").unwrap();
+    assert_eq!(script.columns().collect::<BTreeSet<_>>(), [1, 2].into());
+}
+
+#[test]
+fn a_compiled_script_has_the_limits_of_all_scripts() {
+    let batch = two();
+    for source in [
+        "fn segment(row) { segment(row) }",
+        "fn again(n) { if n < 1 { return 0; } again(n - 1) + again(n - 1) } fn segment(row) { again(22) }",
+        "fn again(n) { if n < 1 { return 0; } again(n - 1) } fn segment(row) { again(30) }",
+    ] {
+        let script = script(source).unwrap();
+        assert!(script.is_compiled());
+        let RowError { row, error } = script.evaluate_batch(&batch).unwrap_err();
+        assert_eq!((row, error.kind), (0, ScriptErrorKind::Limit), "{source}");
+    }
+    let limits = Limits {
+        string_bytes: 10,
+        ..Limits::default()
+    };
+    let source = "fn segment(row) { let a = \"123456\"; a + a }";
+    let script = RowScript::script_in(&Sandbox::new(limits), source, &NAMES).unwrap();
+    let error = script.evaluate_batch(&batch).unwrap_err().error;
+    assert_eq!(error.message, "a value grows too large: a text");
+}

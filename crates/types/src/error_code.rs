@@ -113,8 +113,8 @@ pub mod codes {
         POLICY_SHAPE = "MQ0408";
         /// Responses that fit no decision, or rewards that the policy cannot learn from.
         BAD_RESPONSES = "MQ0409";
-        /// A figure is beyond a threshold of the gate that it must pass.
-        GATE_CLOSED = "MQ0410";
+        /// A check of a gate failed.
+        GATE_FAILED = "MQ0410";
 
         // MQ05: the lake.
         /// The object store refuses or fails.

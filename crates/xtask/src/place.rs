@@ -1,7 +1,7 @@
 //! Where things lie: the repository, and what cargo builds.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The root of the repository: the parent of `crates/`.
@@ -13,18 +13,26 @@ pub(crate) fn repository() -> PathBuf {
     manifest.ancestors().nth(2).unwrap_or(&manifest).to_owned()
 }
 
-/// The `marquetry` binary of a profile's folder, `debug` or `release`, built or not. This program lies
-/// in the same target folder, whatever `CARGO_TARGET_DIR` or a cargo configuration makes it.
-pub(crate) fn marquetry(profile_folder: &str) -> Result<PathBuf, String> {
+/// The target folder, whatever `CARGO_TARGET_DIR` or a cargo configuration makes it: this program lies in it.
+pub(crate) fn target() -> Result<PathBuf, String> {
     let this =
         std::env::current_exe().map_err(|error| format!("cannot find my own file: {error}"))?;
-    let target = this
-        .ancestors()
+    this.ancestors()
         .nth(2)
-        .ok_or_else(|| format!("{} does not lie in a target folder", this.display()))?;
-    Ok(target
-        .join(profile_folder)
-        .join(format!("marquetry{}", std::env::consts::EXE_SUFFIX)))
+        .map(Path::to_owned)
+        .ok_or_else(|| format!("{} does not lie in a target folder", this.display()))
+}
+
+/// The `marquetry` binary of a profile's folder, `debug` or `release`, built or not.
+pub(crate) fn marquetry(profile_folder: &str) -> Result<PathBuf, String> {
+    program(profile_folder, "marquetry")
+}
+
+/// A program below the target folder, built or not.
+pub(crate) fn program(folder: &str, name: &str) -> Result<PathBuf, String> {
+    Ok(target()?
+        .join(folder)
+        .join(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
 }
 
 /// A cargo command in the repository: the same cargo that started this program.

@@ -138,6 +138,18 @@ impl PolicyBook {
         Ok(())
     }
 
+    /// Makes sure that it knows what another book knows.
+    ///
+    /// # Errors
+    /// As of [`know`](Self::know).
+    pub fn know_as(&mut self, other: &Self) -> Result<(), PolicyError> {
+        for (segment, policy) in &other.policies {
+            let actions: Vec<&str> = policy.arms().map(|arm| arm.action).collect();
+            self.know(segment.as_deref(), &actions)?;
+        }
+        Ok(())
+    }
+
     /// The policy of a segment, if it has one.
     #[must_use]
     pub fn policy(&self, segment: Option<&str>) -> Option<&Policy> {

@@ -1,6 +1,9 @@
 //! How a policy chooses and learns, as a workflow says it.
 
+use marquetry_plugin::StageError;
 use marquetry_policy::{Algorithm, PolicyOptions};
+use marquetry_rows::invalid;
+use marquetry_types::codes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -146,6 +149,38 @@ pub struct PolicySpec {
 }
 
 impl PolicySpec {
+    /// What a stage says of a policy.
+    ///
+    /// # Errors
+    /// A linear algorithm without a context, or a context that no algorithm looks at.
+    pub fn of(
+        algorithm: &Learner,
+        explore: f64,
+        per_segment: bool,
+        context: &[String],
+    ) -> Result<Self, StageError> {
+        if algorithm.is_linear() == context.is_empty() {
+            let (message, help) = if context.is_empty() {
+                (
+                    "a linear algorithm looks at a context, and `context` names no column",
+                    "name numeric columns of `customers`, scaled: see features/scale",
+                )
+            } else {
+                (
+                    "`context` names columns, and the algorithm looks at none",
+                    "choose `lin_ucb` or `linear_thompson`, or leave `context` out",
+                )
+            };
+            return Err(invalid(codes::STAGE_OPTIONS, message, help));
+        }
+        Ok(Self {
+            algorithm: algorithm.clone(),
+            explore,
+            per_segment,
+            context: context.to_vec(),
+        })
+    }
+
     /// Numbers in a context: a constant and the columns.
     #[must_use]
     pub const fn dimensions(&self) -> usize {

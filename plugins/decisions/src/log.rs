@@ -14,6 +14,19 @@ use marquetry_types::codes;
 
 use crate::{Audience, Choices};
 
+/// The names of the columns of a log beside the customer's key.
+pub const LOG_COLUMNS: [&str; 9] = [
+    "decision_id",
+    "segment",
+    "context",
+    "eligible",
+    "action",
+    "propensity",
+    "policy",
+    "policy_version",
+    "decided_at",
+];
+
 /// The columns of a log, after the customer's key: `decision_id`, `segment` (nullable), `context` (numbers,
 /// a constant 1 first), `eligible` (names of actions), `action`, `propensity` (the probability of the action,
 /// above 0), `policy`, `policy_version` (0 where none was published), `decided_at` (UTC).
@@ -92,7 +105,8 @@ impl DecisionLog<'_> {
         let contexts: Float64Array = contexts.flatten().copied().collect::<Vec<_>>().into();
         let eligible = |(_, choice): &(usize, crate::Choice)| &choices.sets[choice.eligible];
         let sets = chosen.iter().flat_map(|it| eligible(it).iter());
-        let set_names = StringArray::from_iter_values(sets.map(|action| names[*action]));
+        let set_names: Vec<&str> = sets.map(|action| names[*action]).collect();
+        let set_names = StringArray::from(set_names);
         let count = chosen.len();
         let columns: Vec<ArrayRef> = vec![
             keys,

@@ -59,17 +59,17 @@ impl Names {
         }
     }
 
-    /// A column of the names of these segments, null for none.
-    pub(crate) fn column_or_null(&self, segments: impl Iterator<Item = Option<usize>>) -> ArrayRef {
+    /// A column of the names of these segments, null where there is none.
+    pub(crate) fn nullable(&self, segments: impl Iterator<Item = Option<usize>>) -> ArrayRef {
         match self {
             Self::Int(names) => Arc::new(
                 segments
-                    .map(|index| Some(names[index?]))
+                    .map(|segment| names.get(segment?).copied())
                     .collect::<Int64Array>(),
             ),
             Self::Text(names) => Arc::new(
                 segments
-                    .map(|index| Some(names[index?].as_str()))
+                    .map(|segment| names.get(segment?).map(String::as_str))
                     .collect::<StringArray>(),
             ),
         }
@@ -88,35 +88,45 @@ impl Names {
     }
 }
 
-/// The customers that a stage judges, and their segments.
-#[derive(Debug)]
-pub(crate) struct Judged {
-    pub(crate) rows: KeyedRows,
-    pub(crate) assignment: Assignment,
-}
-
-impl Judged {
-    /// Reads the options `rows`, with all columns or these, and `assignment`.
-    pub(crate) async fn read(
-        stage: &StageContext,
-        rows: &Input,
-        assignment: &Input,
-        key: &str,
-        columns: Option<&[String]>,
-    ) -> Result<Self, StageError> {
-        let wanted = Wanted {
-            option: "rows",
-            input: rows,
-            key,
-            columns,
-        };
-        let rows = KeyedRows::read(stage, wanted).await?;
-        let assignment = Assignment::read(stage, "assignment", assignment, rows.keys()).await?;
-        Ok(Self { rows, assignment })
-    }
-}
-
 impl Assignment {
+    /// Reads all of the assignment that an option names: its keys, and the segments of them.
+    pub(crate) async fn read_all(
+        stage: &StageContext,
+        option: &str,
+        input: &Input,
+        key: &str,
+    ) -> Result<(Keys, Self), StageError> {
+        let columns = [SEGMENT.to_owned()];
+        let wanted = Wanted {
+            option,
+            input,
+            key,
+            columns: Some(&columns),
+        };
+        let read = KeyedRows::read(stage, wanted).await?;
+        let every: Vec<Option<usize>> = (0..read.len()).map(Some).collect();
+        let assignment = Segments::new(option, &read)?.join(&every);
+        if assignment.rows.len() < read.len() {
+            let without = read.len() - assignment.rows.len();
+            let fields = [("option", json!(option)), ("customers", json!(without))];
+            stage.log(
+                LogLevel::Warn,
+                "customers without a segment are left out",
+                fields,
+            );
+        }
+        Ok((read.keys().clone(), assignment))
+    }
+
+    /// The segment of each of so many rows; none of those without one.
+    pub(crate) fn label_of_rows(&self, rows: usize) -> Vec<Option<u32>> {
+        let mut of_row = vec![None; rows];
+        for (row, label) in self.rows.iter().zip(&self.labels) {
+            of_row[*row] = Some(*label);
+        }
+        of_row
+    }
+
     /// Reads the assignment that an option names, and joins it to rows by their keys. Customers that
     /// only one of both has are left out, and the log says how many.
     pub(crate) async fn read(
@@ -125,7 +135,14 @@ impl Assignment {
         input: &Input,
         rows: &Keys,
     ) -> Result<Self, StageError> {
-        let read = segments_by_key(stage, option, input, rows.name()).await?;
+        let columns = [SEGMENT.to_owned()];
+        let wanted = Wanted {
+            option,
+            input,
+            key: rows.name(),
+            columns: Some(&columns),
+        };
+        let read = KeyedRows::read(stage, wanted).await?;
         check_alike(("rows", rows), (option, read.keys()))?;
         let segments = Segments::new(option, &read)?;
         let found = rows.find_in(read.keys());
@@ -152,56 +169,22 @@ impl Assignment {
         }
         Ok(assignment)
     }
-
-    /// The assignment that keyed rows are themselves; those without a segment are left out.
-    pub(crate) fn of(option: &str, rows: &KeyedRows) -> Result<Self, StageError> {
-        let all: Vec<Option<usize>> = (0..rows.len()).map(Some).collect();
-        Ok(Segments::new(option, rows)?.join(&all))
-    }
 }
 
-/// The rows of an assignment with nothing but the key and `segment`.
-pub(crate) async fn segments_by_key(
-    stage: &StageContext,
-    option: &str,
-    input: &Input,
-    key: &str,
-) -> Result<KeyedRows, StageError> {
-    let columns = [SEGMENT.to_owned()];
-    let wanted = Wanted {
-        option,
-        input,
-        key,
-        columns: Some(&columns),
-    };
-    KeyedRows::read(stage, wanted).await
-}
-
-/// Refuses keys of which no two can be equal: integers in one option and texts in the other.
+/// Refuses keys of which those of one input are integers and those of the other texts: no two are equal.
 pub(crate) fn check_alike(left: (&str, &Keys), right: (&str, &Keys)) -> Result<(), StageError> {
-    let ((left_option, left), (right_option, right)) = (left, right);
-    if left.is_empty() || right.is_empty() || left.is_like(right) {
+    if left.1.is_empty() || right.1.is_empty() || left.1.is_like(right.1) {
         return Ok(());
     }
     Err(invalid(
         codes::COLUMN_MISMATCH,
         format!(
-            "`{}` is an integer in one of `{left_option}` and `{right_option}`, and a text in the other",
-            left.name()
+            "`{}` is an integer in one of `{}` and `{}`, and a text in the other",
+            left.1.name(),
+            left.0,
+            right.0
         ),
         "cast one of them in ingest/files or features/sql",
-    ))
-}
-
-/// Refuses a key whose name an output column has.
-pub(crate) fn check_key(key: &str, taken: &[&str]) -> Result<(), StageError> {
-    if !taken.contains(&key) {
-        return Ok(());
-    }
-    Err(invalid(
-        codes::STAGE_OPTIONS,
-        format!("the key cannot be named `{key}`: the output has a column of that name"),
-        "rename it in ingest/files or features/sql",
     ))
 }
 

@@ -49,6 +49,46 @@ pub fn adjusted_rand(left: &[u32], right: &[u32]) -> Result<f64, KernelError> {
     Ok(agreement / chance)
 }
 
+/// For each of `clusters` clusters of one clustering, how much of it the other clustering has in one
+/// cluster: the largest Jaccard coefficient |A and B| / |A or B| of it and any of the other's, 0 to 1.
+/// A row that stands several times counts several times; a cluster without rows has 0.
+///
+/// C. Hennig, *Cluster-wise assessment of cluster stability*, 2007. O(rows log clusters).
+///
+/// # Errors
+/// [`KernelError::Shape`] when they are not of as many rows.
+pub fn maximum_jaccard(
+    labels: &[u32],
+    others: &[u32],
+    clusters: usize,
+) -> Result<Vec<f64>, KernelError> {
+    if labels.len() != others.len() {
+        return Err(KernelError::Shape {
+            what: "labels",
+            expected: labels.len(),
+            actual: others.len(),
+        });
+    }
+    let mut both = BTreeMap::<(u32, u32), u32>::new();
+    let mut sizes = BTreeMap::<u32, u32>::new();
+    let mut other_sizes = BTreeMap::<u32, u32>::new();
+    for (label, other) in labels.iter().zip(others) {
+        *both.entry((*label, *other)).or_default() += 1;
+        *sizes.entry(*label).or_default() += 1;
+        *other_sizes.entry(*other).or_default() += 1;
+    }
+    let mut most = vec![0.0_f64; clusters];
+    for ((label, other), shared) in &both {
+        let size = sizes.get(label).copied().unwrap_or(0);
+        let other_size = other_sizes.get(other).copied().unwrap_or(0);
+        let either = f64::from(size) + f64::from(other_size) - f64::from(*shared);
+        if let Some(most) = most.get_mut(*label as usize) {
+            *most = most.max(f64::from(*shared) / either);
+        }
+    }
+    Ok(most)
+}
+
 fn squares<'a>(counts: impl Iterator<Item = &'a u128>) -> u128 {
     counts.map(|count| count * count).sum()
 }
@@ -63,6 +103,15 @@ mod tests {
         assert_eq!(adjusted_rand(&[0, 0, 1, 2], &[0, 0, 1, 1]), Ok(4.0 / 7.0));
         assert_eq!(adjusted_rand(&[0, 0, 0, 0], &[0, 1, 2, 3]), Ok(0.0));
         assert_eq!(adjusted_rand(&[0, 0, 1, 1], &[0, 1, 0, 1]), Ok(-0.5));
+    }
+
+    #[test]
+    fn a_cluster_is_as_stable_as_its_best_counterpart() {
+        // 0 is split in halves, 1 is whole but for one row that joined it, 2 has no rows.
+        let most = maximum_jaccard(&[0, 0, 0, 0, 1, 1], &[7, 7, 8, 9, 9, 9], 3);
+        assert_eq!(most, Ok(vec![0.5, 2.0 / 3.0, 0.0]));
+        assert_eq!(maximum_jaccard(&[], &[], 1), Ok(vec![0.0]));
+        assert!(maximum_jaccard(&[1], &[], 2).is_err());
     }
 
     #[test]

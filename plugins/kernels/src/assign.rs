@@ -99,7 +99,7 @@ impl Visitor for Nearest<'_> {
 ///
 /// The best is kept per lane while blocks pass, without a branch; lanes are compared at the end.
 #[inline(always)]
-fn nearest<const R: usize>(rows: [&[f64]; R], centres: &Packed) -> [(u32, f64); R] {
+pub(crate) fn nearest<const R: usize>(rows: [&[f64]; R], centres: &Packed) -> [(u32, f64); R] {
     let mut best = [[f64::INFINITY; LANES]; R];
     // As wide as the distances, so that both are chosen by the same mask.
     let mut best_block = [[0_u64; LANES]; R];

@@ -1,159 +1,166 @@
-//! Which clusters of two clusterings are the same, when their numbers say nothing.
+//! Which clusters of one clustering are which of another.
 
-use crate::KernelError;
-
-/// A dummy that stands before the first row and column, as the algorithm is usually written.
-const NONE: usize = 0;
-
-/// Matches rows with columns one to one so that the sum of the matched overlaps is the largest that can
-/// be: for each row its column, none where it has none. What does not overlap is never matched.
+/// Pairs rows with columns, one to one, so that the sum of the paired cells is as large as it can be:
+/// the column of each row, none where there are too few columns or the cell is 0. `overlap` holds rows
+/// of equal length, such as how many customers two clusterings share.
 ///
-/// H. Kuhn, *The Hungarian method for the assignment problem*, 1955, by shortest augmenting paths
-/// (R. Jonker and A. Volgenant, 1987): O(n² m) of the smaller and the larger count. Of equally good
-/// matchings always the same one.
-///
-/// # Errors
-/// [`KernelError::Shape`] when the rows are not all as long.
-pub fn best_matching(overlaps: &[Vec<u64>]) -> Result<Vec<Option<usize>>, KernelError> {
-    let columns = overlaps.first().map_or(0, Vec::len);
-    if let Some(other) = overlaps.iter().find(|row| row.len() != columns) {
-        return Err(KernelError::Shape {
-            what: "overlaps of a row",
-            expected: columns,
-            actual: other.len(),
-        });
-    }
-    let overlap = |row: usize, column: usize| overlaps[row][column];
-    let mut matched = vec![None; overlaps.len()];
-    if overlaps.len() <= columns {
-        let assigned = assign(overlaps.len(), columns, overlap);
-        for (row, column) in assigned.into_iter().enumerate() {
-            matched[row] = Some(column).filter(|column| overlap(row, *column) > 0);
+/// H. Kuhn, *The Hungarian method for the assignment problem*, 1955, in the form with potentials and
+/// shortest augmenting paths (R. Jonker and A. Volgenant, 1987); in integers, so that it is exact. The
+/// sum is that of SciPy's `linear_sum_assignment(maximize=True)`. O(n^2 m) for n, the fewer of rows and
+/// columns, and m, the more.
+#[must_use]
+pub fn maximum_overlap(overlap: &[Vec<u64>]) -> Vec<Option<usize>> {
+    let rows = overlap.len();
+    let columns = overlap.iter().map(Vec::len).max().unwrap_or(0);
+    let cell = |row: usize, column: usize| -> u64 {
+        overlap
+            .get(row)
+            .and_then(|cells| cells.get(column))
+            .copied()
+            .unwrap_or(0)
+    };
+    let mut of_row = vec![None; rows];
+    if rows <= columns {
+        for (column, row) in shortest_paths(rows, columns, cell).into_iter().enumerate() {
+            if let Some(row) = row {
+                of_row[row] = Some(column);
+            }
         }
     } else {
-        let assigned = assign(columns, overlaps.len(), |column, row| overlap(row, column));
-        for (column, row) in assigned.into_iter().enumerate() {
-            matched[row] = Some(column).filter(|column| overlap(row, *column) > 0);
-        }
+        let turned = |row: usize, column: usize| cell(column, row);
+        of_row = shortest_paths(columns, rows, turned);
     }
-    Ok(matched)
+    for (row, column) in of_row.iter_mut().enumerate() {
+        // A pair that shares nothing is none.
+        *column = column.filter(|column| cell(row, *column) > 0);
+    }
+    of_row
 }
 
-/// For each of `few` its own one of `many`, which are no fewer, with the largest sum of worths.
-fn assign(few: usize, many: usize, worth: impl Fn(usize, usize) -> u64) -> Vec<usize> {
-    // Costs are negative worths; potentials stay below the sum of all worths in magnitude.
-    let mut row_potential = vec![0_i128; few + 1];
-    let mut column_potential = vec![0_i128; many + 1];
-    // The row that each column has; both are counted from 1.
-    let mut row_of = vec![NONE; many + 1];
-    for row in 1..=few {
-        row_of[NONE] = row;
-        let mut from = vec![NONE; many + 1];
-        let mut slack = vec![i128::MAX; many + 1];
-        let mut is_reached = vec![false; many + 1];
-        let mut column = NONE;
-        // Grows the tree of tight edges until it reaches a free column.
-        while row_of[column] != NONE || column == NONE {
-            is_reached[column] = true;
-            let row = row_of[column];
-            let mut step = i128::MAX;
-            let mut next = NONE;
-            for other in 1..=many {
-                if is_reached[other] {
-                    continue;
+/// The row of each column where there are no more rows than columns. Costs are the negative cells.
+fn shortest_paths(
+    rows: usize,
+    columns: usize,
+    cell: impl Fn(usize, usize) -> u64,
+) -> Vec<Option<usize>> {
+    let mut row_potential = vec![0_i128; rows];
+    let mut column_potential = vec![0_i128; columns];
+    let mut row_of = vec![None::<usize>; columns];
+    for first in 0..rows {
+        // The shortest path from `first` to a free column, by reduced costs.
+        let mut distance = vec![i128::MAX; columns];
+        let mut before = vec![None::<usize>; columns];
+        let mut is_done = vec![false; columns];
+        let (mut row, mut at) = (first, None::<usize>);
+        let free = loop {
+            let travelled = at.map_or(0, |column| distance[column]);
+            let mut nearest = None::<usize>;
+            for column in (0..columns).filter(|column| !is_done[*column]) {
+                let reduced =
+                    -i128::from(cell(row, column)) - row_potential[row] - column_potential[column];
+                if travelled + reduced < distance[column] {
+                    distance[column] = travelled + reduced;
+                    before[column] = at;
                 }
-                let cost = -i128::from(worth(row - 1, other - 1));
-                let reduced = cost - row_potential[row] - column_potential[other];
-                if reduced < slack[other] {
-                    slack[other] = reduced;
-                    from[other] = column;
-                }
-                if slack[other] < step {
-                    step = slack[other];
-                    next = other;
+                if nearest.is_none_or(|other| distance[column] < distance[other]) {
+                    nearest = Some(column);
                 }
             }
-            for other in 0..=many {
-                if is_reached[other] {
-                    row_potential[row_of[other]] += step;
-                    column_potential[other] -= step;
-                } else {
-                    slack[other] = slack[other].saturating_sub(step);
+            // There is one: fewer rows have a column than there are columns.
+            let Some(column) = nearest else { break None };
+            is_done[column] = true;
+            match row_of[column] {
+                None => break Some(column),
+                Some(taken) => {
+                    row = taken;
+                    at = Some(column);
                 }
             }
-            column = next;
+        };
+        let Some(free) = free else { continue };
+        let length = distance[free];
+        row_potential[first] += length;
+        for column in (0..columns).filter(|column| is_done[*column] && *column != free) {
+            let change = length - distance[column];
+            column_potential[column] -= change;
+            if let Some(row) = row_of[column] {
+                row_potential[row] += change;
+            }
         }
-        // Turns the path that led there.
-        while column != NONE {
-            row_of[column] = row_of[from[column]];
-            column = from[column];
+        // Along the path each column hands its row on.
+        let mut column = free;
+        while let Some(earlier) = before[column] {
+            row_of[column] = row_of[earlier];
+            column = earlier;
         }
+        row_of[column] = Some(first);
     }
-    let mut column_of = vec![NONE; few];
-    for (column, row) in row_of.into_iter().enumerate().skip(1) {
-        if row != NONE {
-            column_of[row - 1] = column - 1;
-        }
-    }
-    column_of
+    row_of
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
+    use crate::random::Random;
 
-    fn total(overlaps: &[Vec<u64>], matched: &[Option<usize>]) -> u64 {
-        let pairs = matched.iter().enumerate();
-        pairs
-            .filter_map(|(row, column)| Some(overlaps[row][(*column)?]))
+    fn total(overlap: &[Vec<u64>], pairs: &[Option<usize>]) -> u64 {
+        let cells = pairs.iter().zip(overlap);
+        cells
+            .filter_map(|(column, cells)| column.map(|column| cells[column]))
             .sum()
     }
 
-    /// The best of all matchings, by trying them.
-    fn best(overlaps: &[Vec<u64>], taken: &mut Vec<usize>) -> u64 {
-        let Some((row, rest)) = overlaps.split_first() else {
+    /// The largest sum of all pairings, by trying them.
+    fn largest(overlap: &[Vec<u64>], row: usize, taken: &mut Vec<bool>) -> u64 {
+        if row == overlap.len() {
             return 0;
-        };
-        let mut found = best(rest, taken);
-        for column in 0..row.len() {
-            if !taken.contains(&column) {
-                taken.push(column);
-                found = found.max(row[column] + best(rest, taken));
-                taken.pop();
+        }
+        let mut best = largest(overlap, row + 1, taken);
+        for column in 0..taken.len() {
+            if !taken[column] {
+                taken[column] = true;
+                best = best.max(overlap[row][column] + largest(overlap, row + 1, taken));
+                taken[column] = false;
             }
         }
-        found
+        best
     }
 
     #[test]
-    fn the_sum_counts_and_not_the_single_largest() {
-        // Greedily 10 + 0; better 9 + 8.
-        let overlaps = vec![vec![10, 9], vec![8, 0]];
-        assert_eq!(best_matching(&overlaps), Ok(vec![Some(1), Some(0)]));
+    fn a_greedy_choice_is_not_good_enough() {
+        // Taking 10 first leaves 1; 9 and 8 are more together.
+        let overlap = vec![vec![10, 9], vec![8, 1]];
+        assert_eq!(maximum_overlap(&overlap), [Some(1), Some(0)]);
     }
 
     #[test]
-    fn what_does_not_overlap_is_not_matched() {
-        let overlaps = vec![vec![0, 5, 0], vec![0, 7, 0]];
-        assert_eq!(best_matching(&overlaps), Ok(vec![None, Some(1)]));
-        assert_eq!(best_matching(&[]), Ok(Vec::new()));
-        assert_eq!(best_matching(&[Vec::new()]), Ok(vec![None]));
-        assert!(best_matching(&[vec![1], vec![1, 2]]).is_err());
+    fn what_shares_nothing_is_not_paired() {
+        assert_eq!(maximum_overlap(&[vec![5, 0], vec![3, 0]]), [Some(0), None]);
+        assert_eq!(
+            maximum_overlap(&[vec![2], vec![5], vec![3]]),
+            [None, Some(0), None]
+        );
+        assert_eq!(maximum_overlap(&[vec![2, 7, 3]]), [Some(1)]);
+        assert_eq!(maximum_overlap(&[]), []);
+        assert_eq!(maximum_overlap(&[Vec::new()]), [None]);
     }
 
-    proptest! {
-        #[test]
-        fn it_is_the_best_of_all_and_one_to_one(
-            (rows, columns, cells) in (1_usize..5, 1_usize..5, prop::collection::vec(0_u64..20, 16)),
-        ) {
-            let overlaps: Vec<Vec<u64>> =
-                (0..rows).map(|row| cells[row * 4..row * 4 + columns].to_vec()).collect();
-            let matched = best_matching(&overlaps).unwrap();
-            let mut used: Vec<usize> = matched.iter().flatten().copied().collect();
-            used.sort_unstable();
-            prop_assert!(used.windows(2).all(|pair| pair[0] < pair[1]));
-            prop_assert_eq!(total(&overlaps, &matched), best(&overlaps, &mut Vec::new()));
+    #[test]
+    fn no_pairing_has_a_larger_sum() {
+        let mut random = Random::new(5, 0);
+        for _ in 0..300 {
+            let (rows, columns) = (1 + random.below(5), 1 + random.below(5));
+            let overlap: Vec<Vec<u64>> = (0..rows)
+                .map(|_| (0..columns).map(|_| random.below(12) as u64).collect())
+                .collect();
+            let pairs = maximum_overlap(&overlap);
+            let mut columns_taken: Vec<usize> = pairs.iter().flatten().copied().collect();
+            let paired = columns_taken.len();
+            columns_taken.sort_unstable();
+            columns_taken.dedup();
+            assert_eq!(columns_taken.len(), paired, "one to one: {pairs:?}");
+            let best = largest(&overlap, 0, &mut vec![false; columns]);
+            assert_eq!(total(&overlap, &pairs), best, "{overlap:?}");
         }
     }
 }

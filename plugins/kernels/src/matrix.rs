@@ -62,6 +62,14 @@ impl Matrix {
         })
     }
 
+    pub(crate) fn zeros(rows: usize, columns: usize) -> Self {
+        Self {
+            data: vec![0.0; rows * columns],
+            rows,
+            columns,
+        }
+    }
+
     /// How many rows there are.
     #[must_use]
     pub const fn rows(&self) -> usize {
@@ -82,6 +90,10 @@ impl Matrix {
 
     pub(crate) fn data_mut(&mut self) -> &mut [f64] {
         &mut self.data
+    }
+
+    pub(crate) fn row_mut(&mut self, index: usize) -> &mut [f64] {
+        &mut self.data[index * self.columns..(index + 1) * self.columns]
     }
 
     /// One row.

@@ -4,6 +4,8 @@
 //! rows alone, a chunk is summed by one thread from its first row to its last, and the caller adds
 //! the chunks' sums in the order of the chunks.
 
+use std::sync::{Mutex, PoisonError};
+
 /// The fewest rows that are worth a chunk of their own.
 const MIN_CHUNK: usize = 1024;
 
@@ -17,8 +19,8 @@ pub(crate) fn chunk_rows(rows: usize) -> usize {
 
 /// Does the tasks on at most `threads` threads and gives the results in the order of the tasks.
 ///
-/// Each thread takes a run of neighbouring tasks: chunks of rows cost the same, so nothing would be
-/// gained by handing them out one by one.
+/// Threads take the tasks one by one, the next that is left: chunks of rows may cost unlike, as where
+/// bounds spare work.
 pub(crate) fn map<Task, Done>(
     tasks: Vec<Task>,
     threads: usize,
@@ -28,23 +30,24 @@ where
     Task: Send,
     Done: Send,
 {
-    let threads = threads.clamp(1, tasks.len().max(1));
+    let count = tasks.len();
+    let threads = threads.clamp(1, count.max(1));
     if threads == 1 {
         return tasks.into_iter().map(work).collect();
     }
-    let per_thread = tasks.len().div_ceil(threads);
-    let mut results = Vec::with_capacity(tasks.len());
-    let mut tasks = tasks.into_iter();
+    let left = Mutex::new(tasks.into_iter().enumerate());
+    let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let mut results = Vec::with_capacity(count);
     std::thread::scope(|scope| {
-        let work = &work;
-        let mut helpers = Vec::with_capacity(threads);
-        loop {
-            let share: Vec<Task> = tasks.by_ref().take(per_thread).collect();
-            if share.is_empty() {
-                break;
+        let helper = || {
+            let mut done = Vec::new();
+            while let Some((number, task)) = next() {
+                done.push((number, work(task)));
             }
-            helpers.push(scope.spawn(move || share.into_iter().map(work).collect::<Vec<_>>()));
-        }
+            done
+        };
+        let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(helper)).collect();
+        results.extend(helper());
         for helper in helpers {
             match helper.join() {
                 Ok(done) => results.extend(done),
@@ -52,7 +55,8 @@ where
             }
         }
     });
-    results
+    results.sort_unstable_by_key(|(number, _)| *number);
+    results.into_iter().map(|(_, done)| done).collect()
 }
 
 #[cfg(test)]

@@ -18,6 +18,11 @@ impl Random {
         Self(generator)
     }
 
+    /// 64 random bits.
+    pub(crate) fn word(&mut self) -> u64 {
+        self.0.next_u64()
+    }
+
     /// Uniform on [0, 1), of the 2^53 evenly spaced numbers.
     pub(crate) fn unit(&mut self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "53 bits fit a float exactly")]

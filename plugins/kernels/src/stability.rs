@@ -1,127 +1,149 @@
-//! Whether clusters come back when the rows are drawn anew.
+//! Whether a k-means clustering comes back when its rows are drawn anew.
 //!
-//! C. Hennig, *Cluster-wise assessment of cluster stability*, 2007: rows are drawn with replacement,
-//! clustered again, and every cluster of the first clustering is compared with the cluster of the new
-//! one that is most like it.
+//! The bootstrap of C. Hennig, *Cluster-wise assessment of cluster stability*, Computational Statistics
+//! & Data Analysis 52, 2007, with the choices of `fpc::clusterboot(bootmethod = "boot")` in R: as many
+//! rows as there are, drawn with replacement; a row drawn twice counts twice, in the clustering
+//! (`multipleboot`) as in the comparison (`bscompare`); a cluster of which no row was drawn has 0.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 
-use crate::error::Extent;
 use crate::random::Random;
-use crate::{KernelError, adjusted_rand};
+use crate::{
+    Iteration, KMeansOptions, KernelError, Matrix, adjusted_rand, assign, kmeans_watched,
+    maximum_jaccard,
+};
 
-/// Streams of a seed from this one on are those of bootstraps; those below are starts of k-means.
-const FIRST_STREAM: u64 = 1 << 32;
+/// Where the streams of draws begin, beyond those of the starts of k-means of the same seed.
+const STREAMS: u64 = 1 << 32;
 
-/// How far a clustering of drawn rows agrees with the clustering that is judged.
+/// Rows drawn with replacement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draw {
+    /// The numbers of the rows, ascending; some stand more than once.
+    pub rows: Vec<usize>,
+    /// A seed for what is done with them, of the same stream.
+    pub seed: u64,
+}
+
+/// A clustering of drawn rows against the clustering of all.
 #[derive(Debug, Clone, PartialEq)]
-pub struct RefitAgreement {
-    /// The adjusted Rand index of both over all rows, drawn or not.
+pub struct Refit {
+    /// The adjusted Rand index of the given clustering and that of the nearest centres of the refit,
+    /// over all rows.
     pub adjusted_rand: f64,
-    /// For each judged cluster, the largest Jaccard coefficient with a cluster of the refit, 0 to 1; none
-    /// where no row of it was drawn.
-    pub jaccard: Vec<Option<f64>>,
+    /// For each given cluster the largest Jaccard coefficient with any cluster of the refit, over the
+    /// drawn rows, 0 to 1.
+    pub jaccard: Vec<f64>,
+    /// The refit's sum of squared distances, over the drawn rows.
+    pub inertia: f64,
 }
 
-/// The numbers of as many rows as there are, drawn with replacement, in the order of the draws. Each
-/// `refit` has draws of its own.
+/// The draw numbered `number` of a seed: as many of `rows` rows as there are, with replacement.
 #[must_use]
-pub fn bootstrap_rows(rows: usize, seed: u64, refit: u64) -> Vec<usize> {
-    let mut random = Random::new(seed, FIRST_STREAM.saturating_add(refit));
-    (0..rows).map(|_| random.below(rows)).collect()
+pub fn draw(rows: usize, seed: u64, number: u32) -> Draw {
+    let mut random = Random::new(seed, STREAMS + u64::from(number));
+    let seed = random.word();
+    let mut drawn: Vec<usize> = (0..rows).map(|_| random.below(rows)).collect();
+    drawn.sort_unstable();
+    Draw { rows: drawn, seed }
 }
 
-/// Compares the clustering `judged`, of labels below `clusters`, with a refit to the rows `drawn`, whose
-/// clusters all rows were given to.
-///
-/// The Jaccard coefficients are taken over the distinct rows among those drawn, as `clusterboot` of R's
-/// `fpc` does: a row that was drawn twice counts once. O(rows log clusters).
+/// Clusters drawn rows by k-means, and compares with the labels 0 to `clusters` - 1 of all rows. One
+/// pass of k-means costs O(drawn x clusters x columns).
 ///
 /// # Errors
-/// [`KernelError::Shape`] when the labels are not of as many rows, a label is not below `clusters`, or
-/// there is no such row as one that was drawn; [`KernelError::Empty`] of no rows drawn.
-pub fn refit_agreement(
-    judged: &[u32],
+/// As [`kmeans_watched`], and [`KernelError::Shape`] when there is not one label a row.
+///
+/// # Panics
+/// When a drawn row does not exist, as an index does.
+pub fn refit(
+    rows: &Matrix,
+    labels: &[u32],
     clusters: usize,
-    refit: &[u32],
     drawn: &[usize],
-) -> Result<RefitAgreement, KernelError> {
-    let adjusted_rand = adjusted_rand(judged, refit)?;
-    if drawn.is_empty() {
-        return Err(KernelError::Empty(Extent::Rows));
+    options: &KMeansOptions,
+    watcher: &mut dyn FnMut(Iteration) -> ControlFlow<()>,
+) -> Result<Refit, KernelError> {
+    if labels.len() != rows.rows() {
+        return Err(KernelError::Shape {
+            what: "labels",
+            expected: rows.rows(),
+            actual: labels.len(),
+        });
     }
-    let mut both = BTreeMap::<(u32, u32), usize>::new();
-    let mut in_judged = vec![0_usize; clusters];
-    let mut in_refit = BTreeMap::<u32, usize>::new();
-    for row in drawn.iter().collect::<BTreeSet<_>>() {
-        let (Some(judged), Some(refit)) = (judged.get(*row), refit.get(*row)) else {
-            return Err(KernelError::Shape {
-                what: "rows that may be drawn",
-                expected: judged.len(),
-                actual: row.saturating_add(1),
-            });
-        };
-        let Some(count) = in_judged.get_mut(*judged as usize) else {
-            return Err(KernelError::Shape {
-                what: "clusters",
-                expected: clusters,
-                actual: (*judged as usize).saturating_add(1),
-            });
-        };
-        *count += 1;
-        *in_refit.entry(*refit).or_default() += 1;
-        *both.entry((*judged, *refit)).or_default() += 1;
-    }
-    let mut jaccard: Vec<Option<f64>> = vec![None; clusters];
-    for ((judged, refit), shared) in both {
-        let judged = judged as usize;
-        let either = in_judged[judged] + in_refit.get(&refit).copied().unwrap_or(0) - shared;
-        #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-        let coefficient = shared as f64 / either as f64;
-        let best = jaccard[judged].get_or_insert(coefficient);
-        *best = best.max(coefficient);
-    }
-    Ok(RefitAgreement {
-        adjusted_rand,
-        jaccard,
+    let found = kmeans_watched(&rows.select(drawn), options, watcher)?;
+    let of_drawn: Vec<u32> = drawn.iter().map(|row| labels[*row]).collect();
+    let of_all = assign(rows, &found.centres, options.threads)?;
+    Ok(Refit {
+        adjusted_rand: adjusted_rand(labels, &of_all.labels)?,
+        jaccard: maximum_jaccard(&of_drawn, &found.labels, clusters)?,
+        inertia: found.inertia,
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Start;
 
-    #[test]
-    fn the_same_clusters_under_other_numbers_are_the_same() {
-        let found = refit_agreement(&[0, 0, 1, 1, 2], 3, &[7, 7, 3, 3, 9], &[0, 2, 2, 4]).unwrap();
-        assert_eq!(found.adjusted_rand, 1.0);
-        assert_eq!(found.jaccard, [Some(1.0); 3]);
+    fn options(clusters: usize, seed: u64) -> KMeansOptions {
+        KMeansOptions {
+            start: Start::PlusPlus {
+                clusters,
+                starts: 5,
+                seed,
+            },
+            max_iterations: 100,
+            tolerance: 1e-4,
+            threads: 1,
+        }
+    }
+
+    fn watch(_: Iteration) -> ControlFlow<()> {
+        ControlFlow::Continue(())
     }
 
     #[test]
-    fn a_cluster_is_compared_with_the_one_most_like_it_among_the_rows_drawn() {
-        // Drawn: rows 0, 1, 2, 4. Cluster 0 = {0, 1, 2}; refit 5 = {0, 1}, refit 6 = {2, 4}.
-        let judged = [0, 0, 0, 0, 1];
-        let found = refit_agreement(&judged, 3, &[5, 5, 6, 6, 6], &[4, 0, 1, 2, 0]).unwrap();
-        assert_eq!(found.jaccard, [Some(2.0 / 3.0), Some(0.5), None]);
+    fn a_draw_is_named_by_seed_and_number() {
+        let drawn = draw(1000, 7, 0);
+        assert_eq!(drawn, draw(1000, 7, 0));
+        assert_ne!(drawn, draw(1000, 7, 1));
+        assert_ne!(drawn.rows, draw(1000, 8, 0).rows);
+        assert_eq!(drawn.rows.len(), 1000);
+        // Of n rows drawn n times, 1 - 1/e are drawn at all: 632, standard deviation 9.8.
+        let mut distinct = drawn.rows;
+        distinct.dedup();
+        assert!((590..675).contains(&distinct.len()), "{}", distinct.len());
+        assert_eq!(draw(0, 7, 0).rows, [0_usize; 0]);
     }
 
     #[test]
-    fn labels_and_rows_that_do_not_fit_are_refused() {
-        assert!(refit_agreement(&[0, 0], 1, &[0], &[0]).is_err());
-        assert!(refit_agreement(&[0, 1], 1, &[0, 0], &[1]).is_err());
-        assert!(refit_agreement(&[0, 0], 1, &[0, 0], &[2]).is_err());
-        assert!(refit_agreement(&[0, 0], 1, &[0, 0], &[]).is_err());
+    fn clusters_that_are_far_apart_come_back_and_a_cut_through_one_does_not() {
+        let mut random = Random::new(3, 9);
+        let data: Vec<f64> = (0..300)
+            .map(|row| f64::from(row / 100) * 50.0 + random.unit())
+            .collect();
+        let rows = Matrix::new(data, 300, 1).unwrap();
+        let apart: Vec<u32> = (0..300).map(|row| row / 100).collect();
+        // The first cluster is cut in two by the parity of the row, the others are one.
+        let cut: Vec<u32> = (0..300)
+            .map(|row| if row < 100 { row % 2 } else { 2 })
+            .collect();
+        for number in 0..5 {
+            let drawn = draw(300, 1, number);
+            let search = options(3, drawn.seed);
+            let good = refit(&rows, &apart, 3, &drawn.rows, &search, &mut watch).unwrap();
+            assert_eq!((good.adjusted_rand, good.jaccard), (1.0, vec![1.0; 3]));
+            let bad = refit(&rows, &cut, 3, &drawn.rows, &search, &mut watch).unwrap();
+            assert!(bad.jaccard.iter().all(|most| *most < 0.75), "{bad:?}");
+            assert!(bad.adjusted_rand < 0.7, "{bad:?}");
+        }
     }
 
     #[test]
-    fn draws_repeat_rows_and_differ_by_refit() {
-        let drawn = bootstrap_rows(1000, 7, 0);
-        assert_eq!(drawn, bootstrap_rows(1000, 7, 0));
-        assert_ne!(drawn, bootstrap_rows(1000, 7, 1));
-        let distinct = drawn.iter().collect::<BTreeSet<_>>().len();
-        // 1 - 1/e of them, with a standard deviation of about 10.
-        assert!((590..675).contains(&distinct), "{distinct}");
-        assert_eq!(bootstrap_rows(0, 7, 0), [0_usize; 0]);
+    fn labels_of_other_rows_are_refused() {
+        let rows = Matrix::new(vec![1.0, 2.0], 2, 1).unwrap();
+        let refused = refit(&rows, &[0], 1, &[0, 1], &options(1, 0), &mut watch);
+        assert!(matches!(refused, Err(KernelError::Shape { .. })));
     }
 }

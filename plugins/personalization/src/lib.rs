@@ -1,11 +1,40 @@
-//! Stages that say what each customer gets: which products, and in which words.
+//! Stages that say what each customer gets: which offer, which products, and in which words.
+
+#![cfg_attr(test, expect(clippy::float_cmp, reason = "some results are exact"))]
+
+mod content;
+mod offers;
+mod recommend;
 
 use std::sync::Arc;
 
-use marquetry_plugin::StageHandler;
+use marquetry_plugin::{StageError, StageHandler};
+use marquetry_rows::invalid;
+use marquetry_types::codes;
 
 /// The stage kinds of this family.
 #[must_use]
 pub fn handlers() -> Vec<Arc<dyn StageHandler>> {
-    vec![]
+    vec![
+        Arc::new(content::Content::default()),
+        Arc::new(offers::Offers::default()),
+        Arc::new(recommend::Recommend::default()),
+    ]
+}
+
+/// The default of every option `key`.
+fn customer_id() -> String {
+    "customer_id".to_owned()
+}
+
+/// Refuses a key whose name an output column has.
+fn check_key(key: &str, taken: &[&str]) -> Result<(), StageError> {
+    if !taken.contains(&key) {
+        return Ok(());
+    }
+    Err(invalid(
+        codes::STAGE_OPTIONS,
+        format!("the key cannot be named `{key}`: the output has a column of that name"),
+        "rename it in ingest/files or features/sql",
+    ))
 }

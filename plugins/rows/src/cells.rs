@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray,
+    Array, ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, RecordBatchOptions,
+    StringArray, StringViewArray, new_null_array,
 };
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Schema};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use marquetry_script::{Cell, Columns};
 
@@ -14,7 +15,8 @@ use marquetry_script::{Cell, Columns};
 #[derive(Debug)]
 pub struct Cells {
     columns: Vec<Cellular>,
-    rows: usize,
+    /// The columns as they are, for expressions over whole columns.
+    batch: RecordBatch,
 }
 
 #[derive(Debug)]
@@ -23,6 +25,7 @@ enum Cellular {
     Int(Int64Array),
     Float(Float64Array),
     Text(StringArray),
+    View(StringViewArray),
     /// Not read by any script.
     Unread,
 }
@@ -36,9 +39,8 @@ fn seen_as(kind: &DataType) -> Option<DataType> {
         DataType::UInt64 => Some(DataType::Float64),
         other if other.is_integer() => Some(DataType::Int64),
         other if other.is_numeric() => Some(DataType::Float64),
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => {
-            Some(DataType::Utf8)
-        }
+        DataType::Utf8View => Some(DataType::Utf8View),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Null => Some(DataType::Utf8),
         // As ISO 8601 writes them; see `in_utc`.
         other if other.is_temporal() => Some(DataType::Utf8),
         _ => None,
@@ -55,7 +57,23 @@ pub fn readable(schema: &Schema) -> Vec<(usize, String)> {
         .collect()
 }
 
+/// The readable columns with the types that scripts see.
+#[must_use]
+pub fn seen(schema: &Schema, readable: &[(usize, String)]) -> SchemaRef {
+    let fields = readable.iter().filter_map(|(place, name)| {
+        let kind = seen_as(schema.fields().get(*place)?.data_type())?;
+        Some(Field::new(name, kind, true))
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
 impl Cells {
+    /// The readable columns as they are seen, numbered as scripts do; what is not read is null.
+    #[must_use]
+    pub const fn batch(&self) -> &RecordBatch {
+        &self.batch
+    }
+
     /// The cells of a batch. `readable` numbers the columns as scripts do; only those that
     /// `is_read` are converted.
     ///
@@ -66,32 +84,37 @@ impl Cells {
         readable: &[(usize, String)],
         is_read: &[bool],
     ) -> Result<Self, ArrowError> {
+        let schema = seen(&batch.schema(), readable);
+        let rows = batch.num_rows();
         let mut columns = Vec::with_capacity(readable.len());
-        for ((place, _), is_read) in readable.iter().zip(is_read) {
-            let column = if *is_read {
-                cellular(batch.column(*place))?
+        let mut arrays = Vec::with_capacity(readable.len());
+        for (((place, _), is_read), field) in readable.iter().zip(is_read).zip(schema.fields()) {
+            if *is_read {
+                let array = cast_to(batch.column(*place), field.data_type())?;
+                columns.push(cellular(&array));
+                arrays.push(array);
             } else {
-                Cellular::Unread
-            };
-            columns.push(column);
+                columns.push(Cellular::Unread);
+                arrays.push(new_null_array(field.data_type(), rows));
+            }
         }
-        Ok(Self {
-            columns,
-            rows: batch.num_rows(),
-        })
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let batch = RecordBatch::try_new_with_options(schema, arrays, &options)?;
+        Ok(Self { columns, batch })
     }
 }
 
-fn cellular(column: &ArrayRef) -> Result<Cellular, ArrowError> {
-    let Some(kind) = seen_as(column.data_type()) else {
-        return Ok(Cellular::Unread);
-    };
-    let cast = match column.data_type() {
-        DataType::Timestamp(_, Some(_)) => cast(&in_utc(column)?, &kind)?,
-        _ => cast(column, &kind)?,
-    };
-    let any = cast.as_any();
-    Ok(if let Some(values) = any.downcast_ref::<BooleanArray>() {
+fn cast_to(column: &ArrayRef, kind: &DataType) -> Result<ArrayRef, ArrowError> {
+    match column.data_type() {
+        same if same == kind => Ok(Arc::clone(column)),
+        DataType::Timestamp(_, Some(_)) => cast(&in_utc(column)?, kind),
+        _ => cast(column, kind),
+    }
+}
+
+fn cellular(column: &ArrayRef) -> Cellular {
+    let any = column.as_any();
+    if let Some(values) = any.downcast_ref::<BooleanArray>() {
         Cellular::Bool(values.clone())
     } else if let Some(values) = any.downcast_ref::<Int64Array>() {
         Cellular::Int(values.clone())
@@ -99,9 +122,11 @@ fn cellular(column: &ArrayRef) -> Result<Cellular, ArrowError> {
         Cellular::Float(values.clone())
     } else if let Some(values) = any.downcast_ref::<StringArray>() {
         Cellular::Text(values.clone())
+    } else if let Some(values) = any.downcast_ref::<StringViewArray>() {
+        Cellular::View(values.clone())
     } else {
         Cellular::Unread
-    })
+    }
 }
 
 /// Moments as times of day in UTC, without a zone. Their texts then compare in the order of time, which
@@ -115,7 +140,7 @@ fn in_utc(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
 
 impl Columns for Cells {
     fn rows(&self) -> usize {
-        self.rows
+        self.batch.num_rows()
     }
 
     fn cell(&self, column: usize, row: usize) -> Cell<'_> {
@@ -124,6 +149,7 @@ impl Columns for Cells {
             Cellular::Int(values) if values.is_valid(row) => Cell::Int(values.value(row)),
             Cellular::Float(values) if values.is_valid(row) => Cell::Float(values.value(row)),
             Cellular::Text(values) if values.is_valid(row) => Cell::Text(values.value(row)),
+            Cellular::View(values) if values.is_valid(row) => Cell::Text(values.value(row)),
             _ => Cell::Null,
         }
     }

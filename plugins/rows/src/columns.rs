@@ -2,14 +2,25 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Float64Array, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch, StringArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use marquetry_plugin::StageError;
 use marquetry_types::codes;
 
 use crate::Keys;
 use crate::faults::{invalid, missing_column};
+
+/// The whole number in a column of a result of one row, if it is not null.
+#[must_use]
+pub fn integer_in(batches: &[RecordBatch], column: usize) -> Option<i64> {
+    let batch = batches.iter().find(|batch| batch.num_rows() > 0)?;
+    let numbers = batch
+        .columns()
+        .get(column)?
+        .as_primitive_opt::<Int64Type>()?;
+    numbers.iter().next().flatten()
+}
 
 /// Whether a column is taken as numbers by default.
 #[must_use]

@@ -18,16 +18,15 @@ mod columns;
 mod faults;
 mod keyed;
 mod keys;
-mod lines;
-mod moments;
+pub mod orders;
 
-pub use cells::{Cells, readable};
-pub use columns::{is_numeric, is_text, numbers_of, numbers_or_none_of, select_as, texts_of};
+pub use cells::{Cells, readable, seen};
+pub use columns::{
+    integer_in, is_numeric, is_text, numbers_of, numbers_or_none_of, select_as, texts_of,
+};
 pub use faults::{from_kernel, invalid, missing_column};
 pub use keyed::{KeyedRows, Wanted};
 pub use keys::Keys;
-pub use lines::{Lines, check_usable, not_finite};
-pub use moments::{moment, time_zone};
 
 use marquetry_plugin::StageError;
 

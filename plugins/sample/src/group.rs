@@ -199,6 +199,22 @@ impl Group {
     }
 }
 
+impl std::str::FromStr for Group {
+    type Err = UnknownGroup;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut groups = Self::ALL.into_iter();
+        groups
+            .find(|group| group.name() == text)
+            .ok_or_else(|| UnknownGroup(text.to_owned()))
+    }
+}
+
+/// A text that names no group.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no planted group `{0}`")]
+pub struct UnknownGroup(String);
+
 impl fmt::Display for Group {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.pad(self.name())

@@ -16,12 +16,14 @@ mod error;
 mod generator;
 mod group;
 mod plan;
+mod preferences;
 mod write;
 
 pub use calendar::{END_MICROS, START_MICROS};
 pub use customers::{customers, customers_schema, write_customers};
 pub use error::SampleError;
 pub use generator::{OrderGenerator, orders_schema};
-pub use group::Group;
+pub use group::{Group, UnknownGroup};
 pub use plan::MAX_ROWS;
+pub use preferences::{OFFERS, response_rate};
 pub use write::write_orders;

@@ -25,6 +25,8 @@ use std::sync::Arc;
 
 use marquetry_plugin::StageHandler;
 
+pub use rules::RuleSet;
+
 /// The stage kinds of this family.
 #[must_use]
 pub fn handlers() -> Vec<Arc<dyn StageHandler>> {

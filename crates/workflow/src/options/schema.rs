@@ -84,8 +84,8 @@ impl<'s> SchemaView<'s> {
         let mut found = None;
         for schema in candidates {
             match mark_of(schema) {
-                // What may be left out may be null, and then there is nothing in it.
-                Some(_) if json_type == "null" && lists_null(schema) => return None,
+                // An optional dataset takes null, as a table that nobody published is.
+                Some(_) if json_type == "null" && takes(schema, json_type) => return None,
                 Some(mark) if found.is_none_or(|known| known == mark) => found = Some(mark),
                 Some(_) => return None,
                 None if is_leaf(schema) && takes(schema, json_type) => return None,
@@ -128,12 +128,6 @@ impl<'s> SchemaView<'s> {
 
 fn mark_of(schema: &Value) -> Option<SchemaMark> {
     serde_json::from_value(schema.get(SCHEMA_MARK)?.clone()).ok()
-}
-
-/// Whether a schema takes null beside something else, as that of an optional value does.
-fn lists_null(schema: &Value) -> bool {
-    let types = schema.get("type").and_then(Value::as_array);
-    types.is_some_and(|types| types.iter().any(|name| name == "null"))
 }
 
 /// Whether a schema says itself what it takes.

@@ -46,6 +46,7 @@ fn schema() -> Value {
             ]},
             "k": {"anyOf": [{"type": "integer", "minimum": 2}, {"$ref": "#/$defs/Range"}]},
             "rows": {"$ref": "#/$defs/Input"},
+            "before": {"x-marquetry": "dataset", "type": ["object", "null"], "required": [DATASET_KEY]},
         },
         "additionalProperties": false,
         "$defs": {
@@ -103,6 +104,22 @@ fn alternatives_are_told_by_the_one_that_was_meant() {
     assert_eq!(
         message(&schema, json!({"k": {"from": "2"}})),
         "options of `test/kind`: `k.from` must be a whole number, got the text `2`"
+    );
+}
+
+#[test]
+fn only_an_optional_dataset_may_be_null() {
+    assert_eq!(message(&schema(), json!({"before": null})), "fits");
+    let with_a_text = message(&schema(), json!({"before": "orders"}));
+    assert!(with_a_text.contains("takes a dataset"), "{with_a_text}");
+    let required = json!({
+        "type": "object",
+        "properties": {"rows": {"x-marquetry": "dataset", "type": "object"}},
+    });
+    let nothing = message(&required, json!({"rows": null}));
+    assert!(
+        nothing.contains("takes a dataset, got nothing"),
+        "{nothing}"
     );
 }
 

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use marquetry_kernels::adjusted_rand;
 use marquetry_plugin::{Input, LogLevel, StageContext, StageError, StageHandler, describe};
-use marquetry_rows::{KeyedRows, from_kernel, off_thread};
+use marquetry_rows::{KeyedRows, Wanted, from_kernel, off_thread};
 use marquetry_types::{Outcome, StageDescriptor};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::assignment::{Assignment, Judged};
+use crate::assignment::Assignment;
 use indices::{Indices, Setting};
 use sizes::Sizes;
 
@@ -129,14 +129,15 @@ impl StageHandler for Clusters {
 
     async fn run(&self, mut stage: StageContext) -> Result<Outcome, StageError> {
         let options: ClustersOptions = stage.options()?;
-        let Judged { rows, assignment } = Judged::read(
-            &stage,
-            &options.rows,
-            &options.assignment,
-            &options.key,
-            None,
-        )
-        .await?;
+        let wanted = Wanted {
+            option: "rows",
+            input: &options.rows,
+            key: &options.key,
+            columns: None,
+        };
+        let rows = KeyedRows::read(&stage, wanted).await?;
+        let assignment =
+            Assignment::read(&stage, "assignment", &options.assignment, rows.keys()).await?;
         let indices = measure(&stage, &options, &rows, &assignment).await?;
         let agreement = match &options.against {
             Some(input) => agreement(&stage, input, &rows, &assignment).await?,
@@ -201,10 +202,7 @@ async fn agreement(
     assignment: &Assignment,
 ) -> Result<Option<f64>, StageError> {
     let other = Assignment::read(stage, "against", input, rows.keys()).await?;
-    let mut of_row = vec![None; rows.len()];
-    for (row, label) in other.rows.iter().zip(&other.labels) {
-        of_row[*row] = Some(*label);
-    }
+    let of_row = other.label_of_rows(rows.len());
     let both = assignment.rows.iter().zip(&assignment.labels);
     let (left, right): (Vec<u32>, Vec<u32>) = both
         .filter_map(|(row, label)| Some((*label, of_row[*row]?)))

@@ -1,215 +1,237 @@
-//! Who was where and is where, and which segments are the same.
+//! Two assignments of customers, and who is elsewhere in the second.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use marquetry_kernels::best_matching;
+use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch};
+use arrow::compute::{concat, sort_to_indices, take};
+use arrow::datatypes::{DataType, Field, Schema};
+use marquetry_kernels::maximum_overlap;
 use marquetry_plugin::StageError;
-use marquetry_rows::{Keys, from_kernel, invalid};
-use marquetry_types::codes;
+use marquetry_rows::Keys;
 
-use super::Matching;
+use super::Match;
 use crate::assignment::{Assignment, Names};
-use crate::float;
 
-/// Of more segments on a side the matching by overlap would take minutes; people have dozens.
-const MOST_MATCHED: usize = 1000;
-
-/// The segments of one side.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Side<'a> {
-    pub(super) keys: &'a Keys,
-    pub(super) assignment: &'a Assignment,
+/// One assignment: its customers and their segments.
+#[derive(Debug)]
+pub(super) struct Side {
+    pub(super) keys: Keys,
+    pub(super) assignment: Assignment,
 }
 
-impl Side<'_> {
-    /// The segment of each row.
-    fn labels(&self) -> Vec<Option<u32>> {
-        let mut labels = vec![None; self.keys.len()];
-        let labelled = self.assignment.rows.iter().zip(&self.assignment.labels);
-        for (row, label) in labelled {
-            labels[*row] = Some(*label);
-        }
-        labels
-    }
+/// Who is where: the segment before and after of every customer that one of both has.
+#[derive(Debug)]
+pub(super) struct Moves {
+    /// The keys, ascending, as a column.
+    keys: ArrayRef,
+    key: Field,
+    places: Vec<Place>,
+    pub(super) before: Names,
+    pub(super) after: Names,
+    /// The segment after that each segment before is the same as.
+    same: Vec<Option<usize>>,
 }
 
-/// A customer who has a segment before or after.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Move {
-    /// The customer's row.
-    pub(super) row: Place,
+/// A customer's segments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
     pub(super) before: Option<usize>,
     pub(super) after: Option<usize>,
-    pub(super) moved: bool,
 }
 
-/// Where the key of a customer stands.
+/// How many did what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
-    /// In this row of `before`; `after` does not have it.
-    Before(usize),
-    /// In this row of `after`.
-    After(usize),
-}
-
-/// Everybody's move, and what it comes to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Moves {
-    /// Those that `after` has by its order, then those that only `before` has by its own.
-    pub(super) all: Vec<Move>,
-    /// For each segment of before, the one of after that is the same.
-    pub(super) same: Vec<Option<usize>>,
-    /// How many customers went from one segment to another, staying included; none for no segment.
-    pub(super) counts: BTreeMap<(Option<usize>, Option<usize>), usize>,
-    pub(super) compared: usize,
+pub(super) struct Counts {
+    /// Customers that have a segment after.
+    pub(super) customers: usize,
+    /// Customers that both assignments have.
+    pub(super) both: usize,
+    /// Of those, the ones that are in another segment.
     pub(super) moved: usize,
+    /// Customers that only the assignment after has.
     pub(super) new: usize,
+    /// Customers that only the assignment before has.
     pub(super) gone: usize,
 }
 
 impl Moves {
-    /// Compares both sides, and says how segments were matched, if there is a side before.
-    pub(super) fn new(
-        before: Option<Side<'_>>,
-        after: Side<'_>,
-        matching: Option<Matching>,
-    ) -> Result<(Self, Option<Matching>), StageError> {
-        let mut all = places(before, after);
-        let mut counts = BTreeMap::<_, usize>::new();
-        for one in &all {
-            *counts.entry((one.before, one.after)).or_default() += 1;
-        }
-        let (same, matching) = match before {
-            None => (Vec::new(), None),
-            Some(before) => {
-                let matching = matching.unwrap_or_else(|| usual(before, after));
-                (same(before, after, matching, &counts)?, Some(matching))
-            }
-        };
-        let (mut compared, mut moved, mut new, mut gone) = (0, 0, 0, 0);
-        for one in &mut all {
-            match (one.before, one.after) {
-                (Some(before), Some(after)) => {
-                    compared += 1;
-                    one.moved = same[before] != Some(after);
-                    moved += usize::from(one.moved);
-                }
-                (None, _) => new += 1,
-                (Some(_), None) => gone += 1,
-            }
-        }
-        let moves = Self {
-            all,
-            same,
-            counts,
-            compared,
-            moved,
-            new,
-            gone,
-        };
-        Ok((moves, matching))
-    }
-
-    /// Of those who can be compared; 0 where there are none.
-    pub(super) fn moved_share(&self) -> f64 {
-        if self.compared == 0 {
-            return 0.0;
-        }
-        float(self.moved) / float(self.compared)
-    }
-
-    /// Whether both are the same segment.
-    pub(super) fn is_same(&self, before: Option<usize>, after: Option<usize>) -> bool {
-        let same = before.and_then(|before| self.same.get(before).copied().flatten());
-        same.is_some() && same == after
-    }
-}
-
-/// Everybody who has a segment on a side; who moved is not known yet.
-fn places(before: Option<Side<'_>>, after: Side<'_>) -> Vec<Move> {
-    let labels_before = before.map_or_else(Vec::new, |before| before.labels());
-    let label = |place: usize| labels_before.get(place).copied().flatten();
-    let found = match before {
-        Some(before) => after.keys.find_in(before.keys),
-        None => vec![None; after.keys.len()],
-    };
-    let as_index = |label: Option<u32>| label.map(|label| label as usize);
-    let mut all = Vec::with_capacity(after.keys.len());
-    for (row, (now, place)) in after.labels().into_iter().zip(found).enumerate() {
-        let earlier = place.and_then(label);
-        if earlier.is_some() || now.is_some() {
-            all.push(Move {
-                row: Place::After(row),
-                before: as_index(earlier),
-                after: as_index(now),
-                moved: false,
-            });
-        }
-    }
-    if let Some(before) = before {
-        let found = before.keys.find_in(after.keys);
-        for (row, place) in found.into_iter().enumerate() {
-            if let (None, Some(earlier)) = (place, label(row)) {
-                all.push(Move {
-                    row: Place::Before(row),
-                    before: as_index(Some(earlier)),
-                    after: None,
-                    moved: false,
-                });
-            }
-        }
-    }
-    all
-}
-
-/// How segments are matched where nobody says it: texts are names, integers are numbers of k-means.
-fn usual(before: Side<'_>, after: Side<'_>) -> Matching {
-    match (&before.assignment.names, &after.assignment.names) {
-        (Names::Text(_), Names::Text(_)) => Matching::Names,
-        _ => Matching::Overlap,
-    }
-}
-
-fn same(
-    before: Side<'_>,
-    after: Side<'_>,
-    matching: Matching,
-    counts: &BTreeMap<(Option<usize>, Option<usize>), usize>,
-) -> Result<Vec<Option<usize>>, StageError> {
-    let (earlier, now) = (&before.assignment.names, &after.assignment.names);
-    match matching {
-        Matching::Names => match (earlier, now) {
-            (Names::Int(earlier), Names::Int(now)) => Ok(by_name(earlier, now)),
-            (Names::Text(earlier), Names::Text(now)) => Ok(by_name(earlier, now)),
-            _ if earlier.len() == 0 || now.len() == 0 => Ok(vec![None; earlier.len()]),
-            _ => Err(invalid(
-                codes::COLUMN_MISMATCH,
-                "`segment` is an integer in one of `before` and `after`, and a text in the other",
-                "no names can be the same: write `match: overlap`",
-            )),
-        },
-        Matching::Overlap => {
-            let most = earlier.len().max(now.len());
-            if most > MOST_MATCHED {
-                return Err(invalid(
-                    codes::STAGE_OPTIONS,
-                    format!("{most} segments are too many to match by overlap"),
-                    format!("it takes up to {MOST_MATCHED}: write `match: names`"),
-                ));
-            }
-            let mut overlaps = vec![vec![0; now.len()]; earlier.len()];
-            for ((before, after), count) in counts {
-                if let (Some(before), Some(after)) = (before, after) {
-                    overlaps[*before][*after] = *count as u64;
+    /// Compares; `before` is none where nothing was published yet.
+    pub(super) fn new(before: Option<&Side>, after: &Side, by: Match) -> Result<Self, StageError> {
+        let after_labels = after.assignment.label_of_rows(after.keys.len());
+        let wide = |label: Option<u32>| label.map(|label| label as usize);
+        let mut places: Vec<Place> = after_labels
+            .iter()
+            .map(|label| Place {
+                before: None,
+                after: wide(*label),
+            })
+            .collect();
+        let mut keys = after.keys.array();
+        if let Some(before) = before {
+            let labels = before.assignment.label_of_rows(before.keys.len());
+            let mut gone = Vec::new();
+            for (row, found) in before.keys.find_in(&after.keys).iter().enumerate() {
+                match found {
+                    Some(found) => places[*found].before = wide(labels[row]),
+                    None => {
+                        gone.push(i64::try_from(row).unwrap_or(i64::MAX));
+                        places.push(Place {
+                            before: wide(labels[row]),
+                            after: None,
+                        });
+                    }
                 }
             }
-            best_matching(&overlaps).map_err(|error| from_kernel(&error, after.keys, &[]))
+            if after.keys.is_empty() {
+                // They may not even be of one type.
+                keys = before.keys.array();
+            } else if !gone.is_empty() {
+                let gone = take(&before.keys.array(), &Int64Array::from(gone), None)?;
+                keys = concat(&[&keys, &gone])?;
+            }
         }
+        let order = sort_to_indices(&keys, None, None)?;
+        // Customers that have a segment on neither side are nobody's.
+        let known = |place: usize| places[place].before.or(places[place].after).is_some();
+        let order: Vec<u32> = order
+            .values()
+            .iter()
+            .copied()
+            .filter(|place| known(*place as usize))
+            .collect();
+        let sorted = order.iter().map(|place| places[*place as usize]).collect();
+        let keys = take(&keys, &arrow::array::UInt32Array::from(order), None)?;
+        let key = Field::new(after.keys.name(), keys.data_type().clone(), false);
+        let after_names = after.assignment.names.clone();
+        let before_names = match before {
+            Some(before) => before.assignment.names.clone(),
+            None => match &after_names {
+                Names::Int(_) => Names::Int(Vec::new()),
+                Names::Text(_) => Names::Text(Vec::new()),
+            },
+        };
+        let mut moves = Self {
+            keys,
+            key,
+            places: sorted,
+            before: before_names,
+            after: after_names,
+            same: Vec::new(),
+        };
+        moves.same = match by {
+            Match::Names => by_names(&moves.before, &moves.after),
+            Match::Overlap => maximum_overlap(&moves.overlap()),
+        };
+        Ok(moves)
+    }
+
+    /// The customers in each segment before (rows) and after (columns).
+    fn overlap(&self) -> Vec<Vec<u64>> {
+        let mut overlap = vec![vec![0; self.after.len()]; self.before.len()];
+        for place in &self.places {
+            if let (Some(before), Some(after)) = (place.before, place.after) {
+                overlap[before][after] += 1;
+            }
+        }
+        overlap
+    }
+
+    /// Whether a customer of both is in another segment.
+    fn is_moved(&self, place: Place) -> bool {
+        match (place.before, place.after) {
+            (Some(before), Some(after)) => self.is_same(before, after) == Some(false),
+            _ => false,
+        }
+    }
+
+    fn is_same(&self, before: usize, after: usize) -> Option<bool> {
+        self.same.get(before).map(|same| *same == Some(after))
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        let count = |wanted: &dyn Fn(Place) -> bool| {
+            let places = self.places.iter();
+            places.filter(|place| wanted(**place)).count()
+        };
+        Counts {
+            customers: count(&|place| place.after.is_some()),
+            both: count(&|place| place.before.is_some() && place.after.is_some()),
+            moved: count(&|place| self.is_moved(place)),
+            new: count(&|place| place.before.is_none()),
+            gone: count(&|place| place.after.is_none()),
+        }
+    }
+
+    /// How many customers went from where to where; pairs without customers are left out.
+    pub(super) fn cells(&self) -> BTreeMap<Place, usize> {
+        let mut cells = BTreeMap::new();
+        for place in &self.places {
+            *cells.entry(*place).or_default() += 1;
+        }
+        cells
+    }
+
+    /// The output `moves`.
+    pub(super) fn batch(&self) -> Result<RecordBatch, StageError> {
+        let fields = vec![
+            self.key.clone(),
+            Field::new("before", self.before.kind(), true),
+            Field::new("after", self.after.kind(), true),
+            Field::new("moved", DataType::Boolean, false),
+        ];
+        let places = || self.places.iter().copied();
+        let moved: BooleanArray = places().map(|place| Some(self.is_moved(place))).collect();
+        let columns = vec![
+            Arc::clone(&self.keys),
+            self.before.nullable(places().map(|place| place.before)),
+            self.after.nullable(places().map(|place| place.after)),
+            Arc::new(moved) as ArrayRef,
+        ];
+        Ok(RecordBatch::try_new(
+            Arc::new(Schema::new(fields)),
+            columns,
+        )?)
+    }
+
+    /// The output `matrix`.
+    pub(super) fn matrix(&self) -> Result<RecordBatch, StageError> {
+        let cells = self.cells();
+        let fields = vec![
+            Field::new("before", self.before.kind(), true),
+            Field::new("after", self.after.kind(), true),
+            Field::new("customers", DataType::Int64, false),
+            Field::new("same", DataType::Boolean, false),
+        ];
+        let customers = cells
+            .values()
+            .map(|customers| i64::try_from(*customers).unwrap_or(i64::MAX));
+        let same = |place: &Place| match (place.before, place.after) {
+            (Some(before), Some(after)) => self.is_same(before, after),
+            _ => Some(false),
+        };
+        let columns = vec![
+            self.before.nullable(cells.keys().map(|place| place.before)),
+            self.after.nullable(cells.keys().map(|place| place.after)),
+            Arc::new(Int64Array::from_iter_values(customers)) as ArrayRef,
+            Arc::new(cells.keys().map(same).collect::<BooleanArray>()) as ArrayRef,
+        ];
+        Ok(RecordBatch::try_new(
+            Arc::new(Schema::new(fields)),
+            columns,
+        )?)
     }
 }
 
-fn by_name<T: Ord>(earlier: &[T], now: &[T]) -> Vec<Option<usize>> {
-    let places: BTreeMap<&T, usize> = now.iter().zip(0..).collect();
-    let place = |name| places.get(name).copied();
-    earlier.iter().map(place).collect()
+/// The segment after of the same name as each before.
+fn by_names(before: &Names, after: &Names) -> Vec<Option<usize>> {
+    fn places<T: PartialEq>(before: &[T], after: &[T]) -> Vec<Option<usize>> {
+        let place = |name| after.iter().position(|other| other == name);
+        before.iter().map(place).collect()
+    }
+    match (before, after) {
+        (Names::Int(before), Names::Int(after)) => places(before, after),
+        (Names::Text(before), Names::Text(after)) => places(before, after),
+        _ => vec![None; before.len()],
+    }
 }

@@ -1,142 +1,85 @@
-//! What the report shows of migration.
+//! What the report shows of a migration.
 
-use std::cmp::Reverse;
+use marquetry_plugin::{Figure, Panel, PanelBody};
 
-use marquetry_plugin::{Panel, PanelBody};
-
-use super::Matching;
-use super::moves::{Moves, Side};
-use crate::{figure, float};
-
-/// More segments on a side make no picture: the largest are shown.
-const MOST_SHOWN: usize = 30;
+use super::moves::{Counts, Moves, Place};
+use crate::assignment::Names;
 
 /// All panels.
-pub(super) fn all(
-    moves: &Moves,
-    before: Option<Side<'_>>,
-    after: Side<'_>,
-    matching: Option<Matching>,
-) -> Vec<Panel> {
-    let mut panels = vec![figures(moves, matching)];
-    if let Some(before) = before
-        && moves.compared > 0
-    {
-        panels.push(matrix(moves, before, after));
+pub(super) fn all(moves: &Moves, counts: Counts, is_published: bool) -> Vec<Panel> {
+    let mut panels = vec![figures(counts, is_published)];
+    if counts.customers + counts.gone > 0 && is_published {
+        panels.push(matrix(moves));
     }
     panels
 }
 
-fn figures(moves: &Moves, matching: Option<Matching>) -> Panel {
-    let customers = Some("customers");
-    let mut figures = Vec::new();
-    if matching.is_some() {
-        let note = "of those who have a segment before and after";
-        figures.push(figure(
-            "moved",
-            100.0 * moves.moved_share(),
-            Some("%"),
-            note,
-        ));
-        figures.push(figure("moved", float(moves.moved), customers, ""));
-        figures.push(figure("compared", float(moves.compared), customers, note));
-    }
-    figures.push(figure(
-        "new",
-        float(moves.new),
-        customers,
-        "had no segment before",
-    ));
-    if matching.is_some() {
-        figures.push(figure(
-            "gone",
-            float(moves.gone),
-            customers,
-            "have no segment now",
-        ));
-    }
-    let caption = match matching {
-        None => "there is no earlier segmentation to compare with, so every customer is new",
-        Some(Matching::Names) => "segments of the same name are the same segment",
-        Some(Matching::Overlap) => {
-            "segments are paired so that as many customers as possible have stayed: their numbers mean nothing"
-        }
+#[expect(clippy::cast_precision_loss, reason = "figures to look at")]
+fn figures(counts: Counts, is_published: bool) -> Panel {
+    let figure = |label: &str, value: usize, note: &str| Figure {
+        label: label.to_owned(),
+        value: value as f64,
+        unit: Some("customers".to_owned()),
+        note: Some(note.to_owned()),
+    };
+    let share = Figure {
+        label: "share that moved".to_owned(),
+        value: 100.0 * counts.moved as f64 / counts.both.max(1) as f64,
+        unit: Some("%".to_owned()),
+        note: Some("of the customers that both have".to_owned()),
+    };
+    let caption = if is_published {
+        "who is in another segment than the last time"
+    } else {
+        "nothing was published before: every customer is new, and nobody moved"
     };
     Panel {
         title: "Moves between segments".to_owned(),
         caption: Some(caption.to_owned()),
-        body: PanelBody::Figures(figures),
+        body: PanelBody::Figures(vec![
+            share,
+            figure("moved", counts.moved, "are in another segment now"),
+            figure(
+                "stayed",
+                counts.both - counts.moved,
+                "are in the same segment",
+            ),
+            figure("new", counts.new, "had no segment before"),
+            figure("gone", counts.gone, "have no segment any more"),
+        ]),
     }
 }
 
-/// Where the customers of each segment are now. Columns stand in the order of the rows that they are the
-/// same as, so that who stayed is on the diagonal.
-fn matrix(moves: &Moves, before: Side<'_>, after: Side<'_>) -> Panel {
-    let rows = largest(&before.assignment.sizes);
-    let mut columns: Vec<usize> = rows.iter().filter_map(|row| moves.same[*row]).collect();
-    for other in largest(&after.assignment.sizes) {
-        if columns.len() < MOST_SHOWN && !columns.contains(&other) {
-            columns.push(other);
-        }
+/// Rows are the segments before and the new, columns those after and the gone.
+fn matrix(moves: &Moves) -> Panel {
+    let labels = |names: &Names, last: &str| -> Vec<String> {
+        let names = (0..names.len()).map(|segment| names.shown(segment));
+        names.chain([last.to_owned()]).collect()
+    };
+    let rows = labels(&moves.before, "new");
+    let columns = labels(&moves.after, "gone");
+    let mut values: Vec<Vec<Option<f64>>> = vec![vec![Some(0.0); columns.len()]; rows.len()];
+    for (Place { before, after }, customers) in moves.cells() {
+        let row = before.unwrap_or(rows.len() - 1);
+        let column = after.unwrap_or(columns.len() - 1);
+        #[expect(clippy::cast_precision_loss, reason = "figures to look at")]
+        let customers = customers as f64;
+        values[row][column] = Some(customers);
     }
-    let count = |before: Option<usize>, after: Option<usize>| {
-        let count = moves.counts.get(&(before, after)).copied();
-        Some(float(count.unwrap_or(0)))
-    };
-    let with_none = |shown: &[usize], wanted: bool| -> Vec<Option<usize>> {
-        let none = wanted.then_some(None);
-        shown.iter().copied().map(Some).chain(none).collect()
-    };
-    let row_of = with_none(&rows, moves.new > 0);
-    let column_of = with_none(&columns, moves.gone > 0);
-    let values = row_of
-        .iter()
-        .map(|row| {
-            let cells = column_of.iter().map(|column| match (row, column) {
-                // Nobody is both new and gone.
-                (None, None) => None,
-                _ => count(*row, *column),
-            });
-            cells.collect()
-        })
-        .collect();
-    let named = |side: Side<'_>, of: &[Option<usize>], none: &str| -> Vec<String> {
-        let names = &side.assignment.names;
-        of.iter()
-            .map(|segment| segment.map_or_else(|| none.to_owned(), |one| names.shown(one)))
-            .collect()
-    };
-    let all = before
-        .assignment
-        .names
-        .len()
-        .max(after.assignment.names.len());
-    let mut caption =
-        "customers by segment before (rows) and now (columns); who stayed is on the diagonal"
-            .to_owned();
-    if all > MOST_SHOWN {
-        caption =
-            format!("{caption}; the {MOST_SHOWN} largest segments, the output `matrix` has all");
+    // New and gone at once is nobody.
+    if let Some(corner) = values.last_mut().and_then(|row| row.last_mut()) {
+        *corner = None;
     }
     Panel {
         title: "From segment to segment".to_owned(),
-        caption: Some(caption),
+        caption: Some("customers by their segment before (rows) and now (columns)".to_owned()),
         body: PanelBody::Heatmap {
             row_label: "before".to_owned(),
             column_label: "now".to_owned(),
-            rows: named(before, &row_of, "new"),
-            columns: named(after, &column_of, "gone"),
+            rows,
+            columns,
             values,
             unit: Some("customers".to_owned()),
         },
     }
-}
-
-/// The largest segments, in their own order.
-fn largest(sizes: &[usize]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..sizes.len()).collect();
-    order.sort_by_key(|segment| Reverse(sizes[*segment]));
-    order.truncate(MOST_SHOWN);
-    order.sort_unstable();
-    order
 }

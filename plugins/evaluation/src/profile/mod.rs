@@ -7,13 +7,13 @@ mod words;
 
 use async_trait::async_trait;
 use marquetry_plugin::{Input, LogLevel, StageContext, StageError, StageHandler, describe};
-use marquetry_rows::{KeyedRows, is_text, missing_column};
+use marquetry_rows::{KeyedRows, Wanted, is_text, missing_column};
 use marquetry_types::{Outcome, StageDescriptor};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::assignment::{Assignment, Judged};
+use crate::assignment::Assignment;
 use effects::{NumberEffect, Profiled, TextEffect};
 
 const DESCRIPTION: &str = "\
@@ -97,14 +97,16 @@ impl StageHandler for Profile {
 
     async fn run(&self, mut stage: StageContext) -> Result<Outcome, StageError> {
         let options: ProfileOptions = stage.options()?;
-        let Judged { rows, assignment } = Judged::read(
-            &stage,
-            &options.rows,
-            &options.assignment,
-            &options.key,
-            options.columns.as_deref(),
-        )
-        .await?;
+        let columns = options.columns.as_deref();
+        let wanted = Wanted {
+            option: "rows",
+            input: &options.rows,
+            key: &options.key,
+            columns,
+        };
+        let rows = KeyedRows::read(&stage, wanted).await?;
+        let assignment =
+            Assignment::read(&stage, "assignment", &options.assignment, rows.keys()).await?;
         let profiled = describe_columns(&stage, &options, &rows, &assignment)?;
         let described = words::describe(
             &profiled,

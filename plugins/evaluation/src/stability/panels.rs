@@ -1,79 +1,75 @@
 //! What the report shows of stability.
 
-use marquetry_plugin::{Bar, Panel, PanelBody, Series};
+use marquetry_plugin::{Bar, Figure, Panel, PanelBody, Series};
 use marquetry_types::thousands;
 
 use super::refits::Stable;
-use crate::assignment::Names;
-use crate::figure;
+use crate::assignment::Assignment;
 
-/// All panels.
-pub(super) fn all(names: &Names, stable: &Stable, customers: usize) -> Vec<Panel> {
-    vec![figures(stable, customers), segments(names, stable)]
+/// All panels; none of no refits.
+pub(super) fn all(stable: &Stable, assignment: &Assignment) -> Vec<Panel> {
+    let (Some(mean), Some(min)) = (stable.adjusted_rand_mean(), stable.adjusted_rand_min()) else {
+        return Vec::new();
+    };
+    vec![
+        figures(stable, assignment, mean, min),
+        bars(stable, assignment),
+    ]
 }
 
-fn figures(stable: &Stable, customers: usize) -> Panel {
-    let note = "agreement of a refit with the segments; 1 is the same, 0 as by chance";
-    let mut figures = vec![figure(
-        "mean adjusted Rand index",
-        stable.mean_agreement(),
-        None,
-        note,
-    )];
-    if let Some(least) = stable.least_agreement() {
-        figures.push(figure(
-            "least adjusted Rand index",
-            least,
-            None,
-            "of one refit",
-        ));
-    }
-    if let Some(least) = stable.least_jaccard() {
-        let note = "mean Jaccard coefficient of the least stable segment";
-        figures.push(figure("least stable segment", least, None, note));
-    }
-    let of = if stable.drawn_from < customers {
-        format!(
-            "a sample of {} of {} customers",
-            thousands(stable.drawn_from as u64),
-            thousands(customers as u64)
-        )
+#[expect(clippy::cast_precision_loss, reason = "figures to look at")]
+fn figures(stable: &Stable, assignment: &Assignment, mean: f64, min: f64) -> Panel {
+    let figure = |label: &str, value: f64, note: &str| Figure {
+        label: label.to_owned(),
+        value,
+        unit: None,
+        note: Some(note.to_owned()),
+    };
+    let customers = thousands(stable.customers as u64);
+    let all = assignment.rows.len();
+    let of = if stable.customers < all {
+        let all = thousands(all as u64);
+        format!("of a sample of {customers} of {all} customers, drawn with replacement")
     } else {
-        format!("{} customers", thousands(customers as u64))
+        format!("of {customers} customers, drawn with replacement")
     };
     Panel {
         title: "Stability of the segments".to_owned(),
-        caption: Some(format!(
-            "{} k-means refits, each to as many customers drawn with replacement from {of}",
-            stable.refits.len()
-        )),
-        body: PanelBody::Figures(figures),
+        caption: Some("how far k-means on customers drawn anew finds the same segments".to_owned()),
+        body: PanelBody::Figures(vec![
+            figure("refits", stable.refits.len() as f64, &of),
+            figure(
+                "adjusted Rand index",
+                mean,
+                "mean; 1 is the same, 0 as by chance",
+            ),
+            figure("least adjusted Rand index", min, "of the worst refit"),
+        ]),
     }
 }
 
-fn segments(names: &Names, stable: &Stable) -> Panel {
-    let series = |name: &str| Series {
+fn bars(stable: &Stable, assignment: &Assignment) -> Panel {
+    let series = ["mean Jaccard", "least Jaccard"].map(|name| Series {
         name: name.to_owned(),
         unit: None,
-    };
-    let bars = stable.segments.iter().enumerate();
-    let bars = bars.filter_map(|(segment, stability)| {
-        Some(Bar {
-            label: names.shown(segment),
-            values: vec![stability.mean?, stability.min?],
-        })
     });
+    let bars = stable.segments.iter().enumerate();
     Panel {
-        title: "Do segments come back".to_owned(),
+        title: "Stability by segment".to_owned(),
         caption: Some(
-            "Jaccard coefficient of each segment with the cluster most like it in a refit; below 0.6 a segment \
-             should not be trusted, from 0.75 on it is stable"
+            "share of a segment that a refit keeps together (largest Jaccard coefficient): from 0.75 on it is \
+             stable, below 0.6 it should not be trusted (Hennig 2007)"
                 .to_owned(),
         ),
         body: PanelBody::Bars {
             category_label: "segment".to_owned(),
-            series: vec![series("mean of the refits"), series("least of a refit")],
-            bars: bars.collect(),
+            series: series.to_vec(),
+            bars: bars
+                .map(|(segment, stability)| Bar {
+                    label: assignment.names.shown(segment),
+                    values: vec![stability.mean, stability.min],
+                })
+                .collect(),
         },
     }
 }

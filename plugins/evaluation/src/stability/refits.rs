@@ -1,216 +1,174 @@
-//! The refits themselves, and what they say of each segment.
+//! Customers drawn and clustered anew.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use marquetry_kernels::{
-    KMeansOptions, KernelError, Matrix, Start, assign, bootstrap_rows, kmeans_watched,
-    refit_agreement,
+    KMeansOptions, KernelError, Matrix, Refit, Start, draw, refit, sample_rows,
 };
+use marquetry_plugin::{Reporter, StageContext, StageError};
+use marquetry_rows::{KeyedRows, from_kernel, off_thread};
 
-use crate::float;
+use crate::assignment::Assignment;
 
-/// A refit at this Jaccard coefficient or below has dissolved a segment (Hennig 2007).
+/// A segment at this Jaccard coefficient or less dissolved in a refit (Hennig 2007).
 const DISSOLVED: f64 = 0.5;
-
-/// A refit at this Jaccard coefficient or above has recovered a segment (Hennig 2007).
+/// At this or more it was recovered.
 const RECOVERED: f64 = 0.75;
 
-/// How customers are drawn and clustered anew.
+/// How refits are made.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Setting {
-    pub(super) k: usize,
-    pub(super) refits: usize,
-    pub(super) seed: u64,
+    pub(super) refits: u32,
+    /// Of so many customers at most.
+    pub(super) sample: usize,
     pub(super) starts: usize,
-    pub(super) max_iterations: usize,
-    pub(super) tolerance: f64,
+    pub(super) seed: u64,
     pub(super) threads: usize,
 }
 
-/// What all refits say.
+/// What came of all refits.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Stable {
-    /// How many customers were drawn from.
-    pub(super) drawn_from: usize,
-    pub(super) segments: Vec<SegmentStability>,
     pub(super) refits: Vec<Refit>,
+    /// By segment.
+    pub(super) segments: Vec<SegmentStability>,
+    /// Customers that were drawn from.
+    pub(super) customers: usize,
 }
 
-/// One refit.
+/// What came of one segment.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Refit {
-    /// Agreement with the segments over all customers.
-    pub(super) adjusted_rand: f64,
-    /// Of the customers drawn.
-    pub(super) inertia: f64,
-}
-
-/// One segment over all refits.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct SegmentStability {
-    /// The refits that drew a customer of it.
-    pub(super) refits: usize,
-    /// Of its Jaccard coefficients; none without a refit.
-    pub(super) mean: Option<f64>,
-    pub(super) min: Option<f64>,
-    /// Refits that dissolved it.
+    pub(super) mean: f64,
+    pub(super) min: f64,
     pub(super) dissolved: usize,
-    /// Refits that recovered it.
     pub(super) recovered: usize,
 }
 
 impl Stable {
-    pub(super) fn mean_agreement(&self) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "refits are few")]
+    fn new(refits: Vec<Refit>, segments: usize, customers: usize) -> Self {
+        let of_segment = |segment: usize| {
+            let jaccard = || refits.iter().filter_map(|refit| refit.jaccard.get(segment));
+            SegmentStability {
+                mean: jaccard().sum::<f64>() / refits.len().max(1) as f64,
+                min: jaccard().copied().reduce(f64::min).unwrap_or(0.0),
+                dissolved: jaccard().filter(|most| **most <= DISSOLVED).count(),
+                recovered: jaccard().filter(|most| **most >= RECOVERED).count(),
+            }
+        };
+        Self {
+            segments: (0..segments).map(of_segment).collect(),
+            customers,
+            refits,
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "refits are few")]
+    pub(super) fn adjusted_rand_mean(&self) -> Option<f64> {
         let sum: f64 = self.refits.iter().map(|refit| refit.adjusted_rand).sum();
-        sum / float(self.refits.len())
+        (!self.refits.is_empty()).then(|| sum / self.refits.len() as f64)
     }
 
-    pub(super) fn least_agreement(&self) -> Option<f64> {
-        let all = self.refits.iter().map(|refit| refit.adjusted_rand);
-        all.reduce(f64::min)
+    pub(super) fn adjusted_rand_min(&self) -> Option<f64> {
+        let indices = self.refits.iter().map(|refit| refit.adjusted_rand);
+        indices.reduce(f64::min)
     }
 
-    /// The mean coefficient of the least stable segment.
-    pub(super) fn least_jaccard(&self) -> Option<f64> {
-        let all = self.segments.iter().filter_map(|segment| segment.mean);
-        all.reduce(f64::min)
+    /// The mean of the least stable segment.
+    pub(super) fn jaccard_min(&self) -> Option<f64> {
+        self.segments
+            .iter()
+            .map(|segment| segment.mean)
+            .reduce(f64::min)
     }
 }
 
-/// Refits rows whose labels, below `segments`, are judged. `watcher` is told how many refits are done, at
-/// least once an iteration, and may break off.
-pub(super) fn all(
+/// All refits, off the threads that serve; none of no customers.
+pub(super) async fn run(
+    stage: &StageContext,
+    rows: &KeyedRows,
+    columns: &[String],
+    assignment: &Assignment,
+    setting: Setting,
+) -> Result<Stable, StageError> {
+    if assignment.rows.is_empty() {
+        return Ok(Stable::new(Vec::new(), 0, 0));
+    }
+    let matrix = rows.matrix(columns)?;
+    let (keys, columns) = (rows.keys().clone(), columns.to_vec());
+    let assignment = Arc::new(assignment.clone());
+    let reporter = stage.reporter();
+    off_thread(move || {
+        let drawn = sample_rows(assignment.rows.len(), setting.sample, setting.seed);
+        let places: Vec<usize> = drawn.iter().map(|place| assignment.rows[*place]).collect();
+        let labels: Vec<u32> = drawn
+            .iter()
+            .map(|place| assignment.labels[*place])
+            .collect();
+        let sampled = matrix.select(&places);
+        drop(matrix);
+        let segments = assignment.names.len();
+        let refits = all(&sampled, &labels, segments, setting, &reporter)
+            .map_err(|error| from_kernel(&error, &keys, &columns))?;
+        Ok(Stable::new(refits, segments, labels.len()))
+    })
+    .await
+}
+
+fn all(
     rows: &Matrix,
     labels: &[u32],
     segments: usize,
-    setting: &Setting,
-    watcher: &mut dyn FnMut(usize) -> ControlFlow<()>,
-) -> Result<Stable, KernelError> {
-    let mut coefficients: Vec<Vec<f64>> = vec![Vec::new(); segments];
-    let mut refits = Vec::with_capacity(setting.refits);
+    setting: Setting,
+    reporter: &Reporter,
+) -> Result<Vec<Refit>, KernelError> {
+    let mut watcher = |_| {
+        if reporter.is_cancelled() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    };
+    let mut refits = Vec::new();
     for number in 0..setting.refits {
-        let drawn = bootstrap_rows(rows.rows(), setting.seed, number as u64);
+        let total = Some(u64::from(setting.refits));
+        reporter.progress("clustering anew", u64::from(number), total, "refits");
+        let drawn = draw(rows.rows(), setting.seed, number);
         let options = KMeansOptions {
             start: Start::PlusPlus {
-                clusters: setting.k,
+                clusters: segments,
                 starts: setting.starts,
-                // Starts of their own, and others than those of a clustering by the same seed.
-                seed: setting.seed.wrapping_add(1 + number as u64),
+                seed: drawn.seed,
             },
-            max_iterations: setting.max_iterations,
-            tolerance: setting.tolerance,
+            max_iterations: 300,
+            tolerance: 1e-4,
             threads: setting.threads,
         };
-        let sample = rows.select(&drawn);
-        let found = kmeans_watched(&sample, &options, &mut |_| watcher(number))?;
-        drop(sample);
-        let refit = assign(rows, &found.centres, setting.threads)?.labels;
-        let agreement = refit_agreement(labels, segments, &refit, &drawn)?;
-        for (all, coefficient) in coefficients.iter_mut().zip(&agreement.jaccard) {
-            all.extend(coefficient);
-        }
-        refits.push(Refit {
-            adjusted_rand: agreement.adjusted_rand,
-            inertia: found.inertia,
-        });
-        if watcher(number + 1).is_break() {
-            return Err(KernelError::Stopped);
-        }
+        let found = refit(rows, labels, segments, &drawn.rows, &options, &mut watcher)?;
+        refits.push(found);
     }
-    Ok(Stable {
-        drawn_from: rows.rows(),
-        segments: coefficients
-            .iter()
-            .map(|of_segment| SegmentStability::new(of_segment))
-            .collect(),
-        refits,
-    })
-}
-
-impl SegmentStability {
-    fn new(coefficients: &[f64]) -> Self {
-        let count = |is: fn(f64) -> bool| coefficients.iter().filter(|one| is(**one)).count();
-        let sum: f64 = coefficients.iter().sum();
-        Self {
-            refits: coefficients.len(),
-            mean: (!coefficients.is_empty()).then(|| sum / float(coefficients.len())),
-            min: coefficients.iter().copied().reduce(f64::min),
-            dissolved: count(|one| one <= DISSOLVED),
-            recovered: count(|one| one >= RECOVERED),
-        }
-    }
+    Ok(refits)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn setting(k: usize) -> Setting {
-        Setting {
-            k,
-            refits: 10,
-            seed: 3,
-            starts: 2,
-            max_iterations: 100,
-            tolerance: 0.0,
-            threads: 2,
-        }
-    }
-
-    fn refit(labels: &[u32], segments: usize, setting: &Setting) -> Stable {
-        // Thirty rows around 0, thirty around 100.
-        let data = (0..60_u32).map(|row| f64::from(row / 30 * 100 + row % 30) / 3.0);
-        let rows = Matrix::new(data.collect(), 60, 1).unwrap();
-        all(&rows, labels, segments, setting, &mut |_| {
-            ControlFlow::Continue(())
-        })
-        .unwrap()
-    }
-
     #[test]
-    fn groups_that_are_there_come_back() {
-        let labels: Vec<u32> = (0..60).map(|row| 1 - row / 30).collect();
-        let stable = refit(&labels, 2, &setting(2));
-        assert_eq!(
-            (stable.mean_agreement(), stable.least_agreement()),
-            (1.0, Some(1.0))
-        );
-        assert_eq!(stable.least_jaccard(), Some(1.0));
-        let segment = stable.segments[0];
-        assert_eq!((segment.recovered, segment.dissolved), (10, 0));
-    }
-
-    #[test]
-    fn half_a_group_is_dissolved_and_the_other_group_is_not() {
-        // Segment 0 is the first group, 1 and 2 are even and odd rows of the second.
-        let labels: Vec<u32> = (0..60)
-            .map(|row| if row < 30 { 0 } else { 1 + row % 2 })
-            .collect();
-        let stable = refit(&labels, 3, &setting(2));
-        assert_eq!(stable.segments[0].recovered, 10);
-        assert!(stable.segments[1].mean.unwrap() < 0.65, "{stable:?}");
-        assert!(stable.segments[1].dissolved > 0, "{stable:?}");
-        assert!(stable.mean_agreement() < 1.0);
-    }
-
-    #[test]
-    fn threads_change_nothing_and_a_segment_that_is_never_drawn_has_no_mean() {
-        let labels: Vec<u32> = (0..60).map(|row| row / 30).collect();
-        let one = Setting {
-            threads: 1,
-            ..setting(3)
+    fn thresholds_belong_to_the_side_that_hennig_gives_them() {
+        let refit = |jaccard: f64| Refit {
+            adjusted_rand: jaccard,
+            jaccard: vec![jaccard, 1.0],
+            inertia: 0.0,
         };
-        let stable = refit(&labels, 3, &setting(3));
-        assert_eq!(stable, refit(&labels, 3, &one));
-        assert_eq!(stable.segments[2], SegmentStability::default());
-    }
-
-    #[test]
-    fn it_stops_when_told_to() {
-        let rows = Matrix::new(vec![1.0, 2.0, 3.0], 3, 1).unwrap();
-        let stopped = all(&rows, &[0, 0, 1], 2, &setting(2), &mut |_| {
-            ControlFlow::Break(())
-        });
-        assert_eq!(stopped, Err(KernelError::Stopped));
+        let stable = Stable::new(vec![refit(0.5), refit(0.6), refit(0.75)], 2, 9);
+        let first = stable.segments[0];
+        assert_eq!((first.dissolved, first.recovered, first.min), (1, 1, 0.5));
+        assert!((first.mean - 1.85 / 3.0).abs() < 1e-12);
+        assert_eq!(stable.segments[1].recovered, 3);
+        assert_eq!(stable.jaccard_min(), Some(first.mean));
+        assert_eq!(stable.adjusted_rand_min(), Some(0.5));
     }
 }

@@ -1,76 +1,73 @@
 //! The stage kind `evaluation/value`.
 
-mod figures;
 mod options;
+mod output;
 mod panels;
-mod query;
+mod worth;
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::Int64Type;
 use async_trait::async_trait;
-use jiff::Timestamp;
 use marquetry_plugin::{Input, LogLevel, StageContext, StageError, StageHandler, describe};
-use marquetry_rows::{KeyedRows, Wanted, check_usable};
-use marquetry_types::{Outcome, StageDescriptor, codes};
+use marquetry_rows::orders::{OrderLines, Overview, lines};
+use marquetry_rows::{KeyedRows, Wanted};
+use marquetry_types::{Outcome, StageDescriptor};
 use serde_json::json;
 
-use crate::assignment::{Assignment, SEGMENT, check_key};
-use crate::float;
-use figures::Figures;
+use crate::assignment::{Assignment, check_alike};
 use options::{ValueOptions, Window};
+use worth::Worth;
 
 const DESCRIPTION: &str = "\
-Says what the customers of each segment did and brought in over a window that lies after the segmentation was made: \
-that segments differ in what they were made from says nothing, that they differ in what came next does.\n\n\
-Orders are lines grouped by customer and `order_id`, and in the window if their first line is. Cancelled lines and \
-lines without a customer do not count. profit is margin x revenue - cost_per_order x orders; with the defaults it is \
-revenue. active_share is the share of customers with an order in the window, with Wilson's 95 % interval (1927); \
-repeat_share is the share of those who ordered twice or more. profit_low and profit_high are the mean plus and \
-minus 1.96 standard errors, null of one customer. lift is profit_share over customer_share. first_order_days is the \
-median of days from `from` to the first order, of those who ordered. Customers without an order count as 0.\n\n\
-concentration is the Gini coefficient of profit between segments: 0 where each earns its share of customers; it is \
-left out where a segment made a loss. Shares of profit are null where there is none in all. Everything per line runs \
-as queries that spill; one row per customer is held in memory.";
+Says what the customers of each segment did and brought in over a window of time, as a rule one after the segments \
+were made: whether a segment that looks valuable is.\n\n\
+Orders are lines grouped by customer and `order_id`, as in features/customer; an order belongs to the window if its \
+first line is from `from` on and before `until`. Cancelled lines and lines without a customer count nowhere; returns \
+lower revenue. A customer's profit is `margin` x revenue - `cost_per_order` x orders; with the defaults that is \
+revenue. Customers without an order count with 0, so figures per customer are over all customers of a segment.\n\n\
+active_share, the share of customers with an order, has Wilson's 95 % score interval (1927). profit_per_customer has \
+the normal one, 1.96 standard errors of the mean either way: trust it from some hundred customers on, as money is \
+skewed. share_of_profit is of the profit of all segments, and null where that is not above 0; above the \
+share_of_customers a segment earns more than its size.\n\n\
+Queries over the lines spill; the assignment and the customers with orders are in memory.";
 
 const EXAMPLE: &str = "\
-assignment: ${{ tables.segments }}
+assignment: ${{ stages.segments }}
 orders: ${{ stages.orders }}
-cancelled: cancelled
-from: 2025-01-01
-until: 2025-04-01
+from: 2011-09-01
+until: 2011-12-01
+timezone: Europe/London
 margin: 0.35
 cost_per_order: 4.5
 ";
 
+/// The name under which the session knows the lines.
+const LINES: &str = "marquetry_value_lines";
+
 /// `evaluation/value`.
 #[derive(Debug)]
-pub(crate) struct Value {
+pub(crate) struct ValueStage {
     descriptor: StageDescriptor,
 }
 
-impl Default for Value {
+impl Default for ValueStage {
     fn default() -> Self {
-        let summary = "say what each segment brought in and who came back, over a later window";
+        let summary =
+            "say what the customers of each segment did and brought in over a window of time";
         let descriptor = describe::<ValueOptions>("evaluation/value", 1, summary)
             .description(DESCRIPTION)
             .output(
                 "segments",
-                "segment, customers, active, orders, active_share with active_low and active_high, repeat_share, \
-                 orders_per_customer, first_order_days, revenue, revenue_per_customer, profit, profit_per_customer \
-                 with profit_low and profit_high, customer_share, profit_share, lift",
+                "segment, customers, share_of_customers, active_customers, active_share with its interval, orders, \
+                 orders_per_customer, revenue, profit, profit_per_customer with its interval, share_of_profit",
             )
             .output(
                 "customers",
-                "the key, segment (null for customers without one), orders, revenue, profit, first_order_days; by the key",
+                "a row per customer with an order in the window: the key, orders, revenue, profit",
             )
-            .metric("customers", "customers who have a segment")
-            .metric("active_share", "share of them who ordered in the window, 0 to 1")
+            .metric("customers", "customers that have a segment")
             .metric("orders", "their orders in the window")
-            .metric("revenue_total", "their revenue in the window")
-            .metric("profit_total", "their profit in the window")
-            .metric("concentration", "Gini coefficient of profit between segments, 0 is even")
-            .metric("orders_without_segment", "orders in the window of customers who have no segment")
-            .metric("lines_without_customer", "lines left out because nobody knows whose they are")
+            .metric("revenue_total", "their revenue, in the money of the orders")
+            .metric("profit_total", "their profit, in the money of the orders")
+            .metric("active_share", "share of them that ordered, 0 to 1")
             .example(EXAMPLE)
             .build();
         Self { descriptor }
@@ -78,7 +75,7 @@ impl Default for Value {
 }
 
 #[async_trait]
-impl StageHandler for Value {
+impl StageHandler for ValueStage {
     fn descriptor(&self) -> &StageDescriptor {
         &self.descriptor
     }
@@ -86,156 +83,94 @@ impl StageHandler for Value {
     async fn run(&self, mut stage: StageContext) -> Result<Outcome, StageError> {
         let options: ValueOptions = stage.options()?;
         let window = options.window()?;
-        let taken = [SEGMENT, "orders", "revenue", "profit", "first_order_days"];
-        check_key(&options.key, &taken)?;
-        register(&stage, &options).await?;
-        let overview = Overview::read(&stage).await?;
-        overview.check(&options)?;
-        stage.check_cancelled()?;
+        let (keys, assignment) =
+            Assignment::read_all(&stage, "assignment", &options.assignment, &options.key).await?;
+        let orders = ordered(&mut stage, &options, window).await?;
+        check_alike(("assignment", &keys), ("orders", orders.keys()))?;
 
-        let customers = query::customers(window, &options);
-        let customers = stage.session().sql(&customers).await?;
-        let customers = Input(stage.write("customers", customers).await?);
-        let wanted = Wanted {
-            // Whoever stands in it twice stood in the assignment twice.
-            option: "assignment",
-            input: &customers,
-            key: &options.key,
-            columns: None,
-        };
-        let rows = KeyedRows::read(&stage, wanted).await?;
-        let assignment = Assignment::of("assignment", &rows)?;
-        let figures = Figures::new(&rows, &assignment)?;
-
-        let segments = figures.batch(&assignment.names)?;
+        let found = keys.find_in(orders.keys());
+        let strangers = orders.len()
+            - assignment
+                .rows
+                .iter()
+                .filter(|row| found[**row].is_some())
+                .count();
+        if strangers > 0 {
+            let fields = [("customers", json!(strangers)), ("of", json!(orders.len()))];
+            let message = "customers that ordered in the window have no segment and count nowhere";
+            stage.log(LogLevel::Warn, message, fields);
+        }
+        let worth = Worth::new(&assignment, &found, &orders)?;
+        let segments = output::segments(&worth, &assignment.names)?;
         stage
             .write_batches("segments", segments.schema(), vec![segments])
             .await?;
-        report(&mut stage, &figures, &overview, window);
-        let (shown, profit) = (shown(window), profit_note(&options));
-        for panel in panels::all(&figures, &assignment.names, &shown, &profit) {
+        report(&mut stage, &worth);
+        for panel in panels::all(&worth, &assignment.names, &options) {
             stage.panel(&panel).await?;
         }
         Ok(stage.finish())
     }
 }
 
-/// Makes lines and assignment known to the session.
-async fn register(stage: &StageContext, options: &ValueOptions) -> Result<(), StageError> {
-    let orders = stage.table(&options.orders).await?;
-    let lines = query::lines(orders, options)?;
-    let schema = lines.schema().as_arrow().clone();
-    let assignment = stage.table(&options.assignment).await?;
-    let assignment = query::assignment(assignment, options, &schema)?;
-    let session = stage.session();
-    session.register_table(query::LINES, lines.into_view())?;
-    session.register_table(query::ASSIGNMENT, assignment.into_view())?;
-    Ok(())
-}
-
-/// What is true of all lines.
-struct Overview {
-    without_customer: i64,
-    /// When the last line was that counts, in microseconds since 1970.
-    last: Option<i64>,
-    /// Lines without a usable order, quantity, price and time.
-    unusable: [i64; 4],
-}
-
-impl Overview {
-    async fn read(stage: &StageContext) -> Result<Self, StageError> {
-        let found = stage.session().sql(&query::overview()).await?;
-        let batches = found.collect().await?;
-        let cell = |column: usize| -> Option<i64> {
-            let batch: &RecordBatch = batches.iter().find(|batch| batch.num_rows() > 0)?;
-            let numbers = batch.columns().get(column)?;
-            let numbers = numbers.as_primitive_opt::<Int64Type>()?;
-            numbers.is_valid(0).then(|| numbers.value(0))
-        };
-        let count = |column| {
-            cell(column).ok_or_else(|| {
-                StageError::invalid(codes::STAGE_INTERNAL, "a count of lines has no result")
-            })
-        };
-        Ok(Self {
-            without_customer: count(0)?,
-            last: cell(1),
-            unusable: [count(2)?, count(3)?, count(4)?, count(5)?],
-        })
-    }
-
-    fn check(&self, options: &ValueOptions) -> Result<(), StageError> {
-        let columns = &options.columns;
-        let amount = columns.amount.as_ref();
-        let names = [
-            &columns.order_id,
-            &columns.quantity,
-            amount.unwrap_or(&columns.unit_price),
-            &columns.ts,
-        ];
-        let unusable: Vec<_> = names
-            .into_iter()
-            .map(String::as_str)
-            .zip(self.unusable)
-            .collect();
-        check_usable("orders", &unusable)
-    }
-}
-
-/// Metrics and remarks.
-#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-fn report(stage: &mut StageContext, figures: &Figures, overview: &Overview, window: Window) {
-    stage.metric("customers", float(figures.customers));
-    if figures.customers > 0 {
-        let share = float(figures.active) / float(figures.customers);
-        stage.metric("active_share", share);
-    }
-    stage.metric("orders", float(figures.orders));
-    stage.metric("revenue_total", figures.revenue);
-    stage.metric("profit_total", figures.profit);
-    if let Some(concentration) = figures.concentration {
-        stage.metric("concentration", concentration);
-    }
-    let without = figures.orders_without_segment;
-    stage.metric("orders_without_segment", float(without));
-    stage.metric("lines_without_customer", overview.without_customer as f64);
-    if overview.without_customer > 0 {
-        let fields = [("lines", json!(overview.without_customer))];
-        let message = "lines without a customer are left out";
-        stage.log(LogLevel::Warn, message, fields);
-    }
-    if without > 0 {
-        let fields = [("orders", json!(without))];
-        let message = "orders of customers without a segment are left out";
-        stage.log(LogLevel::Info, message, fields);
-    }
-    if figures.customers == 0 {
-        stage.log(LogLevel::Warn, "no customer has a segment", []);
-    }
-    // Nobody can tell a quiet end from missing data, so it is said.
-    if overview.last.is_none_or(|last| last < window.from) {
-        stage.log(LogLevel::Warn, "there are no orders in the window", []);
-    } else if figures.orders + without == 0 {
-        stage.log(LogLevel::Warn, "no order began in the window", []);
-    }
-}
-
-fn shown(window: Window) -> String {
-    let at = |micros: i64| {
-        Timestamp::from_microsecond(micros).map_or_else(|_| "?".to_owned(), |at| format!("{at:.0}"))
+/// The output `customers`, written and read again: sorted, and within the stage's memory.
+async fn ordered(
+    stage: &mut StageContext,
+    options: &ValueOptions,
+    window: Window,
+) -> Result<KeyedRows, StageError> {
+    let frame = stage.table(&options.orders).await?;
+    let wanted = OrderLines {
+        columns: &options.columns,
+        cancelled: options.cancelled.as_deref(),
+        timezone: &options.timezone,
+        with_products: false,
+        top: &[],
     };
-    format!("from {} until {}", at(window.from), at(window.until))
+    let frame = lines(frame, &wanted)?;
+    stage.session().register_table(LINES, frame.into_view())?;
+    Overview::read(stage, LINES)
+        .await?
+        .check(&options.columns)?;
+    stage.check_cancelled()?;
+    let query = query(options, window);
+    let customers = stage.session().sql(&query).await?;
+    let customers = Input(stage.write("customers", customers).await?);
+    let wanted = Wanted {
+        option: "orders",
+        input: &customers,
+        key: &options.key,
+        columns: None,
+    };
+    KeyedRows::read(stage, wanted).await
 }
 
-/// What profit means, for the report.
-fn profit_note(options: &ValueOptions) -> String {
-    let mut note = if options.margin < 1.0 {
-        format!("{} % of revenue", 100.0 * options.margin)
-    } else {
-        "all of the revenue, as no margin is given".to_owned()
-    };
-    if options.cost_per_order > 0.0 {
-        note = format!("{note}, less {} an order", options.cost_per_order);
+/// One row per customer with an order in the window.
+fn query(options: &ValueOptions, window: Window) -> String {
+    let Window { from, until } = window;
+    let (margin, cost) = (options.margin, options.cost_per_order);
+    let key = options.key.replace('"', "\"\"");
+    format!(
+        "WITH orders AS (SELECT customer_id, order_id, CAST(min(ts) AS BIGINT) AS began, \
+                sum(CAST(quantity AS DOUBLE) * unit_price) AS amount \
+             FROM {LINES} WHERE customer_id IS NOT NULL AND NOT cancelled \
+             GROUP BY customer_id, order_id), \
+         customers AS (SELECT customer_id, count(*) AS orders, sum(amount) AS revenue FROM orders \
+             WHERE began >= {from} AND began < {until} GROUP BY customer_id) \
+         SELECT customer_id AS \"{key}\", orders, revenue, \
+             CAST({margin:?} AS DOUBLE) * revenue - CAST({cost:?} AS DOUBLE) * CAST(orders AS DOUBLE) AS profit \
+         FROM customers ORDER BY customer_id"
+    )
+}
+
+#[expect(clippy::cast_precision_loss, reason = "metrics are floats")]
+fn report(stage: &mut StageContext, worth: &Worth) {
+    let total = worth.total();
+    stage.metric("customers", total.customers as f64);
+    stage.metric("orders", total.orders);
+    stage.metric("revenue_total", total.revenue);
+    stage.metric("profit_total", total.profit);
+    if total.customers > 0 {
+        stage.metric("active_share", total.active as f64 / total.customers as f64);
     }
-    note
 }

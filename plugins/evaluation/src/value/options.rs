@@ -1,7 +1,8 @@
 //! What `with` takes in `evaluation/value`.
 
 use marquetry_plugin::{Input, StageError};
-use marquetry_rows::{invalid, moment, time_zone};
+use marquetry_rows::invalid;
+use marquetry_rows::orders::{Columns, moment, time_zone};
 use marquetry_types::codes;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -10,78 +11,45 @@ use serde::Deserialize;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ValueOptions {
-    /// The segments: the key and `segment`.
+    /// The segments of the customers: the key and `segment`.
     pub(super) assignment: Input,
-    /// The column of `assignment` that identifies a customer.
-    #[serde(default = "crate::customer_id")]
-    pub(super) key: String,
-    /// Lines of orders, as features/customer takes them, from later than those that made the segments.
+    /// Lines of orders, one row per product of an order.
     pub(super) orders: Input,
     /// What the columns of `orders` are called.
     #[serde(default)]
     pub(super) columns: Columns,
-    /// A boolean column that is true on the lines of cancelled orders, which do not count.
+    /// A boolean column that is true on the lines of cancelled orders. Without it no order is.
     #[serde(default)]
     pub(super) cancelled: Option<String>,
-    /// The first moment of the window: a date, a date and time in `timezone`, or a timestamp with an
-    /// offset. It should be no earlier than the moment that the segments were made for.
+    /// The column of `assignment` that identifies a customer.
+    #[serde(default = "crate::customer_id")]
+    pub(super) key: String,
+    /// Where the window begins: a date, a date and time in `timezone`, or a timestamp with an offset.
     pub(super) from: String,
-    /// The moment at which the window ends; it is not in it.
+    /// Where it ends; that moment is not part of it.
     pub(super) until: String,
-    /// The IANA name of the time zone in which `from` and `until` are read.
+    /// The IANA name of the time zone of `from` and `until`, such as Europe/London.
     #[serde(default = "utc")]
     pub(super) timezone: String,
-    /// The share of revenue that is profit. With 1, which is the default, profit is revenue less
-    /// `cost_per_order`.
-    #[serde(default = "all_of_it")]
+    /// The part of revenue that is left after the cost of the goods.
+    #[serde(default = "margin")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub(super) margin: f64,
-    /// What an order costs besides: delivery, packing, payment.
+    /// What an order costs beside the goods, in the money of the orders: packing, postage, payment.
     #[serde(default)]
     #[schemars(range(min = 0.0))]
     pub(super) cost_per_order: f64,
-}
-
-/// What the columns of the lines are called.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Columns {
-    /// Who ordered; lines without it are left out.
-    pub(super) customer_id: String,
-    /// Which order of that customer.
-    pub(super) order_id: String,
-    /// How many.
-    pub(super) quantity: String,
-    /// The price of one.
-    pub(super) unit_price: String,
-    /// The money of a line; where it is given, `quantity` and `unit_price` are not looked at.
-    pub(super) amount: Option<String>,
-    /// When: a timestamp or a date; without an offset it is read as UTC.
-    pub(super) ts: String,
-}
-
-impl Default for Columns {
-    fn default() -> Self {
-        Self {
-            customer_id: "customer_id".to_owned(),
-            order_id: "order_id".to_owned(),
-            quantity: "quantity".to_owned(),
-            unit_price: "unit_price".to_owned(),
-            amount: None,
-            ts: "ts".to_owned(),
-        }
-    }
 }
 
 fn utc() -> String {
     "UTC".to_owned()
 }
 
-const fn all_of_it() -> f64 {
+const fn margin() -> f64 {
     1.0
 }
 
-/// A time from one moment to another, which is not in it: microseconds since 1970 in UTC.
+/// From the one moment on, before the other, in microseconds since 1970 in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Window {
     pub(super) from: i64,
@@ -89,8 +57,21 @@ pub(super) struct Window {
 }
 
 impl ValueOptions {
-    /// The window, having checked all that a schema cannot.
+    /// The window that `from` and `until` say.
+    ///
+    /// # Errors
+    /// They are no moments, or the window is empty; or the key is called as a column of the output.
     pub(super) fn window(&self) -> Result<Window, StageError> {
+        if ["orders", "revenue", "profit"].contains(&self.key.as_str()) {
+            return Err(invalid(
+                codes::STAGE_OPTIONS,
+                format!(
+                    "`key` is `{}`, which a column of the output is called",
+                    self.key
+                ),
+                "rename the key with features/sql",
+            ));
+        }
         let zone = time_zone(&self.timezone)?;
         let from = moment("from", &self.from, &zone)?;
         let until = moment("until", &self.until, &zone)?;
@@ -98,10 +79,10 @@ impl ValueOptions {
             return Err(invalid(
                 codes::STAGE_OPTIONS,
                 format!(
-                    "the window from {} until {} has no time in it",
+                    "the window from {} until {} holds no moment",
                     self.from, self.until
                 ),
-                "`until` is the later moment, and not in the window itself",
+                "`from` must be before `until`, which is not part of the window",
             ));
         }
         Ok(Window { from, until })

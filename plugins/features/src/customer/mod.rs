@@ -1,22 +1,20 @@
 //! `features/customer`: one row of figures per customer, from lines of orders.
 
-mod lines;
 mod options;
 mod query;
 #[cfg(test)]
 mod tests;
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::Int64Type;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use marquetry_plugin::{
     Figure, Input, LogLevel, Panel, PanelBody, StageContext, StageError, StageHandler, describe,
 };
-use marquetry_rows::{check_usable, invalid, moment, time_zone};
+use marquetry_rows::orders::{OrderLines, Overview, lines, moment, time_zone};
+use marquetry_rows::{integer_in, invalid};
 use marquetry_types::{Outcome, StageDescriptor, codes};
 
-use options::{Columns, CustomerOptions};
+use options::CustomerOptions;
 
 /// The name under which the session knows the lines.
 const LINES: &str = "marquetry_lines";
@@ -71,16 +69,19 @@ impl StageHandler for Customer {
         };
         check_top(&options.top)?;
         let frame = stage.table(&options.orders).await?;
-        let frame = lines::lines(frame, &options)?;
+        let frame = lines(
+            frame,
+            &OrderLines {
+                columns: &options.columns,
+                cancelled: options.cancelled.as_deref(),
+                timezone: &options.timezone,
+                with_products: true,
+                top: &options.top,
+            },
+        )?;
         stage.session().register_table(LINES, frame.into_view())?;
 
-        let overview = stage
-            .session()
-            .sql(&query::overview(LINES))
-            .await?
-            .collect()
-            .await?;
-        let overview = Overview::read(&overview)?;
+        let overview = Overview::read(&stage, LINES).await?;
         overview.check(&options.columns)?;
         stage.check_cancelled()?;
         let as_of = match (wanted, overview.last) {
@@ -110,8 +111,8 @@ impl StageHandler for Customer {
             "SELECT count(*), CAST(coalesce(sum(frequency), 0) AS BIGINT) FROM marquetry_customers";
         let totals = stage.session().sql(totals).await?.collect().await?;
         let figures = [
-            ("customers", figure(&totals, 0)),
-            ("orders", figure(&totals, 1)),
+            ("customers", integer_in(&totals, 0)),
+            ("orders", integer_in(&totals, 1)),
             ("lines", Some(overview.lines)),
             ("lines_without_customer", Some(overview.without_customer)),
         ]
@@ -123,52 +124,6 @@ impl StageHandler for Customer {
         stage.panel(&panel(&figures, counted_to)).await?;
         Ok(stage.finish())
     }
-}
-
-/// What is true of all lines.
-struct Overview {
-    without_customer: i64,
-    lines: i64,
-    last: Option<i64>,
-    /// Lines without a usable order, quantity, price and time.
-    unusable: [i64; 4],
-}
-
-impl Overview {
-    fn read(batches: &[RecordBatch]) -> Result<Self, StageError> {
-        let count = |column| {
-            figure(batches, column).ok_or_else(|| {
-                StageError::invalid(codes::STAGE_INTERNAL, "a count of lines has no result")
-            })
-        };
-        Ok(Self {
-            without_customer: count(0)?,
-            lines: count(1)?,
-            last: figure(batches, 2),
-            unusable: [count(3)?, count(4)?, count(5)?, count(6)?],
-        })
-    }
-
-    fn check(&self, columns: &Columns) -> Result<(), StageError> {
-        let names = [
-            columns.order_id.as_str(),
-            columns.quantity.as_str(),
-            columns.unit_price.as_str(),
-            columns.ts.as_str(),
-        ];
-        let unusable: Vec<_> = names.into_iter().zip(self.unusable).collect();
-        check_usable("orders", &unusable)
-    }
-}
-
-/// The whole number in a column of a result of one row, if it is not null.
-fn figure(batches: &[RecordBatch], column: usize) -> Option<i64> {
-    let batch = batches.iter().find(|batch| batch.num_rows() > 0)?;
-    let numbers = batch
-        .columns()
-        .get(column)?
-        .as_primitive_opt::<Int64Type>()?;
-    numbers.is_valid(0).then(|| numbers.value(0))
 }
 
 #[expect(

@@ -4,9 +4,10 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use marquetry_plugin::{Input, StageError};
 use marquetry_rows::invalid;
+use marquetry_rows::orders::Columns;
 use marquetry_types::codes;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 /// Options of `features/customer`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -30,37 +31,6 @@ pub(crate) struct CustomerOptions {
     /// Columns whose most frequent value per customer becomes a column `top_NAME`.
     #[serde(default)]
     pub top: Vec<String>,
-}
-
-/// What the columns of the lines are called.
-#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Columns {
-    /// Who ordered; lines without it are left out.
-    pub customer_id: String,
-    /// Which order of that customer.
-    pub order_id: String,
-    /// What was ordered.
-    pub product_id: String,
-    /// How many.
-    pub quantity: String,
-    /// The price of one.
-    pub unit_price: String,
-    /// When: a timestamp or a date; without an offset it is read as UTC.
-    pub ts: String,
-}
-
-impl Default for Columns {
-    fn default() -> Self {
-        Self {
-            customer_id: "customer_id".to_owned(),
-            order_id: "order_id".to_owned(),
-            product_id: "product_id".to_owned(),
-            quantity: "quantity".to_owned(),
-            unit_price: "unit_price".to_owned(),
-            ts: "ts".to_owned(),
-        }
-    }
 }
 
 fn utc() -> String {

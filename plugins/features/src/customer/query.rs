@@ -2,30 +2,8 @@
 
 use std::fmt::Write;
 
-use marquetry_rows::not_finite;
-
 /// Microseconds in a day.
 const DAY: &str = "86400000000.0";
-
-/// One row about all lines: those without a customer, those that count, the time of the last in
-/// microseconds, then how many lines have no usable order, quantity, price and time.
-pub(crate) fn overview(lines: &str) -> String {
-    format!(
-        "SELECT count(*) FILTER (WHERE customer_id IS NULL), \
-                count(*) FILTER (WHERE {LIVE}), \
-                max(CAST(ts AS BIGINT)) FILTER (WHERE {LIVE}), \
-                count(*) FILTER (WHERE customer_id IS NOT NULL AND order_id IS NULL), \
-                count(*) FILTER (WHERE {LIVE} AND {}), \
-                count(*) FILTER (WHERE {LIVE} AND {}), \
-                count(*) FILTER (WHERE {LIVE} AND ts IS NULL) \
-         FROM {lines}",
-        not_finite("quantity"),
-        not_finite("unit_price"),
-    )
-}
-
-/// The lines that count.
-const LIVE: &str = "customer_id IS NOT NULL AND NOT cancelled";
 
 /// One row per customer, sorted by customer. `top` are the names behind `top_0`, `top_1` and so on,
 /// `as_of` is in microseconds since 1970.

@@ -3,9 +3,16 @@
 use std::ops::ControlFlow;
 
 use super::KMeans;
-use crate::assign::{Nearest, pack_centres};
+use super::bounds::{Change, Known, Pass, Target, UNKNOWN, panels};
 use crate::distance::squared_distance;
-use crate::{KernelError, Matrix, assign, parallel, wide};
+use crate::{KernelError, Matrix, parallel, wide};
+
+/// The parts that rows are cut into, each with sums of its own: few enough that the sums are soon
+/// added, many enough for as many threads.
+const PARTS: usize = 32;
+
+/// The fewest rows that are worth a part.
+const MIN_PART: usize = 1024;
 
 /// When to stop.
 #[derive(Debug)]
@@ -24,33 +31,32 @@ pub(super) fn run(
     limits: &Limits,
     watcher: &mut dyn FnMut(usize, f64) -> ControlFlow<()>,
 ) -> Result<KMeans, KernelError> {
-    let mut labels = vec![u32::MAX; rows.rows()];
-    let mut previous = labels.clone();
+    let mut labelled = Labelled::new(rows, &centres);
+    let mut moves = vec![0.0; centres.rows()];
     let mut iterations = 0;
-    let mut no_label_changed = false;
     let mut converged = false;
     while iterations < limits.max_iterations && !converged {
         iterations += 1;
-        let mut sums = accumulate(rows, &centres, &mut labels, limits.threads);
-        relocate_empty(rows, &centres, &labels, &mut sums);
-        let moved = sums.into_means();
-        let shift: f64 = centres
-            .iter_rows()
-            .zip(moved.iter_rows())
-            .map(|(old, new)| squared_distance(old, new))
-            .sum();
-        centres = moved;
-        no_label_changed = labels == previous;
-        converged = no_label_changed || shift <= limits.tolerance;
+        let is_same = labelled.pass(&centres, &moves, limits.threads);
+        let (mut moved, mut shift) = labelled.move_centres(&centres);
+        converged = is_same || shift <= limits.tolerance;
+        if (converged || iterations == limits.max_iterations) && !labelled.are_sums_fresh {
+            // The centres that stay are means of sums without a history.
+            labelled.sum_anew(limits.threads);
+            (moved, shift) = labelled.move_centres(&centres);
+        }
         if watcher(iterations, shift).is_break() {
             return Err(KernelError::Stopped);
         }
-        previous.copy_from_slice(&labels);
+        let pairs = centres.iter_rows().zip(moved.iter_rows());
+        moves = pairs
+            .map(|(old, new)| squared_distance(old, new).sqrt())
+            .collect();
+        centres = moved;
     }
-    if !no_label_changed {
-        // The centres moved after the labels were given: the labels must be those of these centres.
-        labels = assign(rows, &centres, limits.threads)?.labels;
-    }
+    // The centres moved after the labels were given: the labels must be those of these centres.
+    labelled.pass(&centres, &moves, limits.threads);
+    let labels = labelled.labels;
     let inertia = inertia(rows, &centres, &labels, limits.threads);
     Ok(KMeans {
         labels,
@@ -61,58 +67,165 @@ pub(super) fn run(
     })
 }
 
+/// Rows with what is known of them, and the sums of their clusters.
+struct Labelled<'a> {
+    rows: &'a Matrix,
+    clusters: usize,
+    /// Where rows are seen from in single precision: amid the centres.
+    origin: Vec<f64>,
+    labels: Vec<u32>,
+    upper: Vec<f32>,
+    lower: Vec<f32>,
+    /// Rows of a part. It follows from the number of rows alone.
+    part: usize,
+    parts: Vec<Sums>,
+    /// Whether the sums were made by additions in the order of the rows, rather than by corrections.
+    are_sums_fresh: bool,
+}
+
+impl<'a> Labelled<'a> {
+    fn new(rows: &'a Matrix, centres: &Matrix) -> Self {
+        let part = rows.rows().div_ceil(PARTS).max(MIN_PART);
+        let clusters = centres.rows();
+        let parts = rows.rows().div_ceil(part);
+        Self {
+            rows,
+            clusters,
+            origin: centres.column_means(),
+            labels: vec![UNKNOWN; rows.rows()],
+            upper: vec![f32::INFINITY; rows.rows()],
+            lower: vec![0.0; rows.rows() * panels(clusters)],
+            part,
+            parts: (0..parts)
+                .map(|_| Sums::new(clusters, rows.columns()))
+                .collect(),
+            are_sums_fresh: false,
+        }
+    }
+
+    /// Labels every row with its nearest centre and keeps the sums in step. Gives whether no label
+    /// changed. `moves` are how far centres went since the last pass.
+    fn pass(&mut self, centres: &Matrix, moves: &[f64], threads: usize) -> bool {
+        let target = Target::new(centres, &self.origin, moves);
+        let columns = self.rows.columns();
+        let tasks = self
+            .rows
+            .data()
+            .chunks(self.part * columns)
+            .zip(self.labels.chunks_mut(self.part))
+            .zip(self.upper.chunks_mut(self.part))
+            .zip(self.lower.chunks_mut(self.part * panels(self.clusters)))
+            .zip(&mut self.parts)
+            .map(|((((rows, labels), upper), lower), sums)| (rows, labels, upper, lower, sums))
+            .collect();
+        let kinds = parallel::map(tasks, threads, |(rows, labels, upper, lower, sums)| {
+            let known = Known {
+                labels: &mut *labels,
+                upper,
+                lower,
+            };
+            let target = &target;
+            let changes = wide::run_fused(Pass {
+                rows,
+                target,
+                known,
+            });
+            // From half of the rows on, correcting costs as much as adding anew.
+            let is_fresh = changes.len() >= labels.len().div_ceil(2);
+            if is_fresh {
+                sums.sum(rows, labels);
+            } else {
+                sums.correct(rows, &changes);
+            }
+            (changes.is_empty(), is_fresh)
+        });
+        self.are_sums_fresh = kinds
+            .iter()
+            .all(|(is_same, is_fresh)| *is_fresh || (*is_same && self.are_sums_fresh));
+        kinds.iter().all(|(is_same, _)| *is_same)
+    }
+
+    /// Sums every cluster without regard to what was summed before.
+    fn sum_anew(&mut self, threads: usize) {
+        let tasks = self
+            .rows
+            .data()
+            .chunks(self.part * self.rows.columns())
+            .zip(self.labels.chunks(self.part))
+            .zip(&mut self.parts)
+            .collect();
+        parallel::map(tasks, threads, |((rows, labels), sums)| {
+            sums.sum(rows, labels);
+        });
+        self.are_sums_fresh = true;
+    }
+
+    /// The means of the clusters, and the sum of their squared distances from the centres that the rows
+    /// were labelled by.
+    fn move_centres(&self, centres: &Matrix) -> (Matrix, f64) {
+        let mut total = Sums::new(self.clusters, self.rows.columns());
+        for part in &self.parts {
+            total.add(part);
+        }
+        relocate_empty(self.rows, centres, &self.labels, &mut total);
+        let moved = total.into_means();
+        let pairs = centres.iter_rows().zip(moved.iter_rows());
+        let shift = pairs.map(|(old, new)| squared_distance(old, new)).sum();
+        (moved, shift)
+    }
+}
+
 /// Sums and counts of rows by cluster.
 struct Sums {
     sums: Matrix,
     counts: Vec<u64>,
 }
 
-/// Labels every row with its nearest centre and adds it to its cluster's sum.
-fn accumulate(rows: &Matrix, centres: &Matrix, labels: &mut [u32], threads: usize) -> Sums {
-    let columns = rows.columns();
-    let packed = pack_centres(centres);
-    let chunk = parallel::chunk_rows(rows.rows());
-    let tasks = rows
-        .data()
-        .chunks(chunk * columns)
-        .zip(labels.chunks_mut(chunk))
-        .collect();
-    let parts = parallel::map(tasks, threads, |(rows, labels): (&[f64], &mut [u32])| {
-        let mut distances = vec![0.0; labels.len()];
-        let distances = &mut distances;
-        wide::run(Nearest {
-            rows,
-            centres: &packed,
-            columns,
-            labels,
-            distances,
-        });
-        let mut sums = vec![0.0; centres.data().len()];
-        let mut counts = vec![0_u64; centres.rows()];
+impl Sums {
+    fn new(clusters: usize, columns: usize) -> Self {
+        Self {
+            sums: Matrix::zeros(clusters, columns),
+            counts: vec![0; clusters],
+        }
+    }
+
+    fn sum(&mut self, rows: &[f64], labels: &[u32]) {
+        let columns = self.sums.columns();
+        self.sums.data_mut().fill(0.0);
+        self.counts.fill(0);
         for (row, label) in rows.chunks_exact(columns).zip(labels) {
-            let cluster = *label as usize;
-            counts[cluster] += 1;
-            let sum = &mut sums[cluster * columns..(cluster + 1) * columns];
-            for (total, value) in sum.iter_mut().zip(row) {
+            self.counts[*label as usize] += 1;
+            for (total, value) in self.sums.row_mut(*label as usize).iter_mut().zip(row) {
                 *total += value;
             }
         }
-        (sums, counts)
-    });
-    let mut total = Sums {
-        sums: centres.clone(),
-        counts: vec![0; centres.rows()],
-    };
-    total.sums.data_mut().fill(0.0);
-    for (sums, counts) in parts {
-        for (total, part) in total.sums.data_mut().iter_mut().zip(sums) {
+    }
+
+    fn correct(&mut self, rows: &[f64], changes: &[Change]) {
+        let columns = self.sums.columns();
+        for change in changes {
+            let row = &rows[change.row * columns..(change.row + 1) * columns];
+            if change.old != UNKNOWN {
+                self.counts[change.old as usize] -= 1;
+                for (total, value) in self.sums.row_mut(change.old as usize).iter_mut().zip(row) {
+                    *total -= value;
+                }
+            }
+            self.counts[change.new as usize] += 1;
+            for (total, value) in self.sums.row_mut(change.new as usize).iter_mut().zip(row) {
+                *total += value;
+            }
+        }
+    }
+
+    fn add(&mut self, part: &Self) {
+        for (total, part) in self.sums.data_mut().iter_mut().zip(part.sums.data()) {
             *total += part;
         }
-        for (total, part) in total.counts.iter_mut().zip(counts) {
+        for (total, part) in self.counts.iter_mut().zip(&part.counts) {
             *total += part;
         }
     }
-    total
 }
 
 /// Gives each empty cluster the row that is farthest from its own centre, as scikit-learn does. Of

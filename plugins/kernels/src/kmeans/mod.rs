@@ -5,9 +5,11 @@
 //! choose — the greedy variant of k-means++, the meaning of the tolerance, what becomes of an empty
 //! cluster, when iterations stop, which of several starts wins — the same is chosen here, so that the
 //! same centres lead to the same labels, centres, inertia and number of iterations. One pass costs
-//! O(rows x clusters x columns).
+//! O(rows x clusters x columns) at most: bounds on distances spare most of it once centres move little.
 
+mod bounds;
 mod lloyd;
+mod panels;
 mod plus_plus;
 
 use std::ops::ControlFlow;

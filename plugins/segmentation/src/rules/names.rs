@@ -28,6 +28,11 @@ impl Names {
         self.texts.get(number).map_or("", AsRef::as_ref)
     }
 
+    /// Adds its names to `others`, and gives the numbers that they have there.
+    pub(super) fn merge_into(&self, others: &mut Self) -> Vec<usize> {
+        self.texts.iter().map(|text| others.number(text)).collect()
+    }
+
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.texts.len()

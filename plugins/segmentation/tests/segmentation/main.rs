@@ -8,6 +8,7 @@
 
 mod assign;
 mod kmeans;
+mod lifecycle;
 mod parity;
 mod rfm;
 mod rule_errors;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, TimestampMillisecondArray};
-use marquetry_plugin::PanelBody;
 use marquetry_plugin::testing::TestOutput;
+use marquetry_plugin::{LogLevel, PanelBody};
 use serde_json::{Value, json};
 
 use crate::support::{complaint, floats, ids, rows, run, segments, stage, table, texts, warnings};
@@ -239,6 +239,75 @@ async fn many_customers_come_in_the_order_of_the_key() {
     });
     assert!(names.iter().map(String::as_str).eq(expected));
     assert_eq!(output.outcome().metrics["unmatched"], 9_999.0);
+}
+
+#[tokio::test]
+async fn the_log_says_which_rules_run_as_expressions() {
+    let said = |output: &TestOutput| -> Vec<String> {
+        let lines = output.logs.iter();
+        lines
+            .filter(|line| line.level == LogLevel::Info)
+            .map(|line| {
+                let fields = line.fields.iter();
+                let fields: Vec<String> = fields
+                    .map(|(name, value)| format!("{name}={value}"))
+                    .collect();
+                format!("{}: {}", line.message, fields.join(" "))
+            })
+            .collect()
+    };
+    let rules = json!([
+        {"name": "vip", "when": "monetary > 1000"},
+        {"name": "long", "when": "(country ?? \"\").len() > 2"},
+        {"name": "again", "when": "frequency * 2 > 3"},
+    ]);
+    let output = by_rules(&customers(), json!({"rules": rules})).await;
+    assert_eq!(
+        said(&output),
+        ["rules are evaluated: expressions=[\"vip\",\"again\"] row_by_row=[\"long\"]"]
+    );
+    assert_eq!(
+        segments(&output),
+        "1 vip, 2 again, 3 again, 4 other, 5 other"
+    );
+    for (script, how) in [
+        ("fn segment(row) { row.country }", "compiled"),
+        (
+            "fn segment(row) { for n in 0..1 { } row.country }",
+            "interpreted",
+        ),
+    ] {
+        assert_eq!(
+            said(&by_script(script, "first").await),
+            [format!(
+                "a script is evaluated row by row: script=\"scripts/lives.rhai\" as=\"{how}\""
+            )]
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_batch_that_fails_as_a_whole_is_taken_row_by_row() {
+    // The product overflows, but only for who is in a segment before; so no row fails.
+    let rules = json!([
+        {"name": "large", "when": "n > 4611686018427387904"},
+        {"name": "mixed", "when": "n == 1 || (n != 3 && n * 2 > 5)"},
+        {"name": "share", "when": "n != 0 && 10 / n == 3"},
+    ]);
+    let table = table([
+        ("customer_id", ids(0..6)),
+        ("n", ids([i64::MAX, 0, 1, 2, 3, 7])),
+    ]);
+    let output = by_rules(&table, json!({"rules": rules.clone()})).await;
+    assert_eq!(
+        segments(&output),
+        "0 large, 1 other, 2 mixed, 3 other, 4 share, 5 mixed"
+    );
+    let output = by_rules(&table, json!({"rules": rules, "match": "all"})).await;
+    assert_eq!(
+        complaint(&output),
+        "rule `mixed`: 9223372036854775807 * 2 is out of range for integers (line 1, column 24 of the rule), at customer_id 0 [MQ0202]"
+    );
 }
 
 #[tokio::test]
