@@ -8,9 +8,7 @@ mod recommend;
 
 use std::sync::Arc;
 
-use marquetry_plugin::{StageError, StageHandler};
-use marquetry_rows::invalid;
-use marquetry_types::codes;
+use marquetry_plugin::StageHandler;
 
 /// The stage kinds of this family.
 #[must_use]
@@ -25,16 +23,4 @@ pub fn handlers() -> Vec<Arc<dyn StageHandler>> {
 /// The default of every option `key`.
 fn customer_id() -> String {
     "customer_id".to_owned()
-}
-
-/// Refuses a key whose name an output column has.
-fn check_key(key: &str, taken: &[&str]) -> Result<(), StageError> {
-    if !taken.contains(&key) {
-        return Ok(());
-    }
-    Err(invalid(
-        codes::STAGE_OPTIONS,
-        format!("the key cannot be named `{key}`: the output has a column of that name"),
-        "rename it in ingest/files or features/sql",
-    ))
 }

@@ -14,6 +14,21 @@ pub fn invalid(code: ErrorCode, message: impl Into<String>, help: impl Into<Stri
     StageError::Invalid(Diagnostic::new(code, message).help(help))
 }
 
+/// Refuses a key whose name a column of the output has.
+///
+/// # Errors
+/// It is one of those `taken`.
+pub fn check_key(key: &str, taken: &[&str]) -> Result<(), StageError> {
+    if !taken.contains(&key) {
+        return Ok(());
+    }
+    Err(invalid(
+        codes::STAGE_OPTIONS,
+        format!("the key cannot be named `{key}`: the output has a column of that name"),
+        "rename it in ingest/files or features/sql",
+    ))
+}
+
 /// The input of the option `input` has no column of that name.
 #[must_use]
 pub fn missing_column(input: &str, column: &str, schema: &Schema) -> StageError {

@@ -24,7 +24,7 @@ pub use cells::{Cells, readable, seen};
 pub use columns::{
     integer_in, is_numeric, is_text, numbers_of, numbers_or_none_of, select_as, texts_of,
 };
-pub use faults::{from_kernel, invalid, missing_column};
+pub use faults::{check_key, from_kernel, invalid, missing_column};
 pub use keyed::{KeyedRows, Wanted};
 pub use keys::Keys;
 

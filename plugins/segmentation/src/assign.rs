@@ -8,14 +8,14 @@ use arrow::datatypes::{Field, Schema};
 use async_trait::async_trait;
 use marquetry_kernels::assign;
 use marquetry_plugin::{Input, LogLevel, StageContext, StageError, StageHandler, describe};
-use marquetry_rows::{KeyedRows, Wanted, from_kernel, invalid, off_thread};
+use marquetry_rows::{KeyedRows, Wanted, check_key, from_kernel, invalid, off_thread};
 use marquetry_types::{Outcome, StageDescriptor, codes};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::centres::Centres;
-use crate::output::{SEGMENT, check_key, numbered};
+use crate::output::{SEGMENT, numbered};
 
 const DESCRIPTION: &str = "\
 Puts every customer into the segment whose centre is nearest, by Euclidean distance over the columns of the \

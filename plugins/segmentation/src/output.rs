@@ -5,24 +5,10 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use marquetry_plugin::StageError;
-use marquetry_rows::{Keys, invalid};
-use marquetry_types::codes;
+use marquetry_rows::Keys;
 
 /// The column that says which segment a row is in.
 pub(crate) const SEGMENT: &str = "segment";
-
-/// Refuses a key whose name an output column has.
-pub(crate) fn check_key(key: &str, taken: &[&str]) -> Result<(), StageError> {
-    if !taken.contains(&key) {
-        return Ok(());
-    }
-    let message = format!("the key cannot be named `{key}`: the output has a column of that name");
-    Err(invalid(
-        codes::STAGE_OPTIONS,
-        message,
-        "rename it in ingest/files or features/sql",
-    ))
-}
 
 /// The schema of an assignment to numbered segments.
 pub(crate) fn numbered_schema(keys: &Keys) -> SchemaRef {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use marquetry_plugin::{FileName, Input, StageError};
-use marquetry_rows::invalid;
+use marquetry_rows::{check_key, invalid};
 use marquetry_types::codes;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -92,7 +92,7 @@ impl TemplateOption {
 impl ContentOptions {
     /// Refuses options that contradict each other.
     pub(super) fn check(&self) -> Result<(), StageError> {
-        crate::check_key(
+        check_key(
             &self.key,
             &["segment", "channel", "subject", "body", "field"],
         )?;

@@ -9,7 +9,7 @@ use marquetry_decisions::{
     policy_batch, read_policy, refused, seed_of,
 };
 use marquetry_plugin::{LogLevel, StageContext, StageError, StageHandler, describe};
-use marquetry_rows::off_thread;
+use marquetry_rows::{check_key, off_thread};
 use marquetry_types::{Outcome, StageDescriptor};
 use serde_json::json;
 
@@ -81,7 +81,7 @@ impl StageHandler for Offers {
 
     async fn run(&self, mut stage: StageContext) -> Result<Outcome, StageError> {
         let options: OffersOptions = stage.options()?;
-        crate::check_key(&options.key, &LOG_COLUMNS)?;
+        check_key(&options.key, &LOG_COLUMNS)?;
         let decided_at = instant("decided_at", &options.decided_at)?;
         let spec = options.spec()?;
         let version = &options.policy.0;

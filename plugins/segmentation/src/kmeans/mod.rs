@@ -10,12 +10,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use marquetry_kernels::{Matrix, Moments};
 use marquetry_plugin::{LogLevel, Panel, StageContext, StageError, StageHandler, describe};
-use marquetry_rows::{KeyedRows, Wanted, from_kernel, invalid, off_thread};
+use marquetry_rows::{KeyedRows, Wanted, check_key, from_kernel, invalid, off_thread};
 use marquetry_types::{Outcome, StageDescriptor, codes};
 use serde_json::json;
 
 use crate::centres::{self, Centres};
-use crate::output::{SEGMENT, check_key, numbered};
+use crate::output::{SEGMENT, numbered};
 use fit::{Fitted, Goal, Search};
 use options::{Clusters, KMeansStageOptions};
 

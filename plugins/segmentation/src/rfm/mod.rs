@@ -11,13 +11,13 @@ use arrow::datatypes::{DataType, Field, Schema};
 use async_trait::async_trait;
 use marquetry_kernels::ntile;
 use marquetry_plugin::{Input, LogLevel, StageContext, StageError, StageHandler, describe};
-use marquetry_rows::{KeyedRows, Wanted, invalid};
+use marquetry_rows::{KeyedRows, Wanted, check_key, invalid};
 use marquetry_types::{Outcome, StageDescriptor, codes};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::output::{SEGMENT, check_key, texts};
+use crate::output::{SEGMENT, texts};
 use table::{BEST, Lookup, SegmentRow};
 
 const DESCRIPTION: &str = "\

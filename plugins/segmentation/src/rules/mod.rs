@@ -22,12 +22,12 @@ use marquetry_plugin::{
     Bar, LogLevel, Panel, PanelBody, Reporter, Series, StageContext, StageError, StageHandler,
     describe,
 };
-use marquetry_rows::{Cells, KeyedRows, Keys, Wanted, off_thread};
+use marquetry_rows::{Cells, KeyedRows, Keys, Wanted, check_key, off_thread};
 use marquetry_script::with_room;
 use marquetry_types::{Outcome, StageDescriptor};
 use serde_json::json;
 
-use crate::output::{SEGMENT, check_key};
+use crate::output::SEGMENT;
 use names::Names;
 use options::{Matching, RulesOptions};
 use program::{Found, Program, Watch};
