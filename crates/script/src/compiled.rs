@@ -13,7 +13,7 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 
-use rhai::{AST, ASTFlags, ASTNode, Dynamic, Expr, Stmt};
+use rhai::{AST, ASTFlags, ASTNode, Dynamic, Expr, Position, Stmt};
 
 use crate::fast::{self, Names, Node, Row};
 use crate::operators;
@@ -223,19 +223,22 @@ struct Compiler<'a> {
     functions: Vec<Option<Function>>,
 }
 
-/// The statements of a function. Its body is of a type that rhai does not show, but walks over.
-fn statements_of(ast: &AST, name: &str, parameters: usize) -> Vec<Stmt> {
-    let alone = ast.clone_functions_only_filtered(|_, _, _, known, count| {
-        known == name && count == parameters
-    });
+/// The statements of a function. Its body is of a type that rhai does not show, but walks over: those
+/// are the statements between its braces that are in no other.
+fn statements_of(ast: &AST, start: Position, end: Position) -> Option<Vec<Stmt>> {
     let mut statements = Vec::new();
-    alone.walk(&mut |path: &[ASTNode<'_>]| {
+    let mut is_placed = !start.is_none() && !end.is_none();
+    ast.walk(&mut |path: &[ASTNode<'_>]| {
         if let [ASTNode::Stmt(statement)] = path {
-            statements.push((*statement).clone());
+            let position = statement.position();
+            is_placed &= !position.is_none();
+            if (start..=end).contains(&position) {
+                statements.push((*statement).clone());
+            }
         }
-        true
+        is_placed
     });
-    statements
+    is_placed.then_some(statements)
 }
 
 /// What a name in a function is.
@@ -290,7 +293,8 @@ impl Compiler<'_> {
             names,
             variables: rows.len(),
         };
-        let steps = body.steps(&statements_of(ast, name, rows.len()), 0)?;
+        let (start, end) = (found.body.start_position(), found.body.end_position());
+        let steps = body.steps(&statements_of(ast, start, end)?, 0)?;
         let function = Function {
             body: steps,
             variables: body.variables,

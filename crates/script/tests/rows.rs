@@ -533,7 +533,7 @@ fn scripts_of_the_usual_kind_are_compiled() {
         ),
         ("fn segment(row) { row.country.to_lower() }", true),
         (
-            "fn new(row) { row.orders < 2 } fn segment(row) { if new(row) { \"new\" } }",
+            "fn fresh(row) { row.orders < 2 } fn segment(row) { if fresh(row) { \"new\" } }",
             true,
         ),
         ("fn segment(row) { segment(row) }", true),

@@ -2,11 +2,7 @@
 
 #![cfg_attr(
     test,
-    expect(
-        clippy::unwrap_used,
-        clippy::float_cmp,
-        reason = "tests may fail by panicking, and some results are exact"
-    )
+    expect(clippy::unwrap_used, reason = "tests may fail by panicking")
 )]
 
 mod bandit;

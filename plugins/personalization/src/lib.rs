@@ -1,6 +1,9 @@
 //! Stages that say what each customer gets: which offer, which products, and in which words.
 
-#![cfg_attr(test, expect(clippy::float_cmp, reason = "some results are exact"))]
+#![cfg_attr(
+    test,
+    expect(clippy::unwrap_used, reason = "tests may fail by panicking")
+)]
 
 mod content;
 mod offers;

@@ -194,7 +194,7 @@ async fn faults_of_templates_are_told_with_their_place() {
     let cases = [
         (
             file,
-            "template `templates[0].body` (`broken.txt`), line 3: unexpected end of input, expected end of variable block",
+            "template `templates[0].body` (`broken.txt`), line 2: unexpected end of input, expected end of variable block",
         ),
         (
             one("Hello\n{{ frst_name }}"),

@@ -8,7 +8,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::{cast, concat_batches};
 use arrow::csv::ReaderBuilder;
 use arrow::csv::reader::Format;
-use arrow::datatypes::{DataType, Float64Type};
+use arrow::datatypes::{DataType, Float64Type, Schema};
 use marquetry_plugin::testing::{TestOutput, TestStage};
 use marquetry_plugin::{StageError, StageHandler};
 
@@ -48,10 +48,15 @@ pub(crate) fn csv(name: &str) -> RecordBatch {
     concat_batches(&schema, &reader.map(Result::unwrap).collect::<Vec<_>>()).unwrap()
 }
 
-/// All rows of an output.
+/// All rows of an output; a table without columns where there are none.
 pub(crate) fn rows(output: &TestOutput, name: &str) -> RecordBatch {
     let batches = &output.outputs[name];
-    concat_batches(&batches[0].schema(), batches).unwrap()
+    let schema = batches.first().map(RecordBatch::schema);
+    concat_batches(
+        &schema.unwrap_or_else(|| Arc::new(Schema::empty())),
+        batches,
+    )
+    .unwrap()
 }
 
 /// A column as texts.

@@ -280,7 +280,7 @@ async fn the_log_says_which_rules_run_as_expressions() {
         assert_eq!(
             said(&by_script(script, "first").await),
             [format!(
-                "a script is evaluated row by row: script=\"scripts/lives.rhai\" as=\"{how}\""
+                "a script is evaluated row by row: as=\"{how}\" script=\"scripts/lives.rhai\""
             )]
         );
     }
