@@ -22,7 +22,7 @@ use marquetry_plugin::{
     Bar, LogLevel, Panel, PanelBody, Reporter, Series, StageContext, StageError, StageHandler,
     describe,
 };
-use marquetry_rows::{Cells, KeyedRows, Keys, Wanted, check_key, off_thread};
+use marquetry_rows::{KeyedRows, Keys, Wanted, check_key, off_thread};
 use marquetry_script::with_room;
 use marquetry_types::{Outcome, StageDescriptor};
 use serde_json::json;
