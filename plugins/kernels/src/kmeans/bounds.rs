@@ -209,7 +209,8 @@ impl Pass<'_> {
         let own = label as usize / WIDTH;
         for (panel, (list, bound)) in lists.iter_mut().zip(lower).enumerate() {
             // Not above, rather than below or equal: bounds that overflowed say nothing.
-            if !(*bound > upper) || panel == own {
+            let is_farther = *bound > upper;
+            if !is_farther || panel == own {
                 list.push(place);
             }
         }
