@@ -6,11 +6,11 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use marquetry_plugin::{Input, StageContext, StageError};
-use marquetry_rows::{KeyedRows, Keys, Wanted, invalid};
+use marquetry_rows::{KeyedRows, Keys, Wanted, check_key, invalid};
 use marquetry_types::codes;
 
 use crate::catalogue::{Action, Catalogue, Eligibility};
-use crate::log::check_key;
+use crate::log::LOG_COLUMNS;
 
 /// The column of an assignment that names the segment.
 const SEGMENT: &str = "segment";
@@ -53,7 +53,7 @@ impl Audience {
         stage: &StageContext,
         options: AudienceOptions<'_>,
     ) -> Result<Self, StageError> {
-        check_key(options.key)?;
+        check_key(options.key, &LOG_COLUMNS)?;
         let frame = stage.table(options.customers).await?;
         let mut schema = frame.schema().as_arrow().clone();
         drop(frame);

@@ -20,7 +20,7 @@ pub use catalogue::{Action, Catalogue};
 pub use decide::{Choice, Choices};
 pub use earned::{Earned, EarnedRow};
 pub use learner::{Learner, PolicySpec};
-pub use log::{DecisionLog, LOG_COLUMNS, LoggedDecision, decisions_schema, instant};
+pub use log::{DecisionLog, LoggedDecision, decisions_schema, instant};
 pub use stored::{policy_batch, read_policy, start_of};
 
 use marquetry_plugin::StageError;

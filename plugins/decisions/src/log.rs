@@ -15,7 +15,7 @@ use marquetry_types::codes;
 use crate::{Audience, Choices};
 
 /// The names of the columns of a log beside the customer's key.
-pub const LOG_COLUMNS: [&str; 9] = [
+pub(crate) const LOG_COLUMNS: [&str; 9] = [
     "decision_id",
     "segment",
     "context",
@@ -50,20 +50,6 @@ fn log_fields() -> Vec<Field> {
         Field::new("policy_version", DataType::Int64, false),
         Field::new("decided_at", time_type(), false),
     ]
-}
-
-/// Refuses a key whose name a column of the log has.
-///
-/// # Errors
-/// It is one of those names.
-pub(crate) fn check_key(key: &str) -> Result<(), StageError> {
-    if log_fields().iter().all(|field| field.name() != key) {
-        return Ok(());
-    }
-    let message =
-        format!("the key cannot be named `{key}`: a log of decisions has a column of that name");
-    let help = "rename it in ingest/files or features/sql";
-    Err(invalid(codes::STAGE_OPTIONS, message, help))
 }
 
 fn time_type() -> DataType {

@@ -154,6 +154,14 @@ async fn inputs_that_do_not_fit_are_told() {
         let error = output.error().to_string();
         assert!(error.starts_with(expected), "{error}");
     }
+    let keyed = table(vec![("moved", ids(&[1])), ("segment", ids(&[1]))]);
+    let options = json!({"after": "$after", "key": "moved"});
+    let output = run("evaluation/migration", &[("after", keyed)], options).await;
+    let error = output.error().to_string();
+    assert!(
+        error.starts_with("the key cannot be named `moved`: the output has a column of that name"),
+        "{error}"
+    );
     // By overlap names need not be alike.
     let by_overlap = migrate(
         Some(named(&[1, 2], &["a", "b"])),

@@ -22,6 +22,7 @@
 
 mod agreement;
 mod assign;
+mod concentration;
 mod distance;
 mod error;
 mod interval;
@@ -42,6 +43,7 @@ mod wide;
 
 pub use agreement::{adjusted_rand, maximum_jaccard};
 pub use assign::{Assignment, assign};
+pub use concentration::gini_of_groups;
 pub use error::{Extent, KernelError};
 pub use interval::{Interval, Z_95, mean_interval, normal_at, wilson, wilson_at};
 pub use kmeans::{Iteration, KMeans, KMeansOptions, Start, kmeans, kmeans_watched};

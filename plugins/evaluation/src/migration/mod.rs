@@ -5,7 +5,7 @@ mod panels;
 
 use async_trait::async_trait;
 use marquetry_plugin::{Input, LogLevel, StageContext, StageError, StageHandler, describe};
-use marquetry_rows::invalid;
+use marquetry_rows::{check_key, invalid};
 use marquetry_types::{Outcome, StageDescriptor, codes};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -98,6 +98,7 @@ impl StageHandler for Migration {
 
     async fn run(&self, mut stage: StageContext) -> Result<Outcome, StageError> {
         let options: MigrationOptions = stage.options()?;
+        check_key(&options.key, &["before", "after", "moved"])?;
         let after = side(&stage, "after", &options.after, &options.key).await?;
         let before = match &options.before {
             Some(input) => Some(side(&stage, "before", input, &options.key).await?),

@@ -26,7 +26,10 @@ revenue. Customers without an order count with 0, so figures per customer are ov
 active_share, the share of customers with an order, has Wilson's 95 % score interval (1927). profit_per_customer has \
 the normal one, 1.96 standard errors of the mean either way: trust it from some hundred customers on, as money is \
 skewed. share_of_profit is of the profit of all segments, and null where that is not above 0; above the \
-share_of_customers a segment earns more than its size.\n\n\
+share_of_customers a segment earns more than its size, by `lift`, the one over the other. concentration is the Gini \
+coefficient of profit between segments (1912): 0 where each earns its share of customers; it is left out where a \
+segment made a loss or none earned anything. repeat_share is the share of active customers with two orders or more. \
+first_order_days are days from `from` to a customer's first order; a segment's is the median of those who ordered.\n\n\
 Queries over the lines spill; the assignment and the customers with orders are in memory.";
 
 const EXAMPLE: &str = "\
@@ -57,17 +60,19 @@ impl Default for ValueStage {
             .output(
                 "segments",
                 "segment, customers, share_of_customers, active_customers, active_share with its interval, orders, \
-                 orders_per_customer, revenue, profit, profit_per_customer with its interval, share_of_profit",
+                 orders_per_customer, repeat_share, first_order_days, revenue, profit, profit_per_customer with its interval, \
+                 share_of_profit, lift",
             )
             .output(
                 "customers",
-                "a row per customer with an order in the window: the key, orders, revenue, profit",
+                "a row per customer with an order in the window: the key, orders, revenue, profit, first_order_days",
             )
             .metric("customers", "customers that have a segment")
             .metric("orders", "their orders in the window")
             .metric("revenue_total", "their revenue, in the money of the orders")
             .metric("profit_total", "their profit, in the money of the orders")
             .metric("active_share", "share of them that ordered, 0 to 1")
+            .metric("concentration", "Gini coefficient of profit between segments, 0 is even")
             .example(EXAMPLE)
             .build();
         Self { descriptor }
@@ -155,10 +160,12 @@ fn query(options: &ValueOptions, window: Window) -> String {
                 sum(CAST(quantity AS DOUBLE) * unit_price) AS amount \
              FROM {LINES} WHERE customer_id IS NOT NULL AND NOT cancelled \
              GROUP BY customer_id, order_id), \
-         customers AS (SELECT customer_id, count(*) AS orders, sum(amount) AS revenue FROM orders \
+         customers AS (SELECT customer_id, count(*) AS orders, sum(amount) AS revenue, \
+                min(began) AS first FROM orders \
              WHERE began >= {from} AND began < {until} GROUP BY customer_id) \
          SELECT customer_id AS \"{key}\", orders, revenue, \
-             CAST({margin:?} AS DOUBLE) * revenue - CAST({cost:?} AS DOUBLE) * CAST(orders AS DOUBLE) AS profit \
+             CAST({margin:?} AS DOUBLE) * revenue - CAST({cost:?} AS DOUBLE) * CAST(orders AS DOUBLE) AS profit, \
+             CAST(first - {from} AS DOUBLE) / 86400000000.0 AS first_order_days \
          FROM customers ORDER BY customer_id"
     )
 }
@@ -170,6 +177,9 @@ fn report(stage: &mut StageContext, worth: &Worth) {
     stage.metric("orders", total.orders);
     stage.metric("revenue_total", total.revenue);
     stage.metric("profit_total", total.profit);
+    if let Some(concentration) = worth.concentration() {
+        stage.metric("concentration", concentration);
+    }
     if total.customers > 0 {
         stage.metric("active_share", total.active as f64 / total.customers as f64);
     }

@@ -1,8 +1,8 @@
 //! What `with` takes in `evaluation/value`.
 
 use marquetry_plugin::{Input, StageError};
-use marquetry_rows::invalid;
 use marquetry_rows::orders::{Columns, moment, time_zone};
+use marquetry_rows::{check_key, invalid};
 use marquetry_types::codes;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -62,16 +62,10 @@ impl ValueOptions {
     /// # Errors
     /// They are no moments, or the window is empty; or the key is called as a column of the output.
     pub(super) fn window(&self) -> Result<Window, StageError> {
-        if ["orders", "revenue", "profit"].contains(&self.key.as_str()) {
-            return Err(invalid(
-                codes::STAGE_OPTIONS,
-                format!(
-                    "`key` is `{}`, which a column of the output is called",
-                    self.key
-                ),
-                "rename the key with features/sql",
-            ));
-        }
+        check_key(
+            &self.key,
+            &["orders", "revenue", "profit", "first_order_days"],
+        )?;
         let zone = time_zone(&self.timezone)?;
         let from = moment("from", &self.from, &zone)?;
         let until = moment("until", &self.until, &zone)?;

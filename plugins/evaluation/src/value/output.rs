@@ -41,6 +41,8 @@ pub(super) fn segments(worth: &Worth, names: &Names) -> Result<RecordBatch, Stag
     floats("orders_per_customer", &|segment| {
         Some(segment.orders_per_customer())
     });
+    floats("repeat_share", &SegmentWorth::repeat_share);
+    floats("first_order_days", &|segment| segment.first_order_days);
     floats("revenue", &|segment| Some(segment.revenue));
     floats("profit", &|segment| Some(segment.profit));
     floats("profit_per_customer", &|segment| Some(segment.moments.mean));
@@ -53,6 +55,7 @@ pub(super) fn segments(worth: &Worth, names: &Names) -> Result<RecordBatch, Stag
     floats("share_of_profit", &|segment| {
         segment.share_of_profit(&total)
     });
+    floats("lift", &|segment| segment.lift(&total));
     Ok(RecordBatch::try_new(
         Arc::new(Schema::new(fields)),
         columns,

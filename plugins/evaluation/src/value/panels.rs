@@ -1,6 +1,6 @@
 //! What the report shows of the value of segments.
 
-use marquetry_plugin::{Bar, Panel, PanelBody, Series};
+use marquetry_plugin::{Bar, Figure, Panel, PanelBody, Series};
 
 use super::options::ValueOptions;
 use super::worth::{SegmentWorth, Worth};
@@ -13,6 +13,7 @@ pub(super) fn all(worth: &Worth, names: &Names, options: &ValueOptions) -> Vec<P
     }
     let window = format!("from {} until {}", options.from, options.until);
     vec![
+        totals(worth, options, &window),
         shares(worth, names, &window),
         activity(worth, names, &window),
         profit(worth, names, &window),
@@ -43,6 +44,48 @@ fn bars(
             series: series.collect(),
             bars: worth.segments.iter().enumerate().map(bar).collect(),
         },
+    }
+}
+
+/// What all segments brought in, and what profit means here.
+#[expect(clippy::cast_precision_loss, reason = "figures to look at")]
+fn totals(worth: &Worth, options: &ValueOptions, window: &str) -> Panel {
+    let total = worth.total();
+    let figure = |label: &str, value: f64, unit: Option<&str>, note: &str| Figure {
+        label: label.to_owned(),
+        value,
+        unit: unit.map(str::to_owned),
+        note: (!note.is_empty()).then(|| note.to_owned()),
+    };
+    let margin = if options.margin < 1.0 {
+        format!("{} % of revenue", 100.0 * options.margin)
+    } else {
+        "revenue, as no margin is given".to_owned()
+    };
+    let profit = if options.cost_per_order > 0.0 {
+        format!("{margin}, less {} an order", options.cost_per_order)
+    } else {
+        margin
+    };
+    let mut figures = vec![
+        figure("profit", total.profit, None, &profit),
+        figure("orders", total.orders, Some("orders"), ""),
+        figure(
+            "active",
+            total.active as f64,
+            Some("customers"),
+            "who ordered",
+        ),
+    ];
+    if let Some(concentration) = worth.concentration() {
+        let note =
+            "Gini coefficient of profit between segments; 0: each earns its share of customers";
+        figures.push(figure("concentration", concentration, None, note));
+    }
+    Panel {
+        title: "What came in".to_owned(),
+        caption: Some(window.to_owned()),
+        body: PanelBody::Figures(figures),
     }
 }
 

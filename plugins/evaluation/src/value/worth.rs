@@ -1,6 +1,6 @@
 //! What segments did and brought in.
 
-use marquetry_kernels::{Interval, Moments, mean_interval, wilson};
+use marquetry_kernels::{Interval, Moments, gini_of_groups, mean_interval, median, wilson};
 use marquetry_plugin::StageError;
 use marquetry_rows::KeyedRows;
 
@@ -18,11 +18,16 @@ pub(super) struct SegmentWorth {
     pub(super) customers: usize,
     /// Customers with an order.
     pub(super) active: usize,
+    /// Customers with two orders or more.
+    pub(super) repeated: usize,
     pub(super) orders: f64,
     pub(super) revenue: f64,
     pub(super) profit: f64,
     /// Of the profit of each customer.
     pub(super) moments: Moments,
+    /// The median of days from the start of the window to the first order, of those who ordered; not known
+    /// of all segments together.
+    pub(super) first_order_days: Option<f64>,
 }
 
 impl Worth {
@@ -32,14 +37,15 @@ impl Worth {
         found: &[Option<usize>],
         orders: &KeyedRows,
     ) -> Result<Self, StageError> {
-        let [count, revenue, profit] =
-            ["orders", "revenue", "profit"].map(|column| orders.numbers(column));
-        let (count, revenue, profit) = (count?, revenue?, profit?);
+        let [count, revenue, profit, days] = ["orders", "revenue", "profit", "first_order_days"]
+            .map(|column| orders.numbers(column));
+        let (count, revenue, profit, days) = (count?, revenue?, profit?, days?);
         let mut profits: Vec<Vec<f64>> = assignment
             .sizes
             .iter()
             .map(|size| Vec::with_capacity(*size))
             .collect();
+        let mut first_days = vec![Vec::new(); assignment.sizes.len()];
         let mut segments = vec![SegmentWorth::none(); assignment.sizes.len()];
         for (row, label) in assignment.rows.iter().zip(&assignment.labels) {
             let segment = &mut segments[*label as usize];
@@ -47,6 +53,8 @@ impl Worth {
             let mut own = 0.0;
             if let Some(place) = found[*row] {
                 segment.active += 1;
+                segment.repeated += usize::from(count[place] > 1.0);
+                first_days[*label as usize].push(days[place]);
                 segment.orders += count[place];
                 segment.revenue += revenue[place];
                 own = profit[place];
@@ -54,8 +62,9 @@ impl Worth {
             segment.profit += own;
             profits[*label as usize].push(own);
         }
-        for (segment, profits) in segments.iter_mut().zip(&profits) {
+        for ((segment, profits), days) in segments.iter_mut().zip(&profits).zip(&first_days) {
             segment.moments = Moments::of(profits);
+            segment.first_order_days = median(days);
         }
         Ok(Self { segments })
     }
@@ -66,11 +75,24 @@ impl Worth {
         for segment in &self.segments {
             total.customers += segment.customers;
             total.active += segment.active;
+            total.repeated += segment.repeated;
             total.orders += segment.orders;
             total.revenue += segment.revenue;
             total.profit += segment.profit;
         }
         total
+    }
+
+    /// The Gini coefficient of profit between segments; none where one made a loss or none earned
+    /// anything.
+    #[expect(clippy::cast_precision_loss, reason = "row counts are far below 2^53")]
+    pub(super) fn concentration(&self) -> Option<f64> {
+        let groups: Vec<(f64, f64)> = self
+            .segments
+            .iter()
+            .map(|segment| (segment.customers as f64, segment.profit))
+            .collect();
+        gini_of_groups(&groups)
     }
 }
 
@@ -80,10 +102,12 @@ impl SegmentWorth {
         Self {
             customers: 0,
             active: 0,
+            repeated: 0,
             orders: 0.0,
             revenue: 0.0,
             profit: 0.0,
             moments: Moments::of(&[]),
+            first_order_days: None,
         }
     }
 
@@ -99,6 +123,11 @@ impl SegmentWorth {
         wilson(self.active, self.customers)
     }
 
+    /// None where nobody ordered.
+    pub(super) fn repeat_share(&self) -> Option<f64> {
+        (self.active > 0).then(|| self.repeated as f64 / self.active as f64)
+    }
+
     pub(super) fn orders_per_customer(&self) -> f64 {
         self.per_customer(self.orders)
     }
@@ -109,6 +138,11 @@ impl SegmentWorth {
 
     pub(super) fn share_of_customers(&self, total: &Self) -> f64 {
         self.customers as f64 / total.customers.max(1) as f64
+    }
+
+    /// The share of profit over the share of customers.
+    pub(super) fn lift(&self, total: &Self) -> Option<f64> {
+        Some(self.share_of_profit(total)? / self.share_of_customers(total))
     }
 
     /// None where all segments together have no profit.

@@ -5,8 +5,8 @@ mod panels;
 
 use async_trait::async_trait;
 use marquetry_decisions::{
-    Audience, AudienceOptions, Choices, DecisionLog, LOG_COLUMNS, PolicyBook, instant,
-    policy_batch, read_policy, refused, seed_of,
+    Audience, AudienceOptions, Choices, DecisionLog, PolicyBook, instant, policy_batch,
+    read_policy, refused, seed_of,
 };
 use marquetry_plugin::{LogLevel, StageContext, StageError, StageHandler, describe};
 use marquetry_rows::off_thread;
@@ -81,7 +81,6 @@ impl StageHandler for Offers {
 
     async fn run(&self, mut stage: StageContext) -> Result<Outcome, StageError> {
         let options: OffersOptions = stage.options()?;
-        marquetry_rows::check_key(&options.key, &LOG_COLUMNS)?;
         let decided_at = instant("decided_at", &options.decided_at)?;
         let spec = options.spec()?;
         let version = &options.policy.0;

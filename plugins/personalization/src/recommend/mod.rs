@@ -14,7 +14,7 @@ use arrow::compute::{SortOptions, concat, sort, take};
 use async_trait::async_trait;
 use datafusion::execution::memory_pool::MemoryConsumer;
 use marquetry_plugin::{Input, LogLevel, StageContext, StageError, StageHandler, describe};
-use marquetry_rows::{KeyedRows, Keys, Wanted, invalid, missing_column, off_thread};
+use marquetry_rows::{KeyedRows, Keys, Wanted, check_key, invalid, missing_column, off_thread};
 use marquetry_types::{Outcome, StageDescriptor, codes};
 use serde_json::json;
 
@@ -87,7 +87,7 @@ impl StageHandler for Recommend {
     #[expect(clippy::cast_precision_loss, reason = "metrics are floats")]
     async fn run(&self, mut stage: StageContext) -> Result<Outcome, StageError> {
         let options: RecommendOptions = stage.options()?;
-        marquetry_rows::check_key(&options.customer, &["rank", "item", "score", "because_of"])?;
+        check_key(&options.customer, &["rank", "item", "score", "because_of"])?;
         let purchases = Arc::new(Purchases::read(&stage, &options).await?);
         let similar = {
             let (purchases, options) = (Arc::clone(&purchases), options.clone());
