@@ -1,11 +1,15 @@
 //! `features/customer`: one row of figures per customer, from lines of orders.
 
+mod figures;
+mod identity;
 mod options;
 mod query;
+mod tally;
 #[cfg(test)]
 mod tests;
 
 use async_trait::async_trait;
+use datafusion::prelude::DataFrame;
 use jiff::Timestamp;
 use marquetry_plugin::{
     Figure, Input, LogLevel, Panel, PanelBody, StageContext, StageError, StageHandler, describe,
@@ -15,6 +19,7 @@ use marquetry_rows::{integer_in, invalid};
 use marquetry_types::{Outcome, StageDescriptor, codes};
 
 use options::CustomerOptions;
+use tally::Tally;
 
 /// The name under which the session knows the lines.
 const LINES: &str = "marquetry_lines";
@@ -23,6 +28,8 @@ const LINES: &str = "marquetry_lines";
 #[derive(Debug)]
 pub struct Customer {
     descriptor: StageDescriptor,
+    /// Whether lines are tallied in memory where that is possible.
+    is_in_memory: bool,
 }
 
 impl Default for Customer {
@@ -40,8 +47,9 @@ impl Default for Customer {
                  appear. A line with a quantity of zero or less counts like any other: it lowers \
                  items and monetary. Where returns should not, filter them with features/sql. \
                  cancel_rate is 0 where `cancelled` is not given. A tie in top_NAME goes to \
-                 the smallest value. Everything runs as queries that spill: cost is that of a few \
-                 group-bys over the lines.",
+                 the smallest value. The lines are read once and kept in short in memory; where that does \
+                 not suffice, or a customer, an order, a product or a `top` is neither an integer nor a \
+                 text, queries that spill compute the same in several passes.",
             )
             .output("customers", "one row per customer, sorted by customer_id")
             .metric("customers", "customers")
@@ -50,7 +58,10 @@ impl Default for Customer {
             .metric("lines_without_customer", "lines left out because nobody knows whose they are")
             .example("orders: ${{ stages.orders }}\ntimezone: Europe/London\ntop: [country]\n")
             .build();
-        Self { descriptor }
+        Self {
+            descriptor,
+            is_in_memory: true,
+        }
     }
 }
 
@@ -69,6 +80,10 @@ impl StageHandler for Customer {
         };
         check_top(&options.top)?;
         let frame = stage.table(&options.orders).await?;
+        let frame = match &options.condition {
+            Some(condition) => filtered(frame, condition)?,
+            None => frame,
+        };
         let frame = lines(
             frame,
             &OrderLines {
@@ -79,9 +94,17 @@ impl StageHandler for Customer {
                 top: &options.top,
             },
         )?;
+        let tally = if self.is_in_memory {
+            Tally::read(&stage, &frame, options.top.len()).await?
+        } else {
+            None
+        };
         stage.session().register_table(LINES, frame.into_view())?;
 
-        let overview = Overview::read(&stage, LINES).await?;
+        let overview = match &tally {
+            Some(tally) => tally.overview(),
+            None => Overview::read(&stage, LINES).await?,
+        };
         overview.check(&options.columns)?;
         stage.check_cancelled()?;
         let as_of = match (wanted, overview.last) {
@@ -100,8 +123,16 @@ impl StageHandler for Customer {
             );
         }
 
-        let rows = query::customers(LINES, as_of, &options.top);
-        let rows = stage.session().sql(&rows).await?;
+        let rows = match tally {
+            Some(tally) => {
+                let rows = figures::customers(tally, as_of, &zone, &options.top, stage.threads());
+                stage.session().read_batch(rows.await?)?
+            }
+            None => {
+                let rows = query::customers(LINES, as_of, &options.top);
+                stage.session().sql(&rows).await?
+            }
+        };
         let customers = Input(stage.write("customers", rows).await?);
         stage.session().register_table(
             "marquetry_customers",
@@ -163,6 +194,19 @@ fn check_top(top: &[String]) -> Result<(), StageError> {
             "name each column once",
         )),
     }
+}
+
+/// The lines of which a condition holds.
+fn filtered(frame: DataFrame, condition: &str) -> Result<DataFrame, StageError> {
+    let parsed = frame.parse_sql_expr(condition);
+    let kept = parsed.and_then(|condition| frame.filter(condition));
+    kept.map_err(|error| {
+        invalid(
+            codes::STAGE_OPTIONS,
+            format!("`where`: {}", error.strip_backtrace()),
+            "write a condition of SQL over the columns of `orders`, such as quantity > 0",
+        )
+    })
 }
 
 fn too_early(options: &CustomerOptions) -> StageError {

@@ -18,6 +18,10 @@ pub(crate) struct CustomerOptions {
     /// What the columns of `orders` are called.
     #[serde(default)]
     pub columns: Columns,
+    /// Which lines are looked at: a condition of SQL over the columns of `orders`, such as
+    /// `quantity > 0 AND unit_price > 0`. All of them by default.
+    #[serde(default, rename = "where")]
+    pub condition: Option<String>,
     /// A boolean column that is true on the lines of cancelled orders. Without it no order is.
     #[serde(default)]
     pub cancelled: Option<String>,

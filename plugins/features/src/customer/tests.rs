@@ -341,3 +341,92 @@ async fn columns_of_other_types_and_values_that_are_none_are_refused() {
         output.error()
     );
 }
+
+/// Both ways to the same figures: in memory, and by queries.
+#[tokio::test]
+async fn lines_in_memory_and_by_queries_give_the_same() {
+    // A linear congruential generator (Knuth's MMIX): seeded, and all that is needed.
+    let mut state = 7_u64;
+    let mut draw = move |below: u64| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    let names = ["a", "b", "c", "d", "e", "f", "g"];
+    let places = ["fr", "de", "it"];
+    let times = [
+        "2025-01-04T06:10:00Z",
+        "2025-03-30T00:59:00Z",
+        "2025-03-30T01:01:00Z",
+        "2025-06-01T23:30:00Z",
+        "2025-10-26T00:30:00Z",
+        "2025-10-26T01:30:00Z",
+    ];
+    for round in 0..20 {
+        let lines: Vec<Line> = (0..round * 10)
+            .map(|_| {
+                (
+                    (draw(9) > 0).then(|| draw(6) as i64 - 3),
+                    names[draw(7) as usize],
+                    names[draw(4) as usize],
+                    draw(9) as i64 - 2,
+                    draw(1000) as f64 / 16.0,
+                    times[draw(6) as usize],
+                    draw(5) == 0,
+                    places[draw(3) as usize],
+                )
+            })
+            .collect();
+        let mut both = Vec::new();
+        for is_in_memory in [true, false] {
+            let handler: Arc<dyn StageHandler> = Arc::new(Customer {
+                is_in_memory,
+                ..Customer::default()
+            });
+            let options = json!({
+                "orders": "$orders", "cancelled": "void", "top": ["country"],
+                "where": "unit_price > 1", "timezone": "Europe/London",
+            });
+            let output = TestStage::new(handler)
+                .input("orders", vec![batch(&lines)])
+                .options(options)
+                .run()
+                .await;
+            let schema = output.outputs["customers"][0].schema();
+            let all = &output.outputs["customers"];
+            let all = arrow::compute::concat_batches(&schema, all).unwrap();
+            both.push((all, output.outcome().metrics.clone()));
+        }
+        let [(memory, of_memory), (queries, of_queries)] = &both[..] else {
+            panic!("two ways")
+        };
+        assert_eq!(of_memory, of_queries, "round {round}");
+        assert_eq!(memory.num_rows(), queries.num_rows(), "round {round}");
+        let fields = memory.schema().fields().clone();
+        for (index, field) in fields.iter().enumerate() {
+            let other = queries.schema().field(index).clone();
+            assert_eq!(
+                (field.name(), field.data_type()),
+                (other.name(), other.data_type())
+            );
+            let (left, right) = (memory.column(index), queries.column(index));
+            if *field.data_type() != arrow::datatypes::DataType::Float64 {
+                assert_eq!(left, right, "{} in round {round}", field.name());
+                continue;
+            }
+            let pairs = left.as_primitive::<Float64Type>().iter();
+            for (left, right) in pairs.zip(right.as_primitive::<Float64Type>().iter()) {
+                let is_same = match (left, right) {
+                    (Some(left), Some(right)) => (left - right).abs() <= 1e-9,
+                    (left, right) => left.is_none() && right.is_none(),
+                };
+                assert!(
+                    is_same,
+                    "{} in round {round}: {left:?}, {right:?}",
+                    field.name()
+                );
+            }
+        }
+    }
+}

@@ -9,10 +9,11 @@
 //! only the time depends on the bounds.
 
 use super::panels::{GROUP, Panels, WIDTH, single, two_least};
+use super::way::{Change, UNKNOWN, Way};
 use crate::Matrix;
 use crate::assign::{nearest, pack_centres};
 use crate::distance::Packed;
-use crate::wide::FusedLoop;
+use crate::wide::{self, FusedLoop};
 
 /// Rows that are looked at together: their single-precision form stays in the cache.
 const BLOCK: usize = 128;
@@ -20,17 +21,51 @@ const BLOCK: usize = 128;
 /// Makes up for rounding when single-precision bounds are added: a few units in the last place.
 const OUTWARD: f32 = 4.0 * f32::EPSILON;
 
-/// The label that rows have before the first pass.
-pub(super) const UNKNOWN: u32 = u32::MAX;
-
-/// What a row is known by from pass to pass.
+/// What the rows of a part are known by from pass to pass.
 #[derive(Debug)]
-pub(super) struct Known<'a> {
-    pub(super) labels: &'a mut [u32],
+pub(super) struct Bounds {
     /// At least the distance to the centre of the label.
-    pub(super) upper: &'a mut [f32],
+    upper: Vec<f32>,
     /// For each row and panel at most the distance to any centre there but the label's.
-    pub(super) lower: &'a mut [f32],
+    lower: Vec<f32>,
+}
+
+impl Way for Bounds {
+    type Target<'a> = Target<'a>;
+
+    fn new(rows: &[f64], origin: &[f64], clusters: usize) -> Self {
+        let rows = rows.len() / origin.len();
+        Self {
+            upper: vec![f32::INFINITY; rows],
+            lower: vec![0.0; rows * clusters.div_ceil(WIDTH)],
+        }
+    }
+
+    fn target<'a>(centres: &'a Matrix, origin: &'a [f64], moves: &[f64]) -> Target<'a> {
+        let moves: Vec<f32> = moves.iter().map(|far| above(*far)).collect();
+        let farthest = moves
+            .chunks(WIDTH)
+            .map(|panel| panel.iter().copied().fold(0.0, f32::max))
+            .collect();
+        Target {
+            centres,
+            origin,
+            panels: Panels::new(centres, origin),
+            exact: pack_centres(centres),
+            moves,
+            farthest,
+        }
+    }
+
+    fn label(&mut self, rows: &[f64], target: &Target<'_>, labels: &mut [u32]) -> Vec<Change> {
+        wide::run_fused(Pass {
+            rows,
+            target,
+            labels,
+            upper: &mut self.upper,
+            lower: &mut self.lower,
+        })
+    }
 }
 
 /// The centres of a pass, and how far they are from those of the pass before.
@@ -46,45 +81,14 @@ pub(super) struct Target<'a> {
     farthest: Vec<f32>,
 }
 
-impl<'a> Target<'a> {
-    /// `moves` are the distances of the centres from where they were in the last pass.
-    pub(super) fn new(centres: &'a Matrix, origin: &'a [f64], moves: &[f64]) -> Self {
-        let moves: Vec<f32> = moves.iter().map(|far| above(*far)).collect();
-        let farthest = moves
-            .chunks(WIDTH)
-            .map(|panel| panel.iter().copied().fold(0.0, f32::max))
-            .collect();
-        Self {
-            centres,
-            origin,
-            panels: Panels::new(centres, origin),
-            exact: pack_centres(centres),
-            moves,
-            farthest,
-        }
-    }
-}
-
-/// How many panels so many centres take.
-pub(super) const fn panels(centres: usize) -> usize {
-    centres.div_ceil(WIDTH)
-}
-
-/// A row whose label changed.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Change {
-    pub(super) row: usize,
-    /// [`UNKNOWN`] in the first pass.
-    pub(super) old: u32,
-    pub(super) new: u32,
-}
-
 /// One pass over some rows.
 #[derive(Debug)]
-pub(super) struct Pass<'a> {
-    pub(super) rows: &'a [f64],
-    pub(super) target: &'a Target<'a>,
-    pub(super) known: Known<'a>,
+struct Pass<'a> {
+    rows: &'a [f64],
+    target: &'a Target<'a>,
+    labels: &'a mut [u32],
+    upper: &'a mut [f32],
+    lower: &'a mut [f32],
 }
 
 /// A row of a block that must be looked at.
@@ -114,7 +118,7 @@ impl FusedLoop for Pass<'_> {
         let mut narrow = vec![0.0_f32; BLOCK * columns];
         let mut open: Vec<Open> = Vec::with_capacity(BLOCK);
         let mut lists: Vec<Vec<usize>> = vec![Vec::with_capacity(BLOCK); count];
-        let rows = self.known.labels.len();
+        let rows = self.labels.len();
         for first in (0..rows).step_by(BLOCK) {
             open.clear();
             for row in first..(first + BLOCK).min(rows) {
@@ -153,19 +157,19 @@ impl Pass<'_> {
         let target = self.target;
         let columns = target.centres.columns();
         let count = lists.len();
-        let lower = &mut self.known.lower[row * count..(row + 1) * count];
-        let label = self.known.labels[row];
+        let lower = &mut self.lower[row * count..(row + 1) * count];
+        let label = self.labels[row];
         let values = &self.rows[row * columns..(row + 1) * columns];
         let mut upper = f32::INFINITY;
         if label != UNKNOWN {
-            upper = (self.known.upper[row] + target.moves[label as usize]) * (1.0 + OUTWARD);
+            upper = (self.upper[row] + target.moves[label as usize]) * (1.0 + OUTWARD);
             let mut least = f32::INFINITY;
             for (bound, far) in lower.iter_mut().zip(&target.farthest) {
                 // Below zero it says nothing, and stays so.
                 *bound -= far + bound.abs() * OUTWARD;
                 least = if *bound < least { *bound } else { least };
             }
-            self.known.upper[row] = upper;
+            self.upper[row] = upper;
             if upper < least {
                 return;
             }
@@ -173,7 +177,7 @@ impl Pass<'_> {
             if count > 1 {
                 let square = distance(values, target.centres.row(label as usize));
                 upper = above(square.sqrt());
-                self.known.upper[row] = upper;
+                self.upper[row] = upper;
                 if upper < least {
                     return;
                 }
@@ -232,7 +236,7 @@ impl Pass<'_> {
         for (place, scores) in places.into_iter().zip(&scores) {
             let (least, lane, second) = two_least(scores);
             let open = &mut open[place];
-            self.known.lower[open.row * count + panel] = open.below(least);
+            self.lower[open.row * count + panel] = open.below(least);
             if least < open.best {
                 open.elsewhere = open.elsewhere.min(open.best);
                 open.best = least;
@@ -260,16 +264,16 @@ impl Pass<'_> {
         // Rows that have but one centre to choose from have an infinite gap.
         if gap > 2.0 * open.error {
             let panel = label as usize / WIDTH;
-            self.known.lower[open.row * count + panel] = open.below(open.beside);
+            self.lower[open.row * count + panel] = open.below(open.beside);
             let square = open.square + 2.0 * (f64::from(open.best) + open.error);
-            self.known.upper[open.row] = above(square.max(0.0).sqrt());
+            self.upper[open.row] = above(square.max(0.0).sqrt());
         } else {
             let values = &self.rows[open.row * columns..(open.row + 1) * columns];
             let [(exact, square)] = nearest([values], &target.exact);
             label = exact;
-            self.known.upper[open.row] = above(square.sqrt());
+            self.upper[open.row] = above(square.sqrt());
         }
-        let old = std::mem::replace(&mut self.known.labels[open.row], label);
+        let old = std::mem::replace(&mut self.labels[open.row], label);
         if old != label {
             let row = open.row;
             let new = label;

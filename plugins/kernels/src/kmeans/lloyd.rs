@@ -3,9 +3,14 @@
 use std::ops::ControlFlow;
 
 use super::KMeans;
-use super::bounds::{Change, Known, Pass, Target, UNKNOWN, panels};
+use super::bounds::Bounds;
+use super::screen::Screen;
+use super::way::{Change, UNKNOWN, Way};
 use crate::distance::squared_distance;
-use crate::{KernelError, Matrix, parallel, wide};
+use crate::{KernelError, Matrix, parallel};
+
+/// Up to so many centres each row is compared with all of them: bounds would cost more than they spare.
+const FEW: usize = 16;
 
 /// The parts that rows are cut into, each with sums of its own: few enough that the sums are soon
 /// added, many enough for as many threads.
@@ -27,11 +32,24 @@ pub(super) struct Limits {
 /// of squared moves.
 pub(super) fn run(
     rows: &Matrix,
+    centres: Matrix,
+    limits: &Limits,
+    watcher: &mut dyn FnMut(usize, f64) -> ControlFlow<()>,
+) -> Result<KMeans, KernelError> {
+    if centres.rows() <= FEW {
+        iterate::<Screen>(rows, centres, limits, watcher)
+    } else {
+        iterate::<Bounds>(rows, centres, limits, watcher)
+    }
+}
+
+fn iterate<W: Way>(
+    rows: &Matrix,
     mut centres: Matrix,
     limits: &Limits,
     watcher: &mut dyn FnMut(usize, f64) -> ControlFlow<()>,
 ) -> Result<KMeans, KernelError> {
-    let mut labelled = Labelled::new(rows, &centres);
+    let mut labelled = Labelled::<W>::new(rows, &centres, limits.threads);
     let mut moves = vec![0.0; centres.rows()];
     let mut iterations = 0;
     let mut converged = false;
@@ -68,37 +86,35 @@ pub(super) fn run(
 }
 
 /// Rows with what is known of them, and the sums of their clusters.
-struct Labelled<'a> {
+struct Labelled<'a, W> {
     rows: &'a Matrix,
     clusters: usize,
     /// Where rows are seen from in single precision: amid the centres.
     origin: Vec<f64>,
     labels: Vec<u32>,
-    upper: Vec<f32>,
-    lower: Vec<f32>,
     /// Rows of a part. It follows from the number of rows alone.
     part: usize,
-    parts: Vec<Sums>,
+    ways: Vec<W>,
+    sums: Vec<Sums>,
     /// Whether the sums were made by additions in the order of the rows, rather than by corrections.
     are_sums_fresh: bool,
 }
 
-impl<'a> Labelled<'a> {
-    fn new(rows: &'a Matrix, centres: &Matrix) -> Self {
+impl<'a, W: Way> Labelled<'a, W> {
+    fn new(rows: &'a Matrix, centres: &Matrix, threads: usize) -> Self {
         let part = rows.rows().div_ceil(PARTS).max(MIN_PART);
         let clusters = centres.rows();
-        let parts = rows.rows().div_ceil(part);
+        let origin = centres.column_means();
+        let parts: Vec<_> = rows.data().chunks(part * rows.columns()).collect();
+        let sums = parts.iter().map(|_| Sums::new(clusters, rows.columns()));
         Self {
             rows,
             clusters,
-            origin: centres.column_means(),
             labels: vec![UNKNOWN; rows.rows()],
-            upper: vec![f32::INFINITY; rows.rows()],
-            lower: vec![0.0; rows.rows() * panels(clusters)],
             part,
-            parts: (0..parts)
-                .map(|_| Sums::new(clusters, rows.columns()))
-                .collect(),
+            sums: sums.collect(),
+            ways: parallel::map(parts, threads, |rows| W::new(rows, &origin, clusters)),
+            origin,
             are_sums_fresh: false,
         }
     }
@@ -106,30 +122,16 @@ impl<'a> Labelled<'a> {
     /// Labels every row with its nearest centre and keeps the sums in step. Gives whether no label
     /// changed. `moves` are how far centres went since the last pass.
     fn pass(&mut self, centres: &Matrix, moves: &[f64], threads: usize) -> bool {
-        let target = Target::new(centres, &self.origin, moves);
-        let columns = self.rows.columns();
+        let target = W::target(centres, &self.origin, moves);
         let tasks = self
             .rows
             .data()
-            .chunks(self.part * columns)
+            .chunks(self.part * self.rows.columns())
             .zip(self.labels.chunks_mut(self.part))
-            .zip(self.upper.chunks_mut(self.part))
-            .zip(self.lower.chunks_mut(self.part * panels(self.clusters)))
-            .zip(&mut self.parts)
-            .map(|((((rows, labels), upper), lower), sums)| (rows, labels, upper, lower, sums))
+            .zip(self.ways.iter_mut().zip(&mut self.sums))
             .collect();
-        let kinds = parallel::map(tasks, threads, |(rows, labels, upper, lower, sums)| {
-            let known = Known {
-                labels: &mut *labels,
-                upper,
-                lower,
-            };
-            let target = &target;
-            let changes = wide::run_fused(Pass {
-                rows,
-                target,
-                known,
-            });
+        let kinds = parallel::map(tasks, threads, |((rows, labels), (way, sums))| {
+            let changes = way.label(rows, &target, labels);
             // From half of the rows on, correcting costs as much as adding anew.
             let is_fresh = changes.len() >= labels.len().div_ceil(2);
             if is_fresh {
@@ -152,7 +154,7 @@ impl<'a> Labelled<'a> {
             .data()
             .chunks(self.part * self.rows.columns())
             .zip(self.labels.chunks(self.part))
-            .zip(&mut self.parts)
+            .zip(&mut self.sums)
             .collect();
         parallel::map(tasks, threads, |((rows, labels), sums)| {
             sums.sum(rows, labels);
@@ -164,7 +166,7 @@ impl<'a> Labelled<'a> {
     /// were labelled by.
     fn move_centres(&self, centres: &Matrix) -> (Matrix, f64) {
         let mut total = Sums::new(self.clusters, self.rows.columns());
-        for part in &self.parts {
+        for part in &self.sums {
             total.add(part);
         }
         relocate_empty(self.rows, centres, &self.labels, &mut total);

@@ -11,13 +11,15 @@ mod bounds;
 mod lloyd;
 mod panels;
 mod plus_plus;
+mod screen;
+mod way;
 
 use std::ops::ControlFlow;
 
 use crate::assign::check_centres;
 use crate::error::Extent;
 use crate::random::Random;
-use crate::{KernelError, Matrix};
+use crate::{KernelError, Matrix, parallel};
 
 /// What to look for, and for how long.
 #[derive(Debug, Clone, PartialEq)]
@@ -113,7 +115,10 @@ pub fn kmeans_watched(
             rows: rows.rows(),
         });
     }
-    let tolerance = options.tolerance * mean_variance(rows);
+    let tolerance = match options.tolerance {
+        0.0 => 0.0,
+        tolerance => tolerance * mean_variance(rows, options.threads),
+    };
     let mut best: Option<KMeans> = None;
     for start in 0..starts {
         let centres = match &options.start {
@@ -148,19 +153,38 @@ pub fn kmeans_watched(
 
 /// The mean over the columns of their population variance.
 #[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^53")]
-fn mean_variance(rows: &Matrix) -> f64 {
-    let means = rows.column_means();
-    let mut squares = vec![0.0; rows.columns()];
-    for row in rows.iter_rows() {
-        for ((square, value), mean) in squares.iter_mut().zip(row).zip(&means) {
-            *square += (value - mean) * (value - mean);
+fn mean_variance(rows: &Matrix, threads: usize) -> f64 {
+    let columns = rows.columns();
+    // Sums of a function of each cell and its column, by column, chunk by chunk.
+    let sums = |of: &(dyn Fn(f64, usize) -> f64 + Sync)| {
+        let chunks = rows
+            .data()
+            .chunks(parallel::chunk_rows(rows.rows()) * columns);
+        let parts = parallel::map(chunks.collect(), threads, |chunk: &[f64]| {
+            let mut sums = vec![0.0; columns];
+            for row in chunk.chunks_exact(columns) {
+                for (column, (sum, value)) in sums.iter_mut().zip(row).enumerate() {
+                    *sum += of(*value, column);
+                }
+            }
+            sums
+        });
+        let mut total = vec![0.0; columns];
+        for part in parts {
+            total
+                .iter_mut()
+                .zip(part)
+                .for_each(|(total, part)| *total += part);
         }
-    }
-    squares
+        total
+    };
+    let count = rows.rows() as f64;
+    let means: Vec<f64> = sums(&|value, _| value)
         .iter()
-        .map(|square| square / rows.rows() as f64)
-        .sum::<f64>()
-        / rows.columns() as f64
+        .map(|sum| sum / count)
+        .collect();
+    let squares = sums(&|value, column| (value - means[column]) * (value - means[column]));
+    squares.iter().map(|square| square / count).sum::<f64>() / columns as f64
 }
 
 /// Whether two clusterings are the same but for the numbers of the clusters.

@@ -7,7 +7,7 @@ use super::Columns;
 use crate::{integer_in, invalid};
 
 /// What is true of all lines.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overview {
     /// Lines without a customer.
     pub without_customer: i64,
@@ -15,8 +15,9 @@ pub struct Overview {
     pub lines: i64,
     /// The time of the last of those, in microseconds since 1970 in UTC.
     pub last: Option<i64>,
-    /// Lines without a usable order, quantity, price and time.
-    unusable: [i64; 4],
+    /// Lines that should count and cannot: without an order, and without a finite quantity, a finite price
+    /// and a time.
+    pub unusable: [i64; 4],
 }
 
 impl Overview {
@@ -42,6 +43,16 @@ impl Overview {
             last: integer_in(&batches, 2),
             unusable: [count(3)?, count(4)?, count(5)?, count(6)?],
         })
+    }
+
+    /// Adds what is true of other lines.
+    pub fn add(&mut self, other: &Self) {
+        self.without_customer += other.without_customer;
+        self.lines += other.lines;
+        self.last = self.last.max(other.last);
+        for (count, other) in self.unusable.iter_mut().zip(other.unusable) {
+            *count += other;
+        }
     }
 
     /// Refuses lines that count nowhere because a column of them has no value that can be used.
