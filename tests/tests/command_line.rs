@@ -206,6 +206,47 @@ stages:
 }
 
 #[test]
+fn what_a_gate_stops_is_not_published_and_the_run_says_why() {
+    let place = place();
+    let gated = WORKFLOW.replace("params:\n", "params:\n  least: { type: integer, default: 5 }\n")
+        + r#"
+  good_enough:
+    uses: evaluation/gate
+    with:
+      rows: "${{ stages.rfm }}"
+      checks:
+        - name: customers
+          value: "${{ stages.rfm.metrics.customers }}"
+          min: "${{ params.least }}"
+    publish: segments
+  count:
+    uses: features/sql
+    with:
+      inputs: { segments: "${{ stages.good_enough }}" }
+      query: select count(*) as customers from segments
+"#;
+    place.file("gated.yaml", &gated);
+    let first = place.json(&["run", "gated.yaml"]);
+    assert_eq!(first["status"], "succeeded", "{first:#}");
+    assert_eq!(place.json(&["tables"])[0]["version"], 1);
+
+    let stopped = place.run(&["run", "gated.yaml", "--set", "least=6"]);
+    assert_eq!(stopped.status.code(), Some(1), "{}", said(&stopped));
+    let reason = "customers is 5, below the least of 6";
+    assert!(said(&stopped).contains(reason), "{}", said(&stopped));
+    let run = place.json(&["show", "latest"]);
+    let gate = &run["stages"][2];
+    assert_eq!(gate["status"], "failed", "{run:#}");
+    assert!(gate.to_string().contains("MQ0410"), "{gate:#}");
+    assert!(gate.to_string().contains(reason), "{gate:#}");
+    assert_eq!(gate["attempts"].as_array().unwrap().len(), 1, "no retry");
+    assert_eq!(run["stages"][3]["status"], "skipped", "{run:#}");
+    let versions = place.json(&["tables", "show", "segments"]);
+    assert_eq!(versions.as_array().unwrap().len(), 1, "{versions:#}");
+    assert_eq!(place.json(&["head", "segments"]).as_array().unwrap().len(), 5);
+}
+
+#[test]
 fn the_program_describes_itself() {
     let place = Place::new();
     let kinds = place.json(&["stages"]);

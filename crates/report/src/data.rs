@@ -26,7 +26,7 @@ pub struct ReportData {
     pub finished_at: Option<Timestamp>,
     /// When the report is made: where a run that has not ended is drawn to.
     pub generated_at: Timestamp,
-    /// Its stages, in the order in which a reader should meet them.
+    /// Its stages, in the order of the workflow.
     pub stages: Vec<ReportStage>,
 }
 

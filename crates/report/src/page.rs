@@ -105,10 +105,10 @@ struct StageRow<'a> {
 impl<'a> Page<'a> {
     fn new(data: &'a ReportData) -> Result<Self, ReportError> {
         let end = data.finished_at.unwrap_or(data.generated_at);
-        // The answer comes first, then what it rests on.
-        let last_to_first = data.stages.iter().rev();
-        let sections = last_to_first
-            .filter(|stage| has_section(stage))
+        let mut shown: Vec<_> = data.stages.iter().filter(|it| has_section(it)).collect();
+        shown.sort_by_key(|stage| place(&stage.kind));
+        let sections = shown
+            .into_iter()
             .map(Section::new)
             .collect::<Result<_, _>>()?;
         Ok(Self {
@@ -136,6 +136,17 @@ impl<'a> Page<'a> {
                 .collect(),
         })
     }
+}
+
+/// Where the section of a stage of that kind stands; sections of one family keep their order. First who the
+/// customers are and whether that holds, then what was earned and what was done, last what all of it rests on.
+fn place(kind: &str) -> usize {
+    const FAMILIES: [&str; 4] = ["segmentation", "evaluation", "feedback", "personalization"];
+    const GROUNDS: [&str; 2] = ["features", "ingest"];
+    let family = kind.split_once('/').map_or(kind, |(family, _)| family);
+    let within = |families: &[&str]| families.iter().position(|it| *it == family);
+    let of_grounds = within(&GROUNDS).map(|place| FAMILIES.len() + 1 + place);
+    within(&FAMILIES).or(of_grounds).unwrap_or(FAMILIES.len())
 }
 
 impl<'a> Section<'a> {

@@ -67,12 +67,13 @@ fn time(schema: &Schema, column: &str, timezone: &str) -> Result<Expr, StageErro
     let instant = match type_of(schema, column)? {
         DataType::Timestamp(_, Some(_)) => ident(column),
         DataType::Timestamp(_, None) | DataType::Date32 | DataType::Date64 | DataType::Null => {
-            // Without an offset a time is one in UTC; cast at once it would be one in `timezone`.
+            // Without an offset a time is one in UTC; cast at once it would be one in `timezone`. By way of an
+            // integer, since Arrow looks up an offset for each time that it moves into a zone, UTC too.
             let naive = cast(
                 ident(column),
                 DataType::Timestamp(TimeUnit::Microsecond, None),
             );
-            cast(naive, zoned("UTC"))
+            cast(cast(naive, DataType::Int64), zoned("UTC"))
         }
         kind => return Err(wrong_type(column, kind, "a timestamp or a date")),
     };
