@@ -208,8 +208,10 @@ stages:
 #[test]
 fn what_a_gate_stops_is_not_published_and_the_run_says_why() {
     let place = place();
-    let gated = WORKFLOW.replace("params:\n", "params:\n  least: { type: integer, default: 5 }\n")
-        + r#"
+    let gated = WORKFLOW.replace(
+        "params:\n",
+        "params:\n  least: { type: integer, default: 5 }\n",
+    ) + r#"
   good_enough:
     uses: evaluation/gate
     with:
@@ -243,7 +245,10 @@ fn what_a_gate_stops_is_not_published_and_the_run_says_why() {
     assert_eq!(run["stages"][3]["status"], "skipped", "{run:#}");
     let versions = place.json(&["tables", "show", "segments"]);
     assert_eq!(versions.as_array().unwrap().len(), 1, "{versions:#}");
-    assert_eq!(place.json(&["head", "segments"]).as_array().unwrap().len(), 5);
+    assert_eq!(
+        place.json(&["head", "segments"]).as_array().unwrap().len(),
+        5
+    );
 }
 
 #[test]

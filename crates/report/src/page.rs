@@ -105,9 +105,9 @@ struct StageRow<'a> {
 impl<'a> Page<'a> {
     fn new(data: &'a ReportData) -> Result<Self, ReportError> {
         let end = data.finished_at.unwrap_or(data.generated_at);
-        let mut shown: Vec<_> = data.stages.iter().filter(|it| has_section(it)).collect();
-        shown.sort_by_key(|stage| place(&stage.kind));
-        let sections = shown
+        let mut to_show: Vec<_> = data.stages.iter().filter(|it| has_section(it)).collect();
+        to_show.sort_by_key(|stage| place(&stage.kind));
+        let sections = to_show
             .into_iter()
             .map(Section::new)
             .collect::<Result<_, _>>()?;
