@@ -1,18 +1,21 @@
 //! A dataset in memory, in the order of its key.
 
+use std::sync::Arc;
+
 use arrow::array::{ArrayRef, RecordBatch};
-use arrow::compute::concat_batches;
-use arrow::datatypes::SchemaRef;
+use arrow::compute::{concat_batches, sort_to_indices, take_record_batch};
+use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::prelude::ident;
 use futures::StreamExt;
 use marquetry_kernels::Matrix;
-use marquetry_plugin::{Input, StageContext, StageError};
+use marquetry_plugin::{Input, Reporter, StageContext, StageError};
 use marquetry_types::codes;
 
-use crate::Keys;
 use crate::columns::{is_numeric, is_text, numbers_of, numbers_or_none_of, texts_of};
 use crate::faults::{invalid, missing_column};
+use crate::{Keys, by_partition, off_thread};
 
 /// What to read of a dataset.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +30,42 @@ pub struct Wanted<'a> {
     pub columns: Option<&'a [String]>,
 }
 
+/// The batches of a stream, and the memory that they take.
+async fn collect(
+    mut stream: SendableRecordBatchStream,
+    memory: MemoryReservation,
+    reporter: Reporter,
+) -> Result<(Vec<RecordBatch>, MemoryReservation), StageError> {
+    let mut batches = Vec::new();
+    while let Some(batch) = stream.next().await {
+        reporter.check_cancelled()?;
+        let batch = batch?;
+        memory.try_grow(batch.get_array_memory_size())?;
+        batches.push(batch);
+    }
+    Ok((batches, memory))
+}
+
+/// The rows, sorted by a column if it is of a type that keys can have. Most datasets are sorted already.
+fn by_key(rows: RecordBatch, key: &str) -> Result<RecordBatch, StageError> {
+    let column = rows.column_by_name(key);
+    let Some(column) = column.filter(|column| is_key(column.data_type())) else {
+        return Ok(rows);
+    };
+    let order = sort_to_indices(column, None, None)?;
+    if order.values().iter().copied().eq(0..) {
+        return Ok(rows);
+    }
+    Ok(take_record_batch(&rows, &order)?)
+}
+
+fn is_key(kind: &DataType) -> bool {
+    match kind {
+        DataType::Dictionary(_, values) => is_key(values),
+        kind => kind.is_integer() || is_text(kind),
+    }
+}
+
 /// The rows of a dataset, sorted by a key that each of them has and no two share. They count against
 /// the memory of the stage.
 #[derive(Debug)]
@@ -38,7 +77,7 @@ pub struct KeyedRows {
 }
 
 impl KeyedRows {
-    /// Reads and sorts a dataset. The sort spills; the rows must fit the stage's memory.
+    /// Reads and sorts a dataset. Its rows must fit the stage's memory twice.
     ///
     /// # Errors
     /// A column is missing, a key is missing, repeated or of another type than integer or text, or
@@ -68,26 +107,24 @@ impl KeyedRows {
             }
             frame = frame.select(taken.into_iter().map(ident).collect::<Vec<_>>())?;
         }
-        let frame = frame.sort(vec![ident(key).sort(true, true)])?;
+        let schema = Arc::new(frame.schema().as_arrow().clone());
 
         let pool = &stage.session().runtime_env().memory_pool;
         let reservation = MemoryConsumer::new(format!("rows of `{option}`")).register(pool);
-        let mut stream = frame.execute_stream().await?;
-        let schema = stream.schema();
-        let mut batches = Vec::new();
-        while let Some(batch) = stream.next().await {
-            stage.check_cancelled()?;
-            let batch = batch?;
-            reservation.try_grow(batch.get_array_memory_size())?;
-            batches.push(batch);
-        }
-        drop(stream);
-        // For a moment there are two copies.
-        let scattered = reservation.size();
+        let parts = by_partition(frame, |stream| {
+            collect(stream, reservation.new_empty(), stage.reporter())
+        })
+        .await?;
+        let scattered = parts.iter().map(|(_, memory)| memory.size()).sum();
+        // For a moment there are two copies, and a third of them while they are sorted.
         reservation.try_grow(scattered)?;
-        let rows = concat_batches(&schema, &batches)?;
-        drop(batches);
-        reservation.shrink(scattered);
+        let rows = concat_batches(&schema, parts.iter().flat_map(|(batches, _)| batches))?;
+        let rows = off_thread({
+            let key = key.to_owned();
+            move || by_key(rows, &key)
+        })
+        .await?;
+        drop(parts);
         Self::new(option, key, rows, reservation)
     }
 

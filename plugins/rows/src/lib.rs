@@ -19,6 +19,7 @@ mod faults;
 mod keyed;
 mod keys;
 pub mod orders;
+mod partitions;
 
 pub use cells::{Cells, readable, seen};
 pub use columns::{
@@ -27,6 +28,7 @@ pub use columns::{
 pub use faults::{check_key, from_kernel, invalid, missing_column};
 pub use keyed::{KeyedRows, Wanted};
 pub use keys::Keys;
+pub use partitions::by_partition;
 
 use marquetry_plugin::StageError;
 

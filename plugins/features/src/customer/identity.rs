@@ -41,17 +41,24 @@ impl Met {
 /// Numbers of rows, and which rows have a value.
 pub(super) struct Read {
     pub(super) numbers: Vec<u64>,
-    nulls: Option<NullBuffer>,
+    /// None where each row has one.
+    pub(super) nulls: Option<NullBuffer>,
 }
 
 impl Read {
     /// The number of a row, if it has a value.
+    #[inline]
     pub(super) fn get(&self, row: usize) -> Option<u64> {
         match &self.nulls {
             Some(nulls) if nulls.is_null(row) => None,
             _ => self.numbers.get(row).copied(),
         }
     }
+}
+
+/// Which rows are null, if any is.
+fn nulls_of(column: &dyn Array) -> Option<NullBuffer> {
+    column.nulls().filter(|it| it.null_count() > 0).cloned()
 }
 
 impl Identity {
@@ -74,7 +81,7 @@ impl Identity {
                 let column = column.as_primitive::<UInt64Type>();
                 Ok(Read {
                     numbers: column.values().to_vec(),
-                    nulls: column.nulls().cloned(),
+                    nulls: nulls_of(column),
                 })
             }
             Self::Integer { .. } => {
@@ -83,7 +90,7 @@ impl Identity {
                 let numbers = column.values().iter().map(|it| it.cast_unsigned());
                 Ok(Read {
                     numbers: numbers.collect(),
-                    nulls: column.nulls().cloned(),
+                    nulls: nulls_of(column),
                 })
             }
             Self::Text { met, .. } => {
@@ -103,7 +110,7 @@ impl Identity {
                 });
                 Ok(Read {
                     numbers: numbers.collect(),
-                    nulls: column.nulls().cloned(),
+                    nulls: nulls_of(column),
                 })
             }
         }
