@@ -186,8 +186,8 @@ impl Part {
             None => vec![true; lines.count],
         };
         let overview = &mut self.overview;
-        for row in 0..lines.count {
-            if !usable[row] {
+        for (row, is_known) in usable.iter().enumerate() {
+            if !is_known {
                 overview.without_customer += 1;
                 continue;
             }

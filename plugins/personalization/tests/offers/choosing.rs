@@ -109,7 +109,10 @@ async fn each_segment_is_chosen_for_by_its_own_policy_with_its_probabilities() {
     assert_eq!(output.outcome().metrics["policy_version"], 3.0);
     // Customers without a segment have a policy that has learned nothing.
     book.know(None, &["x", "y", "z"]).unwrap();
-    let mut tallies: BTreeMap<(Option<&str>, &[String]), (Vec<f64>, Vec<u32>)> = BTreeMap::new();
+    // By segment and eligible actions.
+    type Group<'a> = (Option<&'a str>, &'a [String]);
+    type Shares = (Vec<f64>, Vec<u32>);
+    let mut tallies: BTreeMap<Group<'_>, Shares> = BTreeMap::new();
     for it in &decided {
         let key = (it.segment.as_deref(), it.eligible.as_slice());
         let (shares, counts) = tallies.entry(key).or_insert_with(|| {
