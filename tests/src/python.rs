@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
 use tempfile::TempDir;
 
@@ -16,10 +17,15 @@ const NEEDS: &str = "the expected results are computed in Python: install python
 /// The root of the repository.
 ///
 /// # Panics
-/// Never.
+/// Cargo does not run the test.
 #[must_use]
 pub fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+    // Not as it was when this was compiled: another clone may share the target folder.
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let own = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap());
+        own.parent().unwrap().to_owned()
+    });
+    &ROOT
 }
 
 /// A file or folder of `../shared/data`, by its path there. Says that the test is skipped where it is not

@@ -208,10 +208,8 @@ stages:
 #[test]
 fn what_a_gate_stops_is_not_published_and_the_run_says_why() {
     let place = place();
-    let gated = WORKFLOW.replace(
-        "params:\n",
-        "params:\n  least: { type: integer, default: 5 }\n",
-    ) + r#"
+    let gated = WORKFLOW.replace("params:\n", "params:\n  least: { type: int, default: 5 }\n")
+        + r#"
   good_enough:
     uses: evaluation/gate
     with:

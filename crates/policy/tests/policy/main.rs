@@ -16,6 +16,7 @@ mod storage;
 
 /// The text of a committed expectation.
 fn fixture(name: &str) -> String {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let folder = std::path::Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap())
+        .join("tests/fixtures");
     std::fs::read_to_string(folder.join(name)).unwrap()
 }

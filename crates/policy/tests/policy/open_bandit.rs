@@ -39,7 +39,7 @@ struct Row {
 }
 
 fn read(log: &str) -> Option<Vec<Row>> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+    let file = Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap())
         .join("../../../shared/data/open_bandit")
         .join(log)
         .join("all.csv");

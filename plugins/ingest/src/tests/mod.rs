@@ -177,7 +177,7 @@ pub(super) async fn refused(name: &str, bytes: impl AsRef<[u8]>, options: Value)
 
 /// The folder of the real data, where it is there.
 pub(super) fn real_data(folder: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+    let path = Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap())
         .join("../../../shared/data")
         .join(folder);
     let found = path.canonicalize().ok().filter(|path| path.is_dir());

@@ -75,7 +75,7 @@ async fn every_customer_gets_one_of_the_actions_whose_rules_hold() {
     let PanelBody::Heatmap { rows, values, .. } = &output.panels[0].body else {
         panic!("{:?}", output.panels);
     };
-    assert_eq!(rows, &["a", "all customers", "b"]);
+    assert_eq!(rows, &["all customers", "a", "b"]);
     for shares in values {
         let total: f64 = shares.iter().flatten().sum();
         assert!(is_near(total, 100.0), "{shares:?}");

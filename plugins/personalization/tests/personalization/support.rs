@@ -31,7 +31,7 @@ pub(crate) fn fixture(name: &str) -> String {
 }
 
 fn path(name: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap())
         .join("tests/fixtures")
         .join(name)
 }

@@ -52,7 +52,7 @@ pub(crate) fn texts<'a, V: Into<Option<&'a str>>>(values: impl IntoIterator<Item
 
 /// The path of a fixture.
 pub(crate) fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap())
         .join("tests/fixtures")
         .join(name)
 }
