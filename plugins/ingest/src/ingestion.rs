@@ -6,7 +6,9 @@
 //! Memory holds a few blocks of a few MiB each, and the keys of `unique` and `deduplicate`, which
 //! count against the stage's limit.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
@@ -14,7 +16,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::execution::memory_pool::MemoryPool;
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
-use marquetry_types::codes;
+use marquetry_types::{Diagnostic, codes};
 
 use crate::error::IngestError;
 use crate::infer::{Seen, look_at};
@@ -238,20 +240,10 @@ impl Ingestion {
     async fn infer(&self) -> Result<Vec<crate::plan::FoundColumn>, IngestError> {
         let all_keep = keeps_others(&self.setting.options);
         let is_csv = self.format == Format::Csv;
-        let first_names: Arc<std::sync::OnceLock<(String, Vec<String>)>> = Arc::default();
-        let known = Arc::clone(&first_names);
+        let headers = Headers::default();
+        let noted = headers.clone();
         let binder: Binder = Arc::new(move |file, layout, names| {
-            let (first_file, first) = known.get_or_init(|| (file.to_owned(), names.clone()));
-            if is_csv && all_keep {
-                // A column more or less must not pass in silence where all columns are taken.
-                let lacking = first.iter().find(|name| !names.contains(name));
-                if let Some(name) = lacking {
-                    return Err(missing_column(file, name, &names));
-                }
-                if let Some(name) = names.iter().find(|name| !first.contains(name)) {
-                    return Err(missing_column(first_file, name, first));
-                }
-            }
+            noted.note(file, &names);
             Ok(Binding {
                 layout,
                 names,
@@ -275,19 +267,29 @@ impl Ingestion {
             .buffered(self.setting.threads.max(1));
         let mut seen = Seen::default();
         let mut meter = Meter::new(self, "finding column types");
+        let files = &self.setting.files;
+        let mut checked = 0;
         while let Some(look) = looks.next().await {
             let (source, bytes, look) = look?;
+            if is_csv && all_keep && source >= checked {
+                headers.check(files, checked..source + 1)?;
+                checked = source + 1;
+            }
             seen.merge(&look);
             meter.add(source, bytes)?;
         }
-        if let Some((_, names)) = first_names.get() {
+        if is_csv && all_keep {
+            headers.check(files, checked..files.len())?;
+        }
+        let first = headers.first(files);
+        if let Some((_, names)) = &first {
             seen.add_names(names);
         }
-        let twice = seen_twice(first_names.get().map(|(_, names)| names.as_slice()));
+        let twice = seen_twice(first.as_ref().map(|(_, names)| names.as_slice()));
         if let (true, Some(name)) = (all_keep, twice) {
             let message = format!("the header has the column `{name}` twice");
             return Err(IngestError::Invalid(
-                marquetry_types::Diagnostic::new(codes::COLUMN_MISMATCH, message)
+                Diagnostic::new(codes::COLUMN_MISMATCH, message)
                     .help("give the columns distinct names, or name those to read in `columns`"),
             ));
         }
@@ -387,6 +389,46 @@ impl Ingestion {
         } else {
             Ok(())
         }
+    }
+}
+
+/// The headers of text files, noted as files are opened, which is in no order.
+#[derive(Clone, Default)]
+struct Headers(Arc<Mutex<HashMap<String, Vec<String>>>>);
+
+impl Headers {
+    fn note(&self, file: &str, names: &[String]) {
+        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.insert(file.to_owned(), names.to_vec());
+    }
+
+    fn of(&self, file: &SourceFile) -> Option<Vec<String>> {
+        let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.get(&file.name).cloned()
+    }
+
+    /// The first file that has one, with its header.
+    fn first<'f>(&self, files: &'f [Arc<SourceFile>]) -> Option<(&'f str, Vec<String>)> {
+        let mut headers = files.iter().map(|file| Some((&*file.name, self.of(file)?)));
+        headers.find_map(|header| header)
+    }
+
+    /// Refuses files of these numbers that have other columns than the first: a column more or less must
+    /// not pass in silence where all columns are taken.
+    fn check(&self, files: &[Arc<SourceFile>], range: Range<usize>) -> Result<(), Diagnostic> {
+        let Some((first_file, first)) = self.first(files) else {
+            return Ok(());
+        };
+        for file in files.get(range).unwrap_or_default() {
+            let Some(names) = self.of(file) else { continue };
+            if let Some(name) = first.iter().find(|name| !names.contains(name)) {
+                return Err(missing_column(&file.name, name, &names));
+            }
+            if let Some(name) = names.iter().find(|name| !first.contains(name)) {
+                return Err(missing_column(first_file, name, &first));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -644,7 +686,7 @@ fn too_many_rejected(counts: &Counts, allowed: f64) -> IngestError {
         reasons.join("; ")
     );
     IngestError::Invalid(
-        marquetry_types::Diagnostic::new(codes::TOO_MANY_REJECTED, message)
+        Diagnostic::new(codes::TOO_MANY_REJECTED, message)
             .help("mend the files or the contract in `columns`, or raise `max_rejected_share` and look at the output `rejected`"),
     )
 }
