@@ -9,6 +9,7 @@
 //! commit fails or is in doubt, the caller throws the engine away and restores one from the journal.
 
 mod action;
+mod agent;
 mod backoff;
 mod config;
 mod dispatch;
@@ -24,6 +25,7 @@ mod timers;
 mod workers;
 
 pub use action::{Action, Assignment, Decision};
+pub use agent::{Agent, AgentEffect, AgentInput};
 pub use config::EngineConfig;
 pub use engine::{Engine, Rejection};
 pub use input::{Input, Submission, WorkerHello};

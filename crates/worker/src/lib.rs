@@ -1,6 +1,6 @@
 //! The worker: it takes assignments from a coordinator's stream and runs the stages.
 //!
-//! The protocol is a pure machine (`protocol`); `line` carries its messages over a stream that may
+//! The protocol is a pure machine, the engine's [`Agent`](marquetry_engine::Agent); `line` carries its messages over a stream that may
 //! break, `executor` runs attempts on threads of their own, so that no stage keeps the heartbeat
 //! waiting. A stage that panics, overruns its timeout or runs out of memory fails by itself.
 
@@ -10,7 +10,6 @@ mod config;
 mod executor;
 mod line;
 mod log_book;
-mod protocol;
 
 pub use config::WorkerConfig;
 pub use line::Worker;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use marquetry_engine::Assignment;
+use marquetry_engine::{Agent, AgentEffect, AgentInput, Assignment};
 use marquetry_lake::Lake;
 use marquetry_plugin::Registry;
 use marquetry_proto::v1::attach_request::Message as ToCoordinator;
@@ -22,7 +22,6 @@ use crate::WorkerConfig;
 use crate::attempt::Workplace;
 use crate::bundle_cache::BundleCache;
 use crate::executor::{Event, Executor};
-use crate::protocol::{Effect, Input, Protocol};
 
 /// Messages that wait for the stream before the worker does.
 const BACKLOG: usize = 256;
@@ -37,7 +36,7 @@ pub struct Worker {
     hello: v1::Hello,
     lake: String,
     client: WorkerServiceClient<Channel>,
-    protocol: Protocol,
+    agent: Agent,
     executor: Executor,
     events: mpsc::UnboundedReceiver<Event>,
 }
@@ -102,7 +101,7 @@ impl Worker {
             hello,
             lake: location,
             client,
-            protocol: Protocol::new(),
+            agent: Agent::new(),
             executor,
             events,
         })
@@ -127,7 +126,7 @@ impl Worker {
 
     async fn connection(&mut self, shutdown: &CancellationToken, was_welcomed: &mut bool) -> Ended {
         let (outbound, messages) = mpsc::channel(BACKLOG);
-        for effect in self.protocol.step(Input::Connected) {
+        for effect in self.agent.step(AgentInput::Connected) {
             self.perform(effect, &outbound).await;
         }
         let mut client = self.client.clone();
@@ -139,7 +138,7 @@ impl Worker {
             Ok(response) => response.into_inner(),
             Err(status) => {
                 tracing::debug!(%status, "cannot attach to the coordinator");
-                self.protocol.step(Input::Disconnected);
+                self.agent.step(AgentInput::Disconnected);
                 return Ended::Broken;
             }
         };
@@ -172,7 +171,7 @@ impl Worker {
                 Some(event) = self.events.recv() => match event {
                     Event::Finished(token, result) => {
                         self.executor.forget(&token);
-                        Input::Finished { token, result }
+                        AgentInput::Finished { token, result }
                     }
                     Event::Progress(token, progress) => {
                         let progress = v1::AttemptProgress::new(&token.attempt, progress);
@@ -185,42 +184,42 @@ impl Worker {
                         continue;
                     }
                 },
-                _ = heartbeat.tick() => Input::HeartbeatDue,
+                _ = heartbeat.tick() => AgentInput::HeartbeatDue,
             };
             let mut leaves = false;
-            for effect in self.protocol.step(input) {
-                leaves |= effect == Effect::Disconnect;
+            for effect in self.agent.step(input) {
+                leaves |= effect == AgentEffect::Disconnect;
                 self.perform(effect, &outbound).await;
             }
             if leaves {
                 break Ended::Broken;
             }
         };
-        self.protocol.step(Input::Disconnected);
+        self.agent.step(AgentInput::Disconnected);
         ended
     }
 
     /// Does what the protocol wants done. A message that cannot be sent is no error: the stream is
     /// broken, which its other half will say.
-    async fn perform(&mut self, effect: Effect, outbound: &mpsc::Sender<v1::AttachRequest>) {
+    async fn perform(&mut self, effect: AgentEffect, outbound: &mpsc::Sender<v1::AttachRequest>) {
         let wire = |held: Vec<FencingToken>| held.iter().map(Into::into).collect();
         let message = match effect {
-            Effect::SendHello { held } => ToCoordinator::Hello(v1::Hello {
+            AgentEffect::SendHello { held } => ToCoordinator::Hello(v1::Hello {
                 held: wire(held),
                 ..self.hello.clone()
             }),
-            Effect::SendHeartbeat { held } => {
+            AgentEffect::SendHeartbeat { held } => {
                 ToCoordinator::Heartbeat(v1::Heartbeat { held: wire(held) })
             }
-            Effect::SendFinished { token, result } => {
+            AgentEffect::SendFinished { token, result } => {
                 ToCoordinator::Finished(v1::AttemptFinished::new(&token, &result))
             }
-            Effect::Start(assignment) => return self.executor.start(assignment),
-            Effect::Cancel { token, reason } => {
+            AgentEffect::Start(assignment) => return self.executor.start(assignment),
+            AgentEffect::Cancel { token, reason } => {
                 tracing::info!(attempt = %token.attempt, reason, "an attempt is to end");
                 return self.executor.cancel(&token);
             }
-            Effect::Disconnect => return,
+            AgentEffect::Disconnect => return,
         };
         drop(
             outbound
@@ -242,24 +241,24 @@ async fn report(outbound: &mpsc::Sender<v1::AttachRequest>, token: &FencingToken
 }
 
 /// The protocol's input that a message is.
-fn understand(response: v1::AttachResponse) -> Result<Option<Input>, WireError> {
+fn understand(response: v1::AttachResponse) -> Result<Option<AgentInput>, WireError> {
     let token = |token: Option<v1::FencingToken>| match token {
         Some(token) => FencingToken::try_from(token),
         None => Err(WireError::Missing("token")),
     };
     Ok(match response.message {
         None => None,
-        Some(FromCoordinator::Welcome(welcome)) => Some(Input::Welcomed {
+        Some(FromCoordinator::Welcome(welcome)) => Some(AgentInput::Welcomed {
             epoch: Epoch(welcome.epoch),
         }),
         Some(FromCoordinator::Assign(assignment)) => {
-            Some(Input::Assigned(read_assignment(assignment)?))
+            Some(AgentInput::Assigned(read_assignment(assignment)?))
         }
-        Some(FromCoordinator::Cancel(cancel)) => Some(Input::CancelRequested {
+        Some(FromCoordinator::Cancel(cancel)) => Some(AgentInput::CancelRequested {
             token: token(cancel.token)?,
             reason: cancel.reason,
         }),
-        Some(FromCoordinator::Acknowledged(acknowledged)) => Some(Input::Acknowledged {
+        Some(FromCoordinator::Acknowledged(acknowledged)) => Some(AgentInput::Acknowledged {
             token: token(acknowledged.token)?,
         }),
     })

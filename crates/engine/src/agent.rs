@@ -1,5 +1,5 @@
-//! The worker's half of the dispatch protocol, as a pure machine: messages and ends of attempts in,
-//! effects out; no clock, no stream, no task.
+//! The worker's half of the dispatch protocol, as pure as the coordinator's: messages and ends of
+//! attempts in, effects out; no clock, no stream, no task.
 //!
 //! It promises that a result is reported until it is acknowledged, over however many connections;
 //! that nothing of a deposed coordinator is obeyed; and that of two attempts at one stage only the
@@ -7,12 +7,13 @@
 
 use std::collections::BTreeMap;
 
-use marquetry_engine::Assignment;
 use marquetry_types::{AttemptResult, Epoch, FencingToken};
+
+use crate::Assignment;
 
 /// What happens to the machine.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Input {
+pub enum AgentInput {
     /// A stream to a coordinator is open.
     Connected,
     /// The coordinator answered the hello.
@@ -49,7 +50,7 @@ pub(crate) enum Input {
 
 /// What the machine wants done.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Effect {
+pub enum AgentEffect {
     /// Say hello with what is held.
     SendHello {
         /// Attempts that run, or whose results are not acknowledged.
@@ -88,55 +89,56 @@ enum Held {
 
 /// The machine's memory.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Protocol {
+pub struct Agent {
     /// The highest epoch seen: older ones are deposed.
     epoch: Epoch,
     welcomed: bool,
     held: BTreeMap<FencingToken, Held>,
 }
 
-impl Protocol {
+impl Agent {
     /// A worker that holds nothing.
-    pub(crate) fn new() -> Self {
+    #[must_use]
+    pub fn new() -> Self {
         Self::default()
     }
 
     /// Whether nothing runs and no result waits for its acknowledgement.
-    #[cfg(test)]
-    pub(crate) fn is_idle(&self) -> bool {
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
         self.held.is_empty()
     }
 
     /// Takes one input and says what is to be done, in order.
-    pub(crate) fn step(&mut self, input: Input) -> Vec<Effect> {
+    pub fn step(&mut self, input: AgentInput) -> Vec<AgentEffect> {
         match input {
-            Input::Connected => {
+            AgentInput::Connected => {
                 self.welcomed = false;
-                vec![Effect::SendHello {
+                vec![AgentEffect::SendHello {
                     held: self.held_tokens(),
                 }]
             }
-            Input::Welcomed { epoch } => self.welcomed(epoch),
-            Input::Assigned(assignment) => self.assigned(assignment),
-            Input::CancelRequested { token, reason } => {
+            AgentInput::Welcomed { epoch } => self.welcomed(epoch),
+            AgentInput::Assigned(assignment) => self.assigned(assignment),
+            AgentInput::CancelRequested { token, reason } => {
                 if self.held.get(&token) == Some(&Held::Running) {
-                    vec![Effect::Cancel { token, reason }]
+                    vec![AgentEffect::Cancel { token, reason }]
                 } else {
                     Vec::new()
                 }
             }
-            Input::Finished { token, result } => self.finished(token, result),
-            Input::Acknowledged { token } => {
+            AgentInput::Finished { token, result } => self.finished(token, result),
+            AgentInput::Acknowledged { token } => {
                 self.held.remove(&token);
                 Vec::new()
             }
-            Input::HeartbeatDue if self.welcomed => {
-                vec![Effect::SendHeartbeat {
+            AgentInput::HeartbeatDue if self.welcomed => {
+                vec![AgentEffect::SendHeartbeat {
                     held: self.held_tokens(),
                 }]
             }
-            Input::HeartbeatDue => Vec::new(),
-            Input::Disconnected => {
+            AgentInput::HeartbeatDue => Vec::new(),
+            AgentInput::Disconnected => {
                 self.welcomed = false;
                 Vec::new()
             }
@@ -147,15 +149,15 @@ impl Protocol {
         self.held.keys().cloned().collect()
     }
 
-    fn welcomed(&mut self, epoch: Epoch) -> Vec<Effect> {
+    fn welcomed(&mut self, epoch: Epoch) -> Vec<AgentEffect> {
         if epoch < self.epoch {
-            return vec![Effect::Disconnect];
+            return vec![AgentEffect::Disconnect];
         }
         self.epoch = epoch;
         self.welcomed = true;
         let unacknowledged = self.held.iter().filter_map(|(token, held)| match held {
             Held::Running => None,
-            Held::Finished(result) => Some(Effect::SendFinished {
+            Held::Finished(result) => Some(AgentEffect::SendFinished {
                 token: token.clone(),
                 result: result.clone(),
             }),
@@ -163,13 +165,13 @@ impl Protocol {
         unacknowledged.collect()
     }
 
-    fn assigned(&mut self, assignment: Assignment) -> Vec<Effect> {
+    fn assigned(&mut self, assignment: Assignment) -> Vec<AgentEffect> {
         let token = &assignment.token;
         let is_deposed = token.epoch < self.epoch;
         if is_deposed || self.held.contains_key(token) {
             return Vec::new();
         }
-        let mut effects: Vec<Effect> = self
+        let mut effects: Vec<AgentEffect> = self
             .held
             .iter()
             .filter(|(other, held)| {
@@ -177,24 +179,24 @@ impl Protocol {
                     && other.attempt.run == token.attempt.run
                     && other.attempt.stage == token.attempt.stage
             })
-            .map(|(older, _)| Effect::Cancel {
+            .map(|(older, _)| AgentEffect::Cancel {
                 token: older.clone(),
                 reason: format!("attempt {} replaces it", token.attempt.attempt),
             })
             .collect();
         self.held.insert(token.clone(), Held::Running);
-        effects.push(Effect::Start(assignment));
+        effects.push(AgentEffect::Start(assignment));
         effects
     }
 
-    fn finished(&mut self, token: FencingToken, result: AttemptResult) -> Vec<Effect> {
+    fn finished(&mut self, token: FencingToken, result: AttemptResult) -> Vec<AgentEffect> {
         match self.held.get_mut(&token) {
             Some(held @ Held::Running) => *held = Held::Finished(result.clone()),
             // Refused while it still ran, or ended twice: there is nobody to tell.
             Some(Held::Finished(_)) | None => return Vec::new(),
         }
         if self.welcomed {
-            vec![Effect::SendFinished { token, result }]
+            vec![AgentEffect::SendFinished { token, result }]
         } else {
             Vec::new()
         }
@@ -239,11 +241,11 @@ mod tests {
         AttemptResult::Succeeded(Outcome::default())
     }
 
-    fn welcomed_worker(epoch: u64) -> Protocol {
-        let mut worker = Protocol::new();
-        worker.step(Input::Connected);
+    fn welcomed_worker(epoch: u64) -> Agent {
+        let mut worker = Agent::new();
+        worker.step(AgentInput::Connected);
         assert_eq!(
-            worker.step(Input::Welcomed {
+            worker.step(AgentInput::Welcomed {
                 epoch: Epoch(epoch)
             }),
             []
@@ -256,50 +258,53 @@ mod tests {
         let mut worker = welcomed_worker(1);
         let first = assignment(token(1, 1));
         assert_eq!(
-            worker.step(Input::Assigned(first.clone())),
-            [Effect::Start(first)]
+            worker.step(AgentInput::Assigned(first.clone())),
+            [AgentEffect::Start(first)]
         );
-        worker.step(Input::Disconnected);
-        let ended = Input::Finished {
+        worker.step(AgentInput::Disconnected);
+        let ended = AgentInput::Finished {
             token: token(1, 1),
             result: success(),
         };
         assert_eq!(worker.step(ended), [], "nobody listens");
 
         for epoch in [1, 2] {
-            let hello = worker.step(Input::Connected);
+            let hello = worker.step(AgentInput::Connected);
             assert_eq!(
                 hello,
-                [Effect::SendHello {
+                [AgentEffect::SendHello {
                     held: vec![token(1, 1)]
                 }]
             );
-            let reported = worker.step(Input::Welcomed {
+            let reported = worker.step(AgentInput::Welcomed {
                 epoch: Epoch(epoch),
             });
-            let report = Effect::SendFinished {
+            let report = AgentEffect::SendFinished {
                 token: token(1, 1),
                 result: success(),
             };
             assert_eq!(reported, [report]);
         }
-        worker.step(Input::Acknowledged { token: token(1, 1) });
+        worker.step(AgentInput::Acknowledged { token: token(1, 1) });
         assert!(worker.is_idle());
-        worker.step(Input::Connected);
-        assert_eq!(worker.step(Input::Welcomed { epoch: Epoch(2) }), []);
+        worker.step(AgentInput::Connected);
+        assert_eq!(worker.step(AgentInput::Welcomed { epoch: Epoch(2) }), []);
     }
 
     #[test]
     fn a_deposed_coordinator_is_left_and_not_obeyed() {
         let mut worker = welcomed_worker(5);
-        assert_eq!(worker.step(Input::Assigned(assignment(token(4, 1)))), []);
-        worker.step(Input::Connected);
         assert_eq!(
-            worker.step(Input::Welcomed { epoch: Epoch(4) }),
-            [Effect::Disconnect]
+            worker.step(AgentInput::Assigned(assignment(token(4, 1)))),
+            []
+        );
+        worker.step(AgentInput::Connected);
+        assert_eq!(
+            worker.step(AgentInput::Welcomed { epoch: Epoch(4) }),
+            [AgentEffect::Disconnect]
         );
         assert_eq!(
-            worker.step(Input::HeartbeatDue),
+            worker.step(AgentInput::HeartbeatDue),
             [],
             "it was never welcomed"
         );
@@ -309,19 +314,24 @@ mod tests {
     fn an_assignment_that_comes_twice_starts_once() {
         let mut worker = welcomed_worker(1);
         assert_eq!(
-            worker.step(Input::Assigned(assignment(token(1, 1)))).len(),
+            worker
+                .step(AgentInput::Assigned(assignment(token(1, 1))))
+                .len(),
             1
         );
-        assert_eq!(worker.step(Input::Assigned(assignment(token(1, 1)))), []);
+        assert_eq!(
+            worker.step(AgentInput::Assigned(assignment(token(1, 1)))),
+            []
+        );
     }
 
     #[test]
     fn a_newer_attempt_at_a_stage_ends_the_older_one() {
         let mut worker = welcomed_worker(1);
-        worker.step(Input::Assigned(assignment(token(1, 1))));
-        let effects = worker.step(Input::Assigned(assignment(token(1, 2))));
+        worker.step(AgentInput::Assigned(assignment(token(1, 1))));
+        let effects = worker.step(AgentInput::Assigned(assignment(token(1, 2))));
         assert!(
-            matches!(&effects[..], [Effect::Cancel { token: older, .. }, Effect::Start(_)]
+            matches!(&effects[..], [AgentEffect::Cancel { token: older, .. }, AgentEffect::Start(_)]
             if *older == token(1, 1))
         );
     }
@@ -329,14 +339,14 @@ mod tests {
     #[test]
     fn only_what_runs_can_be_cancelled() {
         let mut worker = welcomed_worker(1);
-        let cancel = Input::CancelRequested {
+        let cancel = AgentInput::CancelRequested {
             token: token(1, 1),
             reason: "asked".into(),
         };
         assert_eq!(worker.step(cancel.clone()), []);
-        worker.step(Input::Assigned(assignment(token(1, 1))));
+        worker.step(AgentInput::Assigned(assignment(token(1, 1))));
         assert_eq!(worker.step(cancel.clone()).len(), 1);
-        worker.step(Input::Finished {
+        worker.step(AgentInput::Finished {
             token: token(1, 1),
             result: success(),
         });
