@@ -47,6 +47,35 @@ pub(crate) struct Common {
         hide_default_value = true
     )]
     pub(crate) log: String,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+}
+
+/// Which coordinator to speak with, and as whom.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Cluster")]
+pub(crate) struct Reach {
+    /// A coordinator's URL, as in http://127.0.0.1:7070; several, by commas, where others take over.
+    #[arg(
+        long,
+        global = true,
+        env = "MARQUETRY_COORDINATOR",
+        value_delimiter = ',',
+        value_name = "URL"
+    )]
+    pub(crate) coordinator: Vec<String>,
+    /// A file with the token to show [or MARQUETRY_TOKEN].
+    #[arg(long, global = true, env = "MARQUETRY_TOKEN_FILE", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) token_file: Option<PathBuf>,
+    /// The authority that signed the coordinator's certificate, as PEM [default: the system's].
+    #[arg(long, global = true, env = "MARQUETRY_AUTHORITY", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) authority: Option<PathBuf>,
+    /// A certificate to show to the coordinator, as PEM.
+    #[arg(long, global = true, env = "MARQUETRY_CLIENT_CERTIFICATE", value_name = "FILE", requires = "client_key", value_hint = ValueHint::FilePath)]
+    pub(crate) client_certificate: Option<PathBuf>,
+    /// The key of that certificate, as PEM.
+    #[arg(long, global = true, env = "MARQUETRY_CLIENT_KEY", value_name = "FILE", requires = "client_certificate", value_hint = ValueHint::FilePath)]
+    pub(crate) client_key: Option<PathBuf>,
 }
 
 /// How results are printed.
@@ -71,6 +100,39 @@ pub(crate) enum Command {
     /// Go on with a run that failed, was cancelled or was killed, from its last committed stages.
     #[command(after_help = "Example:\n  marquetry resume latest")]
     Resume(OneRun),
+    /// Serve as the coordinator of a cluster, until it is asked to stop.
+    #[command(
+        after_help = "Examples:\n  marquetry server\n  marquetry server --listen 0.0.0.0:7070 --url https://marquetry.example:7070 \\\n      --certificate cert.pem --key key.pem --tokens tokens.txt"
+    )]
+    Server(Server),
+    /// Run stages for a coordinator, until it is asked to stop.
+    ///
+    /// The first signal drains the worker: what runs is finished, nothing new is taken. A second one ends
+    /// it at once, and what ran goes to other workers.
+    #[command(
+        after_help = "Examples:\n  marquetry worker --coordinator http://127.0.0.1:7070\n  marquetry worker --coordinator https://a:7070,https://b:7070 --slots 8 --queue default --label zone=a"
+    )]
+    Worker(WorkerArguments),
+    /// Hand a workflow to a coordinator to be run.
+    #[command(
+        after_help = "Examples:\n  marquetry submit workflows/retail.yaml --set segments=6 --wait\n  marquetry submit workflows/retail.yaml --request-id nightly-2026-11-28"
+    )]
+    Submit(Submit),
+    /// Watch a run of a coordinator to its end.
+    #[command(after_help = "Example:\n  marquetry watch latest")]
+    Watch(Watch),
+    /// Ask a coordinator to stop a run.
+    #[command(after_help = "Example:\n  marquetry cancel latest --reason 'wrong month'")]
+    Cancel(Cancel),
+    /// Let a coordinator go on with a run that failed or was cancelled, from its last committed stages.
+    #[command(after_help = "Example:\n  marquetry retry latest --wait")]
+    Retry(Retry),
+    /// Make tokens for clients and workers.
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Run stages for the worker that started this.
+    #[command(hide = true)]
+    StageHost(StageHost),
     /// List runs, the latest first.
     #[command(after_help = "Example:\n  marquetry runs --status failed")]
     Runs(Runs),
@@ -157,6 +219,141 @@ pub(crate) struct Resources {
     /// Memory of a stage that does not say how much it needs, in MiB; queries beyond it spill.
     #[arg(long, default_value_t = 2048, value_name = "MIB")]
     pub(crate) stage_memory: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Server {
+    /// The address and port to listen on; port 0 takes a free one.
+    #[arg(long, env = "MARQUETRY_LISTEN", default_value = "127.0.0.1:7070")]
+    pub(crate) listen: String,
+    /// The URL at which clients and workers reach it [default: the address it listens on].
+    #[arg(long, env = "MARQUETRY_URL")]
+    pub(crate) url: Option<String>,
+    /// Its certificate, as PEM.
+    #[arg(long, env = "MARQUETRY_CERTIFICATE", value_name = "FILE", requires = "key", value_hint = ValueHint::FilePath)]
+    pub(crate) certificate: Option<PathBuf>,
+    /// The key of its certificate, as PEM.
+    #[arg(long, env = "MARQUETRY_KEY", value_name = "FILE", requires = "certificate", value_hint = ValueHint::FilePath)]
+    pub(crate) key: Option<PathBuf>,
+    /// The authority of clients' certificates, as PEM: whoever has none that it signed is kept out.
+    #[arg(long, env = "MARQUETRY_CLIENT_AUTHORITY", value_name = "FILE", requires = "certificate", value_hint = ValueHint::FilePath)]
+    pub(crate) client_authority: Option<PathBuf>,
+    /// A file with the tokens that it takes, a line each, as `marquetry token new` prints them.
+    #[arg(long, env = "MARQUETRY_TOKENS", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) tokens: Option<PathBuf>,
+    /// Lets everybody in who can reach it.
+    #[arg(long, env = "MARQUETRY_INSECURE")]
+    pub(crate) insecure: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WorkerArguments {
+    #[command(flatten)]
+    pub(crate) resources: Resources,
+    /// The beginning of its name; the rest makes it unique.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// A queue that it serves; may be repeated [default: default].
+    #[arg(long, value_name = "QUEUE", value_delimiter = ',')]
+    pub(crate) queue: Vec<String>,
+    /// Something that stages may ask for; may be repeated.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) label: Vec<String>,
+    /// Where stages run.
+    #[arg(long, value_enum, default_value_t = IsolationArgument::Process)]
+    pub(crate) isolation: IsolationArgument,
+    /// Seconds that what runs may take to end when the worker is asked to stop.
+    #[arg(long, default_value_t = 600, value_name = "SECONDS")]
+    pub(crate) drain_timeout: u64,
+}
+
+/// Where stages run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum IsolationArgument {
+    /// In processes of their own, which are limited and can be killed.
+    Process,
+    /// On threads of the worker: the least overhead, for stages that are trusted.
+    Thread,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StageHost {
+    /// Threads of a stage.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) threads: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Submit {
+    /// The workflow file.
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) workflow: PathBuf,
+    /// Sets a parameter; may be repeated.
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// A name for this request: however often it is sent, it is one run.
+    #[arg(long)]
+    pub(crate) request_id: Option<String>,
+    /// The folder on the workers in which relative source paths start [default: where each was started].
+    #[arg(long, value_hint = ValueHint::DirPath)]
+    pub(crate) base_dir: Option<PathBuf>,
+    /// Waits for the run's end and shows it.
+    #[arg(long)]
+    pub(crate) wait: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Watch {
+    /// The run: its id, the beginning of one, or `latest`.
+    pub(crate) run: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cancel {
+    /// The run: its id, the beginning of one, or `latest`.
+    pub(crate) run: String,
+    /// Why; it is shown where the run is shown.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Retry {
+    /// The run: its id, the beginning of one, or `latest`.
+    pub(crate) run: String,
+    /// Waits for the run's end and shows it.
+    #[arg(long)]
+    pub(crate) wait: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token, and its line for the file of `marquetry server --tokens`.
+    #[command(after_help = "Example:\n  marquetry token new --role operator --name ci")]
+    New(NewToken),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NewToken {
+    /// What its holder may do.
+    #[arg(long, value_enum)]
+    pub(crate) role: TokenRole,
+    /// Whose it is, for people.
+    #[arg(long)]
+    pub(crate) name: String,
+}
+
+/// What the holder of a token may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TokenRole {
+    /// Look at runs, logs and workers.
+    Viewer,
+    /// The same, and submit, cancel, retry and approve.
+    Operator,
+    /// The same, and drain workers.
+    Admin,
+    /// Attach as a worker, and nothing else.
+    Worker,
 }
 
 #[derive(Debug, Args)]

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use marquetry_coordinator::{Coordinator, CoordinatorConfig, TakeUp, in_process};
+use marquetry_client::{Coordinators, MESSAGE_BYTES};
+use marquetry_coordinator::{Coordinator, CoordinatorConfig, Front, TakeUp, in_process};
 use marquetry_engine::EngineConfig;
 use marquetry_journal::{Journal, SqliteJournal};
 use marquetry_lake::Lake;
 use marquetry_proto::v1::run_service_client::RunServiceClient;
 use marquetry_types::{Diagnostics, WorkerId, codes};
-use marquetry_worker::{Worker, WorkerConfig};
+use marquetry_worker::{Leave, Worker, WorkerConfig, WorkerError};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
@@ -20,15 +21,13 @@ use crate::failure::Failure;
 use crate::place::Place;
 use crate::stages::registry;
 
-const MESSAGE_BYTES: usize = 16 * 1024 * 1024;
-
 /// Both, running.
 pub(crate) struct Embedded {
     pub(crate) client: RunServiceClient<Channel>,
     pub(crate) journal: Arc<dyn Journal>,
     shutdown: CancellationToken,
     server: JoinHandle<Result<(), tonic::transport::Error>>,
-    worker: JoinHandle<()>,
+    worker: JoinHandle<Result<(), WorkerError>>,
 }
 
 impl Embedded {
@@ -49,6 +48,9 @@ impl Embedded {
             },
             heartbeat_interval: Duration::from_secs(3),
             lake: lake.location().to_owned(),
+            name: format!("local-{}", std::process::id()),
+            url: String::new(),
+            lease: Duration::from_secs(3),
             take_up,
         };
         let shutdown = CancellationToken::new();
@@ -56,21 +58,25 @@ impl Embedded {
         let coordinator =
             Coordinator::start(config, Arc::clone(&journal), catalogue, shutdown.clone()).await?;
         let (pipes, incoming) = in_process();
-        let server = tokio::spawn(coordinator.serve(incoming));
+        let server = tokio::spawn(coordinator.serve(Front::default(), incoming));
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let id: WorkerId = format!("local-{}", std::process::id())
             .parse()
             .map_err(Failure::internal)?;
         let config = WorkerConfig {
-            id,
             slots: resources.slots.max(1),
             threads: resources.threads.unwrap_or(cores).max(1),
             memory_limit: resources.stage_memory.saturating_mul(1024 * 1024),
-            spill_dir: place.spill_path(),
+            ..WorkerConfig::new(id, place.spill_path())
         };
+        let coordinators = Coordinators::one(pipes.channel());
         let worker =
-            Worker::new(config, registry, lake, pipes.channel()).map_err(Failure::internal)?;
-        let worker = tokio::spawn(worker.serve(shutdown.clone()));
+            Worker::new(config, registry, lake, coordinators).map_err(Failure::internal)?;
+        let leave = Leave {
+            now: shutdown.clone(),
+            ..Leave::default()
+        };
+        let worker = tokio::spawn(worker.serve(leave));
         let client = RunServiceClient::new(pipes.channel())
             .max_decoding_message_size(MESSAGE_BYTES)
             .max_encoding_message_size(MESSAGE_BYTES);

@@ -4,6 +4,7 @@
 //! coordinator and done by the worker, both of which live in this process and talk gRPC over a pipe.
 
 mod arguments;
+mod cluster;
 mod commands;
 mod datasets;
 mod embedded;
@@ -20,7 +21,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::arguments::{Arguments, Command};
+use crate::arguments::{Arguments, Command, TokenCommand};
 use crate::failure::Failure;
 
 fn main() -> ExitCode {
@@ -58,6 +59,10 @@ fn start(arguments: Arguments) -> Result<(), Failure> {
         Command::Stages(arguments) => return commands::describe::stages(common, arguments),
         Command::Sample(sample) => return commands::sample::make(common, sample),
         Command::Schema => return commands::describe::schema(),
+        Command::Token(TokenCommand::New(arguments)) => {
+            return commands::server::token(common, arguments);
+        }
+        Command::StageHost(arguments) => return commands::worker::host(arguments),
         Command::Completions { shell } => return commands::describe::completions(*shell),
         _ => {}
     }
@@ -78,7 +83,15 @@ fn start(arguments: Arguments) -> Result<(), Failure> {
             Command::Export(arguments) => commands::data::export(common, arguments).await,
             Command::Tables(arguments) => commands::tables::run(common, arguments).await,
             Command::Policies(arguments) => commands::policies::run(common, arguments).await,
+            Command::Server(arguments) => commands::server::serve(common, arguments).await,
+            Command::Worker(arguments) => commands::worker::serve(common, arguments).await,
+            Command::Submit(arguments) => commands::submit::submit(common, arguments).await,
+            Command::Watch(arguments) => commands::submit::watch(common, arguments).await,
+            Command::Cancel(arguments) => commands::submit::cancel(common, arguments).await,
+            Command::Retry(arguments) => commands::submit::retry(common, arguments).await,
             Command::Validate(_)
+            | Command::Token(_)
+            | Command::StageHost(_)
             | Command::Stages(_)
             | Command::Sample(_)
             | Command::Schema

@@ -1,178 +1,117 @@
-//! A run as `--output json` shows it: a shape of its own, which journals and wires may outgrow.
+//! A run as `show` and `--output json` show it: a shape of its own, which journals and wires may
+//! outgrow. It is made from a run in a journal, or from one that a coordinator sent.
+
+mod from_journal;
+mod from_wire;
 
 use std::collections::BTreeMap;
 
-use marquetry_engine::{AttemptEnd, RunState, RunSummary, StageState, Withheld};
-use marquetry_types::{Diagnostic, PublishedKind, StageName};
-use serde::Serialize;
+use marquetry_types::{Diagnostic, PublishedKind, Timestamp};
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
+/// A line of a list of runs.
 #[derive(Debug, Serialize)]
 pub(crate) struct SummaryView {
-    id: String,
-    workflow: String,
-    status: &'static str,
-    submitted_at: String,
-    finished_at: Option<String>,
-    stages: u32,
-    stages_succeeded: u32,
+    pub(crate) id: String,
+    pub(crate) workflow: String,
+    pub(crate) status: &'static str,
+    #[serde(serialize_with = "as_text")]
+    pub(crate) submitted_at: Timestamp,
+    #[serde(serialize_with = "as_optional_text")]
+    pub(crate) finished_at: Option<Timestamp>,
+    pub(crate) stages: u32,
+    pub(crate) stages_succeeded: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Diagnostic>,
+    pub(crate) error: Option<Diagnostic>,
 }
 
-impl From<&RunSummary> for SummaryView {
-    fn from(summary: &RunSummary) -> Self {
-        Self {
-            id: summary.run.to_string(),
-            workflow: summary.workflow.clone(),
-            status: summary.status.as_str(),
-            submitted_at: summary.submitted_at.to_string(),
-            finished_at: summary.finished_at.map(|at| at.to_string()),
-            stages: summary.stages.total,
-            stages_succeeded: summary.stages.succeeded,
-            error: summary
-                .failure
-                .as_ref()
-                .map(|failure| failure.diagnostic.clone()),
-        }
-    }
-}
-
+/// A run with its stages.
 #[derive(Debug, Serialize)]
 pub(crate) struct RunView {
-    id: String,
-    workflow: String,
-    status: &'static str,
-    submitted_at: String,
-    finished_at: Option<String>,
-    params: Map<String, Value>,
+    pub(crate) id: String,
+    pub(crate) workflow: String,
+    pub(crate) status: &'static str,
+    #[serde(serialize_with = "as_text")]
+    pub(crate) submitted_at: Timestamp,
+    #[serde(serialize_with = "as_optional_text")]
+    pub(crate) finished_at: Option<Timestamp>,
+    pub(crate) params: Map<String, Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Diagnostic>,
-    stages: Vec<StageView>,
+    pub(crate) error: Option<Diagnostic>,
+    /// In an order in which they can run.
+    pub(crate) stages: Vec<StageView>,
 }
 
 #[derive(Debug, Serialize)]
-struct StageView {
-    name: String,
-    kind: String,
-    status: &'static str,
-    needs: Vec<String>,
-    attempts: Vec<AttemptView>,
-    outputs: BTreeMap<String, OutputView>,
-    metrics: BTreeMap<String, f64>,
+pub(crate) struct StageView {
+    pub(crate) name: String,
+    pub(crate) kind: String,
+    pub(crate) status: &'static str,
+    pub(crate) needs: Vec<String>,
+    pub(crate) attempts: Vec<AttemptView>,
+    pub(crate) outputs: BTreeMap<String, OutputView>,
+    pub(crate) metrics: BTreeMap<String, f64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    published: Vec<PublishedView>,
+    pub(crate) published: Vec<PublishedView>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    withheld: Vec<Withheld>,
+    pub(crate) withheld: Vec<WithheldView>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Diagnostic>,
+    pub(crate) error: Option<Diagnostic>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    skip_reason: Option<String>,
+    pub(crate) skip_reason: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
-struct AttemptView {
-    attempt: u32,
-    worker: String,
-    started_at: String,
-    finished_at: Option<String>,
-    end: Option<&'static str>,
+pub(crate) struct AttemptView {
+    pub(crate) attempt: u32,
+    pub(crate) worker: String,
+    #[serde(serialize_with = "as_text")]
+    pub(crate) started_at: Timestamp,
+    #[serde(serialize_with = "as_optional_text")]
+    pub(crate) finished_at: Option<Timestamp>,
+    pub(crate) end: Option<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
-struct PublishedView {
-    kind: PublishedKind,
-    name: String,
-    version: u64,
+pub(crate) struct PublishedView {
+    pub(crate) kind: PublishedKind,
+    pub(crate) name: String,
+    pub(crate) version: u64,
 }
 
 #[derive(Debug, Serialize)]
-struct OutputView {
-    rows: u64,
-    bytes: u64,
-    manifest: String,
+pub(crate) struct WithheldView {
+    pub(crate) output: String,
+    pub(crate) reason: String,
 }
 
-impl From<&RunState> for RunView {
-    fn from(run: &RunState) -> Self {
-        Self {
-            id: run.id().to_string(),
-            workflow: run.workflow().name.clone(),
-            status: run.status.as_str(),
-            submitted_at: run.submitted.at.to_string(),
-            finished_at: run.finished_at.map(|at| at.to_string()),
-            params: run.params().clone(),
-            error: run
-                .failure
-                .as_ref()
-                .map(|failure| failure.diagnostic.clone()),
-            stages: run
-                .stages
-                .iter()
-                .map(|(name, stage)| view(run, name, stage))
-                .collect(),
-        }
+#[derive(Debug, Serialize)]
+pub(crate) struct OutputView {
+    pub(crate) rows: u64,
+    pub(crate) bytes: u64,
+    pub(crate) manifest: String,
+}
+
+impl RunView {
+    /// The stage whose failure is the run's.
+    pub(crate) fn failed_stage(&self) -> Option<&str> {
+        let mut stages = self.stages.iter();
+        let failed = stages.find(|stage| stage.error.is_some() && stage.error == self.error)?;
+        Some(&failed.name)
     }
 }
 
-fn view(run: &RunState, name: &StageName, stage: &StageState) -> StageView {
-    let declared = run.workflow().stages.get(name);
-    let outcome = stage.outcome.clone().unwrap_or_default();
-    StageView {
-        name: name.to_string(),
-        kind: declared
-            .map(|stage| stage.uses.to_string())
-            .unwrap_or_default(),
-        status: stage.status.as_str(),
-        needs: declared
-            .into_iter()
-            .flat_map(|stage| &stage.needs)
-            .map(ToString::to_string)
-            .collect(),
-        attempts: stage
-            .attempts
-            .iter()
-            .map(|attempt| AttemptView {
-                attempt: attempt.token.attempt.attempt.0,
-                worker: attempt.worker.to_string(),
-                started_at: attempt.assigned_at.to_string(),
-                finished_at: attempt.finished_at.map(|at| at.to_string()),
-                end: attempt.end.as_ref().map(|end| match end {
-                    AttemptEnd::Succeeded => "succeeded",
-                    AttemptEnd::Failed(_) => "failed",
-                    AttemptEnd::Lost(_) => "lost",
-                }),
-            })
-            .collect(),
-        outputs: outcome
-            .outputs
-            .into_iter()
-            .map(|(name, set)| {
-                (
-                    name,
-                    OutputView {
-                        rows: set.rows,
-                        bytes: set.bytes,
-                        manifest: set.manifest,
-                    },
-                )
-            })
-            .collect(),
-        metrics: outcome.metrics,
-        published: stage
-            .published
-            .iter()
-            .map(|version| PublishedView {
-                kind: version.kind,
-                name: version.name.to_string(),
-                version: version.version,
-            })
-            .collect(),
-        withheld: stage.withheld.clone(),
-        error: stage
-            .failure
-            .as_ref()
-            .map(|failure| failure.diagnostic.clone()),
-        skip_reason: stage.skip_reason.clone(),
+fn as_text<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(at)
+}
+
+fn as_optional_text<S: Serializer>(
+    at: &Option<Timestamp>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match at {
+        Some(at) => serializer.collect_str(at),
+        None => serializer.serialize_none(),
     }
 }

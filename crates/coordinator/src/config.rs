@@ -14,6 +14,12 @@ pub struct CoordinatorConfig {
     pub heartbeat_interval: Duration,
     /// The lake that workers are told of.
     pub lake: String,
+    /// Its name among the coordinators of a journal, unique to its process's life.
+    pub name: String,
+    /// The URL at which clients and workers reach it; empty where nobody else needs to.
+    pub url: String,
+    /// How long it may be silent, as the journal sees it, before another coordinator takes over.
+    pub lease: Duration,
     /// Which unfinished runs to go on with at the start.
     pub take_up: TakeUp,
 }

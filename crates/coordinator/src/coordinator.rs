@@ -4,35 +4,34 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use futures::Stream;
+use marquetry_client::MESSAGE_BYTES;
 use marquetry_journal::{Journal, JournalError};
 use marquetry_proto::v1::run_service_server::RunServiceServer;
 use marquetry_proto::v1::worker_service_server::WorkerServiceServer;
 use marquetry_workflow::StageCatalogue;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Server;
 use tonic::transport::server::Connected;
 
-use crate::CoordinatorConfig;
 use crate::hub::Hub;
-use crate::reign::Reign;
+use crate::leadership::{Leadership, Role};
 use crate::request::Request;
 use crate::run_service::Runs;
 use crate::worker_service::Workers;
+use crate::{CoordinatorConfig, Front};
 
 /// Requests that wait for the reign before their callers do.
 const BACKLOG: usize = 1024;
-/// The largest message: a workflow with its files, or an assignment with its options.
-const MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 
-/// A coordinator that reigns, and is ready to serve.
+/// A coordinator that leads or follows, and is ready to serve.
 pub struct Coordinator {
     journal: Arc<dyn Journal>,
     catalogue: Arc<dyn StageCatalogue + Send + Sync>,
     hub: Hub,
     requests: mpsc::Sender<Request>,
-    /// Fires when the reign has ended: by the shutdown, or because another coordinator took over.
+    role: watch::Receiver<Role>,
+    /// Fires when nothing is decided here any more.
     ended: CancellationToken,
 }
 
@@ -45,7 +44,8 @@ impl std::fmt::Debug for Coordinator {
 }
 
 impl Coordinator {
-    /// Takes the journal over and goes on with what the configuration says, until `shutdown`.
+    /// Campaigns, and goes on with what the configuration says if it leads. If another coordinator
+    /// does, this one follows, and leads when that one is gone. All until `shutdown`.
     ///
     /// # Errors
     /// The journal cannot be read or written.
@@ -56,14 +56,21 @@ impl Coordinator {
         shutdown: CancellationToken,
     ) -> Result<Self, JournalError> {
         let hub = Hub::default();
-        let reign = Reign::begin(config, Arc::clone(&journal), hub.clone()).await?;
         let (requests, received) = mpsc::channel(BACKLOG);
-        let (ended, watched) = (CancellationToken::new(), hub.clone());
-        // Dropped when the task ends, however it ends: whoever waits for the reign stops waiting.
+        let (role, watched) = watch::channel(Role::Following(None));
+        let leadership = Leadership {
+            config,
+            journal: Arc::clone(&journal),
+            hub: hub.clone(),
+            role,
+            requests: received,
+        };
+        let reign = leadership.try_to_lead().await?;
+        let ended = CancellationToken::new();
+        // Dropped when the task ends, however it ends: whoever waits for a decision stops waiting.
         let end = ended.clone().drop_guard();
         tokio::spawn(async move {
-            reign.run(received, shutdown).await;
-            watched.close();
+            leadership.run(reign, shutdown).await;
             drop(end);
         });
         Ok(Self {
@@ -71,32 +78,42 @@ impl Coordinator {
             catalogue,
             hub,
             requests,
+            role: watched,
             ended,
         })
     }
 
-    /// Serves clients and workers on the connections that come in, until the shutdown or until
-    /// another coordinator has taken over.
+    /// Whether it leads, and whom it follows if not.
+    #[must_use]
+    pub fn role(&self) -> watch::Receiver<Role> {
+        self.role.clone()
+    }
+
+    /// Serves clients and workers on the connections that come in, until the shutdown.
     ///
     /// # Errors
     /// The transport fails.
     pub async fn serve<C>(
         self,
+        front: Front,
         incoming: impl Stream<Item = std::io::Result<C>>,
     ) -> Result<(), tonic::transport::Error>
     where
         C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
     {
+        let role = self.role.clone();
         let runs = Runs {
             requests: self.requests.clone(),
             journal: Arc::clone(&self.journal),
             catalogue: self.catalogue,
             hub: self.hub.clone(),
+            role: self.role.clone(),
         };
         let workers = Workers {
             requests: self.requests,
             journal: self.journal,
             hub: self.hub,
+            role: self.role,
             sessions: AtomicU64::new(0),
         };
         let workers = WorkerServiceServer::new(workers)
@@ -105,10 +122,6 @@ impl Coordinator {
         let runs = RunServiceServer::new(runs)
             .max_decoding_message_size(MESSAGE_BYTES)
             .max_encoding_message_size(MESSAGE_BYTES);
-        Server::builder()
-            .add_service(runs)
-            .add_service(workers)
-            .serve_with_incoming_shutdown(incoming, self.ended.cancelled_owned())
-            .await
+        crate::front::serve(front, runs, workers, role, incoming, self.ended).await
     }
 }

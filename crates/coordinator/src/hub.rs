@@ -26,7 +26,8 @@ pub(crate) struct Hub(Arc<Mutex<Watched>>);
 #[derive(Debug, Default)]
 struct Watched {
     runs: HashMap<RunId, broadcast::Sender<Notice>>,
-    is_closed: bool,
+    /// Whether there is anything to be told: only a coordinator that leads hears of changes.
+    is_open: bool,
 }
 
 impl Hub {
@@ -37,7 +38,7 @@ impl Hub {
     /// From here on the receiver gets every notice of the run.
     pub(crate) fn watch(&self, run: &RunId) -> broadcast::Receiver<Notice> {
         let mut watched = self.lock();
-        if watched.is_closed {
+        if !watched.is_open {
             return broadcast::channel(1).1;
         }
         // Runs that nobody watches any more leave no trace.
@@ -64,10 +65,15 @@ impl Hub {
         }
     }
 
-    /// Lets go of all watchers, present and future: nothing will be told any more.
+    /// Takes watchers: a reign begins.
+    pub(crate) fn open(&self) {
+        self.lock().is_open = true;
+    }
+
+    /// Lets go of all watchers, and of those who come until it is opened again: nothing will be told.
     pub(crate) fn close(&self) {
         let mut watched = self.lock();
-        watched.is_closed = true;
+        watched.is_open = false;
         watched.runs.clear();
     }
 }

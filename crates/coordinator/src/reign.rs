@@ -1,13 +1,13 @@
 //! The task that owns the engine: it decides, commits, then acts.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use marquetry_engine::{
     Action, Decision, Engine, EngineConfig, Input, Record, Rejection, RunState, RunStatus,
 };
-use marquetry_journal::{Journal, JournalError};
+use marquetry_journal::{Campaign, Journal, JournalError};
 use marquetry_proto::v1;
 use marquetry_proto::v1::attach_response::Message;
 use marquetry_proto::v1::watch_run_response::Event;
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::CoordinatorConfig;
 use crate::hub::Hub;
+use crate::leadership::{Lease, campaign};
 use crate::request::{Begun, Outbound, Refusal, Reply, Request};
 use crate::views;
 
@@ -36,6 +37,8 @@ pub(crate) struct Reign {
     lines: HashMap<WorkerId, (u64, Outbound)>,
     /// Runs that this reign began or resumed, to be restored whatever was taken up at the start.
     own: HashSet<RunId>,
+    /// Clients' request ids of late, so that of two that come at once one makes a run.
+    request_ids: RecentRequests,
     /// The latest time told to the engine, for which time does not run backwards.
     latest: Timestamp,
 }
@@ -45,8 +48,6 @@ pub(crate) struct Reign {
 struct Batch {
     decision: Decision,
     replies: Vec<Pending>,
-    /// Client's request ids of the submissions in it.
-    request_ids: HashMap<String, RunId>,
 }
 
 impl Batch {
@@ -72,25 +73,34 @@ impl Pending {
     }
 }
 
+/// How a reign ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// The coordinator is to stop.
+    ShutDown,
+    /// Another coordinator leads.
+    Deposed,
+}
+
 impl Reign {
-    /// Begins to reign: acquires an epoch and restores what is to be taken up.
+    /// Begins to reign in an epoch that was won: restores what is to be taken up.
     pub(crate) async fn begin(
         config: CoordinatorConfig,
         journal: Arc<dyn Journal>,
         hub: Hub,
+        epoch: Epoch,
     ) -> Result<Self, JournalError> {
-        let epoch = journal.acquire_epoch().await?;
         let latest = Timestamp::now();
         let engine = Engine::restore(epoch, config.engine.clone(), latest, Vec::new(), Vec::new());
-        let (lines, own) = (HashMap::new(), HashSet::new());
         let mut reign = Self {
             config,
             journal,
             hub,
             epoch,
             engine,
-            lines,
-            own,
+            lines: HashMap::new(),
+            own: HashSet::new(),
+            request_ids: RecentRequests::default(),
             latest,
         };
         let grace = reign.config.engine.takeover_grace;
@@ -101,20 +111,25 @@ impl Reign {
     /// Reigns until `shutdown`, or until another coordinator does.
     pub(crate) async fn run(
         mut self,
-        mut requests: mpsc::Receiver<Request>,
-        shutdown: CancellationToken,
-    ) {
+        requests: &mut mpsc::Receiver<Request>,
+        shutdown: &CancellationToken,
+    ) -> Ended {
         let mut pending = Vec::new();
         let mut failures: u32 = 0;
+        let mut lease = Lease::keep(Arc::clone(&self.journal), self.epoch, self.config.lease);
         loop {
             pending.clear();
             let wake = self.engine.next_wake();
             tokio::select! {
                 biased;
-                () = shutdown.cancelled() => return,
+                () = shutdown.cancelled() => return self.resign().await,
+                () = lease.lost() => {
+                    tracing::error!(epoch = %self.epoch, "another coordinator leads: this one follows");
+                    return Ended::Deposed;
+                }
                 count = requests.recv_many(&mut pending, BATCH) => {
                     if count == 0 {
-                        return;
+                        return Ended::ShutDown;
                     }
                 }
                 () = sleep_until(wake) => {}
@@ -124,8 +139,8 @@ impl Reign {
                 continue;
             };
             if matches!(error, JournalError::Fenced { .. }) {
-                tracing::error!(%error, "this coordinator stops");
-                return;
+                tracing::error!(%error, "another coordinator leads: this one follows");
+                return Ended::Deposed;
             }
             tracing::error!(%error, "nothing can be decided: the engine is restored from the journal");
             failures = failures.saturating_add(1);
@@ -135,10 +150,19 @@ impl Reign {
             } else {
                 Duration::ZERO
             };
-            if !self.restore_until(pause, &shutdown).await {
-                return;
+            if let Some(ended) = self.restore_until(pause, shutdown).await {
+                return ended;
             }
+            lease = Lease::keep(Arc::clone(&self.journal), self.epoch, self.config.lease);
         }
+    }
+
+    /// Lets the lead go, so that another coordinator need not wait for the end of the lease.
+    async fn resign(&self) -> Ended {
+        if let Err(error) = self.journal.resign(self.epoch).await {
+            tracing::warn!(%error, "the lead is not let go: it ends with its lease");
+        }
+        Ended::ShutDown
     }
 
     /// Decides about all requests, commits once, and acts. After an error memory is spoilt.
@@ -160,7 +184,12 @@ impl Reign {
             result = self.journal.append(self.epoch, records).await;
         }
         if let Err(error) = result {
-            let refusal = Refusal::Unavailable(error.diagnostic());
+            let refusal = match &error {
+                JournalError::Fenced { .. } => {
+                    Refusal::NotLeading(self.journal.leader().await.ok().flatten())
+                }
+                other => Refusal::Unavailable(other.diagnostic()),
+            };
             batch
                 .replies
                 .into_iter()
@@ -213,23 +242,12 @@ impl Reign {
             Request::Submit { submission, reply } => {
                 let run = submission.run.clone();
                 if let Some(request_id) = &submission.request_id {
-                    let earlier = match batch.request_ids.get(request_id) {
-                        Some(run) => Some(run.clone()),
-                        None => match self.journal.find_by_request_id(request_id).await {
-                            Ok(found) => found.map(|it| it.run),
-                            Err(error) => {
-                                drop(reply.send(Err(refusal_of_journal(&error))));
-                                return Ok(());
-                            }
-                        },
-                    };
-                    if let Some(run) = earlier {
-                        batch
-                            .replies
-                            .push(Pending::Begun(reply, Begun { run, is_new: false }));
+                    if let Some(run) = self.request_ids.get(request_id).cloned() {
+                        let begun = Begun { run, is_new: false };
+                        batch.replies.push(Pending::Begun(reply, begun));
                         return Ok(());
                     }
-                    batch.request_ids.insert(request_id.clone(), run.clone());
+                    self.request_ids.put(request_id.clone(), run.clone());
                 }
                 self.own.insert(run.clone());
                 let decided = self.step(Input::Submit(*submission));
@@ -244,8 +262,7 @@ impl Reign {
                     reason,
                 }) {
                     Err(Rejection::NotRunning(_)) => {
-                        let refusal = self.why_not_running(&run).await;
-                        drop(reply.send(Err(refusal)));
+                        drop(reply.send(Err(Refusal::NotRunning(run))));
                         Ok(())
                     }
                     decided => {
@@ -299,21 +316,6 @@ impl Reign {
                 batch.replies.push(Pending::Done(reply));
                 self.collect(decided, batch)
             }
-        }
-    }
-
-    async fn why_not_running(&self, run: &RunId) -> Refusal {
-        match self.journal.load_run(run).await {
-            Ok(state) => {
-                let message = match state.status {
-                    RunStatus::Running => {
-                        format!("run {run} waits to be taken up or ends just now")
-                    }
-                    ended => format!("run {run} is {}", ended.as_str()),
-                };
-                Refusal::WrongState(Diagnostic::new(codes::WRONG_RUN_STATE, message))
-            }
-            Err(error) => refusal_of_journal(&error),
         }
     }
 
@@ -456,6 +458,12 @@ impl Reign {
             .into_iter()
             .filter(|state| state.status == RunStatus::Running && is_ours(state.id()))
             .collect();
+        self.request_ids = RecentRequests::default();
+        for state in &runs {
+            if let Some(request_id) = &state.submitted.request_id {
+                self.request_ids.put(request_id.clone(), state.id().clone());
+            }
+        }
         let running: HashSet<&RunId> = runs.iter().map(RunState::id).collect();
         self.own.retain(|run| running.contains(run));
         self.latest = self.latest.max(Timestamp::now());
@@ -469,22 +477,66 @@ impl Reign {
         Ok(())
     }
 
-    /// Restores after a pause, however often it takes. False when it is time to stop.
-    async fn restore_until(&mut self, mut pause: Duration, shutdown: &CancellationToken) -> bool {
+    /// Restores after a pause, however often it takes. An end when it is time to stop, or another
+    /// coordinator leads.
+    async fn restore_until(
+        &mut self,
+        mut pause: Duration,
+        shutdown: &CancellationToken,
+    ) -> Option<Ended> {
         // The workers that are cut off here live, whatever was expected at the start.
         let config = &self.config.engine;
         let grace = config.takeover_grace.max(config.disconnect_grace);
         loop {
             tokio::select! {
-                () = shutdown.cancelled() => return false,
+                () = shutdown.cancelled() => return Some(Ended::ShutDown),
                 () = tokio::time::sleep(pause) => {}
             }
-            match self.restore(grace).await {
-                Ok(()) => return true,
+            match self.restore_anew(grace).await {
+                Ok(true) => return None,
+                Ok(false) => return Some(Ended::Deposed),
                 Err(error) => tracing::error!(%error, "the journal cannot be read"),
             }
             pause = RESTORE_PAUSE;
         }
+    }
+
+    /// Restores in a new epoch: a commit in doubt is then either in what is read, or never will be. False
+    /// when another coordinator leads.
+    async fn restore_anew(&mut self, grace: Duration) -> Result<bool, JournalError> {
+        match campaign(self.journal.as_ref(), &self.config).await? {
+            Campaign::Won(epoch) => self.epoch = epoch,
+            Campaign::Lost(_) => return Ok(false),
+        }
+        self.restore(grace).await?;
+        Ok(true)
+    }
+}
+
+/// How many request ids are remembered: those of runs that end quickly, for as long as a client's two
+/// calls can take to get here.
+const REQUESTS: usize = 65_536;
+
+/// The runs of request ids, the latest ones.
+#[derive(Debug, Default)]
+struct RecentRequests {
+    runs: HashMap<String, RunId>,
+    order: VecDeque<String>,
+}
+
+impl RecentRequests {
+    fn get(&self, request_id: &str) -> Option<&RunId> {
+        self.runs.get(request_id)
+    }
+
+    fn put(&mut self, request_id: String, run: RunId) {
+        if self.order.len() >= REQUESTS
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.runs.remove(&oldest);
+        }
+        self.order.push_back(request_id.clone());
+        self.runs.insert(request_id, run);
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the services ask of the reign.
 
 use marquetry_engine::{Input, Submission, WorkerHello};
+use marquetry_journal::Leader;
 use marquetry_proto::v1;
 use marquetry_types::{Diagnostic, RunId};
 use tokio::sync::{mpsc, oneshot};
@@ -16,6 +17,10 @@ pub(crate) type Outbound = mpsc::Sender<Result<v1::AttachResponse, tonic::Status
 pub(crate) enum Refusal {
     NotFound(Diagnostic),
     WrongState(Diagnostic),
+    /// The run is not among those that are worked on: the journal says why.
+    NotRunning(RunId),
+    /// Another coordinator leads, or none does.
+    NotLeading(Option<Leader>),
     /// It failed or may have: look before asking again.
     Unavailable(Diagnostic),
 }

@@ -6,19 +6,21 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::Stream;
-use marquetry_engine::Submission;
-use marquetry_journal::{Journal, JournalError, Page, RunFilter};
+use marquetry_client::LEADER_KEY;
+use marquetry_engine::{RunStatus, Submission};
+use marquetry_journal::{Journal, JournalError, Leader, Page, RunFilter};
 use marquetry_proto::v1::run_service_server::RunService;
 use marquetry_proto::v1::watch_run_response::Event;
-use marquetry_proto::{from_prost_value, status_from_diagnostics, v1};
+use marquetry_proto::{from_prost_value, status_from_diagnostics, status_with_metadata, v1};
 use marquetry_types::{Diagnostic, Diagnostics, RunId, Timestamp, codes};
 use marquetry_workflow::{Bundle, ParamInput, StageCatalogue};
 use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tonic::{Code, Request as GrpcRequest, Response, Status};
 
 use crate::hub::{Hub, Notice};
+use crate::leadership::Role;
 use crate::request::{Refusal, Reply, Request};
 use crate::{bundles, views};
 
@@ -33,6 +35,7 @@ pub(crate) struct Runs {
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) catalogue: Arc<dyn StageCatalogue + Send + Sync>,
     pub(crate) hub: Hub,
+    pub(crate) role: watch::Receiver<Role>,
 }
 
 impl Runs {
@@ -44,7 +47,31 @@ impl Runs {
             .await
             .map_err(|_| Status::unavailable(STOPPING))?;
         let answer = answer.await.map_err(|_| Status::unavailable(STOPPING))?;
-        answer.map_err(status_of_refusal)
+        match answer {
+            Ok(answer) => Ok(answer),
+            Err(Refusal::NotRunning(run)) => Err(self.why_not_running(&run).await),
+            Err(refusal) => Err(status_of_refusal(refusal)),
+        }
+    }
+
+    async fn why_not_running(&self, run: &RunId) -> Status {
+        let state = match self.journal.load_run(run).await {
+            Ok(state) => state,
+            Err(error) => return status_of_journal(&error),
+        };
+        let message = match state.status {
+            RunStatus::Running => format!("run {run} waits to be taken up or ends just now"),
+            ended => format!("run {run} is {}", ended.as_str()),
+        };
+        let diagnostic = Diagnostic::new(codes::WRONG_RUN_STATE, message);
+        status_of_refusal(Refusal::WrongState(diagnostic))
+    }
+
+    /// The run that a request id has made already.
+    async fn submitted_before(&self, request_id: &str) -> Result<Option<RunId>, Status> {
+        let found = self.journal.find_by_request_id(request_id).await;
+        let found = found.map_err(|error| status_of_journal(&error))?;
+        Ok(found.map(|summary| summary.run))
     }
 
     async fn store(&self, bundle: &Bundle) -> Result<String, Status> {
@@ -67,13 +94,29 @@ impl RunService for Runs {
         &self,
         request: GrpcRequest<v1::SubmitRunRequest>,
     ) -> Result<Response<v1::SubmitRunResponse>, Status> {
+        must_lead(&self.role)?;
         let request = request.into_inner();
+        let request_id = (!request.request_id.is_empty()).then_some(request.request_id);
+        if let Some(request_id) = &request_id
+            && let Some(run) = self.submitted_before(request_id).await?
+        {
+            let run_id = run.to_string();
+            return Ok(Response::new(v1::SubmitRunResponse {
+                run_id,
+                created: false,
+            }));
+        }
         let bundle = request
             .bundle
             .ok_or_else(|| bad_request("`bundle` is missing"))?;
         let invalid = |errors: Diagnostics| status_from_diagnostics(Code::InvalidArgument, &errors);
-        let (workflow, bundle) =
-            bundles::check(bundle, self.catalogue.as_ref()).map_err(invalid)?;
+        // A large workflow takes long to read: not on a thread that others wait for.
+        let catalogue = Arc::clone(&self.catalogue);
+        let checked =
+            tokio::task::spawn_blocking(move || bundles::check(bundle, catalogue.as_ref())).await;
+        let (workflow, bundle) = checked
+            .map_err(|error| Status::internal(format!("the workflow cannot be read: {error}")))?
+            .map_err(invalid)?;
         let given: BTreeMap<String, ParamInput> = request
             .params
             .into_iter()
@@ -89,7 +132,7 @@ impl RunService for Runs {
             workflow: Box::new(workflow),
             bundle: digest,
             params,
-            request_id: (!request.request_id.is_empty()).then_some(request.request_id),
+            request_id,
             base_dir: (!request.base_dir.is_empty()).then_some(request.base_dir),
         };
         let submission = Box::new(submission);
@@ -136,6 +179,17 @@ impl RunService for Runs {
             "" => None,
             token => Some(run_id(token.to_owned())?),
         };
+        if !request.run_id_prefix.is_empty() {
+            let found = self
+                .journal
+                .find_runs_by_prefix(&request.run_id_prefix, size)
+                .await
+                .map_err(|error| status_of_journal(&error))?;
+            return Ok(Response::new(v1::ListRunsResponse {
+                runs: found.iter().map(views::summary).collect(),
+                next_page_token: String::new(),
+            }));
+        }
         let page = Page { after, limit: size };
         let runs = self
             .journal
@@ -157,6 +211,7 @@ impl RunService for Runs {
         &self,
         request: GrpcRequest<v1::WatchRunRequest>,
     ) -> Result<Response<Self::WatchRunStream>, Status> {
+        must_lead(&self.role)?;
         let run = run_id(request.into_inner().run_id)?;
         // Listen first, then read: what changes in between is told twice rather than not at all.
         let notices = self.hub.watch(&run);
@@ -180,6 +235,7 @@ impl RunService for Runs {
         &self,
         request: GrpcRequest<v1::CancelRunRequest>,
     ) -> Result<Response<v1::CancelRunResponse>, Status> {
+        must_lead(&self.role)?;
         let request = request.into_inner();
         let run = run_id(request.run_id)?;
         let reason = match request.reason {
@@ -195,6 +251,7 @@ impl RunService for Runs {
         &self,
         request: GrpcRequest<v1::ResumeRunRequest>,
     ) -> Result<Response<v1::ResumeRunResponse>, Status> {
+        must_lead(&self.role)?;
         let run = run_id(request.into_inner().run_id)?;
         self.ask(|reply| Request::Resume { run, reply }).await?;
         Ok(Response::new(v1::ResumeRunResponse {}))
@@ -252,11 +309,41 @@ fn bad_request(message: &str) -> Status {
     status_from_diagnostics(Code::InvalidArgument, &diagnostic.into())
 }
 
+/// Refuses what only the leader can answer.
+pub(crate) fn must_lead(role: &watch::Receiver<Role>) -> Result<(), Status> {
+    match &*role.borrow() {
+        Role::Leading(_) => Ok(()),
+        Role::Following(leader) => Err(not_leading(leader.as_ref())),
+    }
+}
+
+fn not_leading(leader: Option<&Leader>) -> Status {
+    let url = leader.map(|leader| leader.url.as_str()).unwrap_or_default();
+    let who = match leader {
+        None => "none does at the moment".to_owned(),
+        Some(leader) if url.is_empty() => format!("another one does, in epoch {}", leader.epoch),
+        Some(_) => format!("{url} does"),
+    };
+    let diagnostic = Diagnostic::new(
+        codes::NOT_LEADING,
+        format!("this coordinator does not lead: {who}"),
+    )
+    .help("ask the leader, or this one again after a moment");
+    let metadata = [(LEADER_KEY.to_owned(), url.to_owned())];
+    status_with_metadata(Code::Unavailable, &diagnostic.into(), metadata.into())
+}
+
 fn status_of_refusal(refusal: Refusal) -> Status {
     let (code, diagnostic) = match refusal {
         Refusal::NotFound(diagnostic) => (Code::NotFound, diagnostic),
         Refusal::WrongState(diagnostic) => (Code::FailedPrecondition, diagnostic),
         Refusal::Unavailable(diagnostic) => (Code::Unavailable, diagnostic),
+        Refusal::NotRunning(run) => {
+            let message = format!("run {run} does not run");
+            let diagnostic = Diagnostic::new(codes::WRONG_RUN_STATE, message);
+            (Code::FailedPrecondition, diagnostic)
+        }
+        Refusal::NotLeading(leader) => return not_leading(leader.as_ref()),
     };
     status_from_diagnostics(code, &diagnostic.into())
 }

@@ -16,14 +16,15 @@ use marquetry_proto::v1::watch_run_response::Event;
 use marquetry_proto::v1::worker_service_server::WorkerService;
 use marquetry_types::{FencingToken, StageKind, WorkerId};
 use marquetry_workflow::Bundle;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request as GrpcRequest, Response, Status, Streaming};
 
 use crate::bundles;
 use crate::hub::Hub;
+use crate::leadership::Role;
 use crate::request::Request;
-use crate::run_service::status_of_journal;
+use crate::run_service::{must_lead, status_of_journal};
 
 /// Messages that wait for a worker before its stream counts as broken.
 const OUTBOUND_BACKLOG: usize = 1024;
@@ -32,6 +33,7 @@ pub(crate) struct Workers {
     pub(crate) requests: mpsc::Sender<Request>,
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) hub: Hub,
+    pub(crate) role: watch::Receiver<Role>,
     /// Counts connections, so that what an older one says can be told apart.
     pub(crate) sessions: AtomicU64,
 }
@@ -44,6 +46,7 @@ impl WorkerService for Workers {
         &self,
         request: GrpcRequest<Streaming<v1::AttachRequest>>,
     ) -> Result<Response<Self::AttachStream>, Status> {
+        must_lead(&self.role)?;
         let mut inbound = request.into_inner();
         let first = inbound.message().await?.and_then(|request| request.message);
         let Some(Message::Hello(hello)) = first else {
@@ -102,6 +105,9 @@ impl Line {
     /// Passes on what the worker says until the stream ends, then says that it did.
     async fn listen(self, mut inbound: Streaming<v1::AttachRequest>) {
         while let Ok(Some(request)) = inbound.message().await {
+            if matches!(request.message, Some(Message::Goodbye(_))) {
+                break;
+            }
             match self.understand(request) {
                 Ok(Some(input)) => {
                     if self.requests.send(Request::Worker(input)).await.is_err() {
@@ -128,7 +134,7 @@ impl Line {
         let (worker, session) = (self.worker.clone(), self.session);
         let bad = |error: marquetry_proto::WireError| Status::invalid_argument(error.to_string());
         match request.message {
-            None => Ok(None),
+            None | Some(Message::Goodbye(_)) => Ok(None),
             Some(Message::Hello(_)) => Err(Status::invalid_argument("hello came twice")),
             Some(Message::Heartbeat(beat)) => {
                 let held = read_tokens(beat.held)?;

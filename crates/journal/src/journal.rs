@@ -1,10 +1,12 @@
 //! What a journal promises, whatever database keeps it.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use marquetry_engine::{Record, RunState, RunStatus, RunSummary};
 use marquetry_types::{Epoch, Publication, PublishedKind, PublishedName, RunId};
 
-use crate::JournalError;
+use crate::{Campaign, Candidate, JournalError, Leader};
 
 /// What can be read while another process writes.
 ///
@@ -68,6 +70,9 @@ pub trait JournalReader: Send + Sync {
     /// # Errors
     /// [`JournalError::DamagedBundle`] if they are not what was put.
     async fn get_bundle(&self, digest: &str) -> Result<Option<Vec<u8>>, JournalError>;
+
+    /// The coordinator that won the latest campaign, whether it lives or not; none before the first.
+    async fn leader(&self) -> Result<Option<Leader>, JournalError>;
 }
 
 /// The durable truth about runs.
@@ -79,8 +84,22 @@ pub trait JournalReader: Send + Sync {
 ///   [`JournalError::Doubtful`] does.
 #[async_trait]
 pub trait Journal: JournalReader {
-    /// Begins a reign: increments the epoch durably. Everything of earlier epochs is refused from here.
-    async fn acquire_epoch(&self) -> Result<Epoch, JournalError>;
+    /// Tries to lead. It is won when nobody leads, when the leader's lease has ended, and when the
+    /// candidate itself leads: a leader whose commit is in doubt campaigns before it reads the journal
+    /// again, so that the commit is either in what it reads or refused for good.
+    async fn campaign(&self, candidate: &Candidate) -> Result<Campaign, JournalError>;
+
+    /// Keeps the lead for another `lease` from now.
+    ///
+    /// # Errors
+    /// [`JournalError::Fenced`] if another epoch has begun.
+    async fn renew(&self, epoch: Epoch, lease: Duration) -> Result<(), JournalError>;
+
+    /// Lets the lead go, so that the next campaign is won at once.
+    ///
+    /// # Errors
+    /// [`JournalError::Fenced`] if another epoch has begun, which changes nothing.
+    async fn resign(&self, epoch: Epoch) -> Result<(), JournalError>;
 
     /// Appends records, each to the history of its run, in this order. Calls that arrive while a
     /// commit is under way share the next one.

@@ -11,9 +11,11 @@ mod envelope;
 mod error;
 mod history;
 mod journal;
+mod leadership;
 mod sqlite;
 pub mod testing;
 
 pub use error::JournalError;
 pub use journal::{Journal, JournalReader, Page, RunFilter, Unfinished};
+pub use leadership::{Campaign, Candidate, Leader};
 pub use sqlite::{Options, SqliteJournal, SqliteReader};

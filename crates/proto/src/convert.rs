@@ -350,24 +350,84 @@ impl v1::AttemptProgress {
     }
 }
 
+impl From<Progress> for v1::StageProgress {
+    fn from(progress: Progress) -> Self {
+        Self {
+            phase: progress.phase,
+            done: progress.done,
+            total: progress.total,
+            unit: progress.unit,
+        }
+    }
+}
+
+impl From<v1::StageProgress> for Progress {
+    fn from(wire: v1::StageProgress) -> Self {
+        Self {
+            phase: wire.phase,
+            done: wire.done,
+            total: wire.total,
+            unit: wire.unit,
+        }
+    }
+}
+
+impl From<LogLevel> for v1::LogLevel {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Debug => Self::Debug,
+            LogLevel::Info => Self::Info,
+            LogLevel::Warn => Self::Warn,
+            LogLevel::Error => Self::Error,
+        }
+    }
+}
+
 impl v1::AttemptLog {
     /// A log line of one attempt.
     #[must_use]
     pub fn new(attempt: &AttemptId, line: LogLine) -> Self {
-        let level = match line.level {
-            LogLevel::Debug => v1::LogLevel::Debug,
-            LogLevel::Info => v1::LogLevel::Info,
-            LogLevel::Warn => v1::LogLevel::Warn,
-            LogLevel::Error => v1::LogLevel::Error,
-        };
         Self {
             stage: attempt.stage.to_string(),
             attempt: attempt.attempt.0,
             at: Some(timestamp_to_wire(line.at)),
-            level: level.into(),
+            level: v1::LogLevel::from(line.level).into(),
             message: line.message,
             fields: Some(to_prost_struct(&line.fields.into_iter().collect())),
         }
+    }
+}
+
+impl From<LogLine> for v1::StageLog {
+    fn from(line: LogLine) -> Self {
+        Self {
+            at: Some(timestamp_to_wire(line.at)),
+            level: v1::LogLevel::from(line.level).into(),
+            message: line.message,
+            fields_json: Value::Object(line.fields.into_iter().collect()).to_string(),
+        }
+    }
+}
+
+impl TryFrom<v1::StageLog> for LogLine {
+    type Error = WireError;
+
+    fn try_from(wire: v1::StageLog) -> Result<Self, WireError> {
+        let level = match wire.level() {
+            v1::LogLevel::Unspecified => return Err(WireError::Unknown("log.level")),
+            v1::LogLevel::Debug => LogLevel::Debug,
+            v1::LogLevel::Info => LogLevel::Info,
+            v1::LogLevel::Warn => LogLevel::Warn,
+            v1::LogLevel::Error => LogLevel::Error,
+        };
+        let at = wire.at.as_ref().ok_or(WireError::Missing("log.at"))?;
+        let fields = serde_json::from_str(&wire.fields_json);
+        Ok(Self {
+            at: timestamp_from_wire(at),
+            level,
+            message: wire.message,
+            fields: fields.map_err(|_| WireError::Unknown("log.fields_json"))?,
+        })
     }
 }
 

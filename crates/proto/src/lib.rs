@@ -17,8 +17,11 @@ pub mod v1 {
     tonic::include_proto!("marquetry.v1");
 }
 
+/// The .proto files as a `FileDescriptorSet`, for server reflection.
+pub const DESCRIPTORS: &[u8] = tonic::include_file_descriptor_set!("marquetry");
+
 pub use convert::{
     WireError, diagnostic_from_wire, diagnostic_to_wire, from_prost_value, timestamp_from_wire,
     timestamp_to_wire, to_prost_struct, to_prost_value,
 };
-pub use status::{diagnostics_from_status, status_from_diagnostics};
+pub use status::{diagnostics_from_status, status_from_diagnostics, status_with_metadata};

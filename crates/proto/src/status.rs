@@ -1,6 +1,8 @@
 //! Errors over gRPC: a `google.rpc.Status` with an `ErrorInfo` for any client, and our own
 //! `Diagnostics` for clients that show places in files.
 
+use std::collections::HashMap;
+
 use marquetry_types::{Diagnostics, ErrorCode};
 use prost::Message;
 use tonic::{Code, Status};
@@ -14,6 +16,16 @@ const ERROR_INFO_TYPE: &str = "type.googleapis.com/google.rpc.ErrorInfo";
 /// A status whose details carry the diagnostics; its message is their text.
 #[must_use]
 pub fn status_from_diagnostics(code: Code, diagnostics: &Diagnostics) -> Status {
+    status_with_metadata(code, diagnostics, HashMap::new())
+}
+
+/// The same, with metadata of the `ErrorInfo` for programs.
+#[must_use]
+pub fn status_with_metadata(
+    code: Code,
+    diagnostics: &Diagnostics,
+    metadata: HashMap<String, String>,
+) -> Status {
     let message = diagnostics.to_string();
     let reason = diagnostics
         .0
@@ -23,7 +35,7 @@ pub fn status_from_diagnostics(code: Code, diagnostics: &Diagnostics) -> Status 
     let info = tonic_types::pb::ErrorInfo {
         reason,
         domain: DOMAIN.to_owned(),
-        metadata: std::collections::HashMap::new(),
+        metadata,
     };
     let wire = v1::Diagnostics {
         diagnostics: diagnostics.0.iter().map(diagnostic_to_wire).collect(),

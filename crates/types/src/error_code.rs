@@ -145,6 +145,12 @@ pub mod codes {
         UNREACHABLE = "MQ0703";
         /// The request is malformed.
         BAD_REQUEST = "MQ0704";
+        /// The coordinator does not lead; another one does, or will.
+        NOT_LEADING = "MQ0705";
+        /// A coordinator's URL, a token or a certificate that cannot be used.
+        BAD_ENDPOINT = "MQ0706";
+        /// The caller has no token, or one whose role does not include the call.
+        NOT_ALLOWED = "MQ0707";
 
         // MQ08: stages.
         /// The stage ran longer than its timeout.
@@ -161,6 +167,8 @@ pub mod codes {
         STAGE_INTERNAL = "MQ0806";
         /// Another run taught the policy while the attempt learned from an older version of it.
         POLICY_OVERTAKEN = "MQ0807";
+        /// The process that ran the stage died.
+        STAGE_CRASHED = "MQ0808";
 
         // MQ09: the command line.
         /// A file or folder that the command needs cannot be read or written.

@@ -1,84 +1,91 @@
 //! One attempt at a stage, from its assignment to its result.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use marquetry_engine::Assignment;
-use marquetry_lake::{Lake, SessionOptions};
-use marquetry_plugin::{Registry, StageContext, StageError, StageEvents, StageSetup};
+use marquetry_lake::Lake;
+use marquetry_plugin::StageEvents;
 use marquetry_types::{
     AttemptResult, Diagnostic, FailureClass, FencingToken, LogLevel, LogLine, Outcome, Progress,
     StageFailure, Timestamp, codes,
 };
-use marquetry_workflow::check_options;
-use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::WorkerConfig;
 use crate::bundle_cache::BundleCache;
-use crate::executor::Event;
+use crate::executor::Report;
+#[cfg(unix)]
+use crate::hosts::Hosts;
 use crate::log_book::LogBook;
+use crate::stage::Work;
+use crate::threads::{Threads, stopped};
 
 /// How often the log of a running attempt is written.
 const LOG_INTERVAL: Duration = Duration::from_secs(2);
 /// How long a lake may take to write some lines of it.
 const LOG_PATIENCE: Duration = Duration::from_secs(5);
-/// How long a cancelled stage may take to notice before it is cut off.
-const CANCEL_PATIENCE: Duration = Duration::from_secs(5);
+/// Progress within one phase is passed on this often at most.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What all attempts of a worker share.
 pub(crate) struct Workplace {
     pub(crate) config: WorkerConfig,
-    pub(crate) registry: Arc<Registry>,
     pub(crate) lake: Lake,
     pub(crate) bundles: BundleCache,
+    pub(crate) stages: Stages,
 }
 
-/// Runs an attempt on the threads of `stages` and watches over it from here. Its log is written before
-/// it ends, whatever its end.
+/// Where stages run.
+pub(crate) enum Stages {
+    Threads(Threads),
+    #[cfg(unix)]
+    Hosts(Hosts),
+}
+
+impl Stages {
+    /// Runs a stage. Dropping the future cuts it off as far as that is possible there.
+    async fn run(
+        &self,
+        work: Work,
+        lake: &Lake,
+        events: Arc<dyn StageEvents>,
+        cancellation: CancellationToken,
+    ) -> Result<Outcome, StageFailure> {
+        match self {
+            Self::Threads(threads) => threads.run(work, lake.clone(), events, cancellation).await,
+            #[cfg(unix)]
+            Self::Hosts(hosts) => hosts.run(work, events, cancellation).await,
+        }
+    }
+}
+
+/// Runs an attempt and watches over it. Its log is written before it ends, whatever its end.
 pub(crate) async fn run(
     assignment: Assignment,
     workplace: Arc<Workplace>,
-    stages: Handle,
-    events: mpsc::UnboundedSender<Event>,
+    reports: mpsc::Sender<(FencingToken, Report)>,
     cancellation: CancellationToken,
 ) -> AttemptResult {
     let log = Arc::new(LogBook::new(&assignment.token.attempt));
     let voice = Arc::new(Voice {
         token: assignment.token.clone(),
         log: Arc::clone(&log),
-        events,
+        reports,
+        latest: Mutex::default(),
     });
-    let timeout = assignment.timeout;
-    // Dropped with this future, so that a worker that stops leaves no stage running.
-    let dismissal = CancellationToken::new();
-    let _dismisses = dismissal.clone().drop_guard();
-    let mut stage = on_thread_of_its_own(
-        &stages,
-        stage(
-            assignment,
-            Arc::clone(&workplace),
-            Arc::clone(&voice),
-            cancellation.clone(),
-        ),
-        dismissal.clone(),
-    );
-    let mut overrun = std::pin::pin!(overrun(timeout, &cancellation));
-    let result = loop {
-        tokio::select! {
-            ended = &mut stage => break match ended {
-                Ok(Some(result)) => result,
-                Ok(None) => Err(stopped()),
-                Err(error) => Err(panicked(error)),
-            },
-            failure = &mut overrun => {
-                dismissal.cancel();
-                break Err(failure);
+    let patience = workplace.config.cancel_patience;
+    let result = {
+        let overrun = overrun(assignment.timeout, patience, &cancellation);
+        let stage = stage(assignment, &workplace, Arc::clone(&voice), &cancellation);
+        let (mut stage, mut overrun) = (std::pin::pin!(stage), std::pin::pin!(overrun));
+        loop {
+            tokio::select! {
+                ended = &mut stage => break ended,
+                failure = &mut overrun => break Err(failure),
+                () = tokio::time::sleep(LOG_INTERVAL) => write_log(&log, &workplace.lake).await,
             }
-            () = tokio::time::sleep(LOG_INTERVAL) => write_log(&log, &workplace.lake).await,
         }
     };
     if let Err(failure) = &result {
@@ -100,28 +107,42 @@ pub(crate) async fn run(
     }
 }
 
-/// Drives a stage on a thread that no other stage needs: one that blocks it harms nobody else. What it
-/// spawns, such as the partitions of its queries, runs on the threads that all stages share. It is
-/// dropped, where it lets go of its thread at all, when `dismissal` fires.
-fn on_thread_of_its_own<T: Send + 'static>(
-    stages: &Handle,
-    stage: impl Future<Output = T> + Send + 'static,
-    dismissal: CancellationToken,
-) -> JoinHandle<Option<T>> {
-    let runtime = stages.clone();
-    stages.spawn_blocking(move || {
-        runtime.block_on(async {
-            tokio::select! {
-                biased;
-                () = dismissal.cancelled() => None,
-                ended = stage => Some(ended),
-            }
-        })
-    })
+/// Fetches what the stage needs and runs it.
+async fn stage(
+    assignment: Assignment,
+    workplace: &Workplace,
+    voice: Arc<Voice>,
+    cancellation: &CancellationToken,
+) -> Result<Outcome, StageFailure> {
+    let config = &workplace.config;
+    let bundle = workplace.bundles.get(&assignment.bundle).await;
+    let bundle = bundle.map_err(|diagnostic| StageFailure {
+        class: FailureClass::Transient,
+        diagnostic,
+    })?;
+    let work = Work {
+        attempt: assignment.token.attempt,
+        kind: assignment.kind.into(),
+        options: assignment.options,
+        files: bundle.files.clone(),
+        seed: assignment.seed,
+        base_dir: assignment.base_dir,
+        memory_limit: assignment.memory.unwrap_or(config.memory_limit),
+        threads: config.threads,
+        spill_dir: config.spill_dir.clone(),
+    };
+    workplace
+        .stages
+        .run(work, &workplace.lake, voice, cancellation.clone())
+        .await
 }
 
 /// Waits for the timeout, or for a cancellation that the stage does not heed.
-async fn overrun(timeout: Option<Duration>, cancellation: &CancellationToken) -> StageFailure {
+async fn overrun(
+    timeout: Option<Duration>,
+    patience: Duration,
+    cancellation: &CancellationToken,
+) -> StageFailure {
     let too_long = async {
         match timeout {
             Some(timeout) => {
@@ -133,7 +154,7 @@ async fn overrun(timeout: Option<Duration>, cancellation: &CancellationToken) ->
     };
     let unheeded = async {
         cancellation.cancelled().await;
-        tokio::time::sleep(CANCEL_PATIENCE).await;
+        tokio::time::sleep(patience).await;
     };
     tokio::select! {
         limit = too_long => {
@@ -147,30 +168,6 @@ async fn overrun(timeout: Option<Duration>, cancellation: &CancellationToken) ->
     }
 }
 
-fn stopped() -> StageFailure {
-    StageError::Cancelled.into()
-}
-
-/// A panic is a bug in the stage: another attempt would meet it again.
-fn panicked(error: JoinError) -> StageFailure {
-    let Ok(payload) = error.try_into_panic() else {
-        return stopped();
-    };
-    let what = match payload.downcast::<String>() {
-        Ok(text) => *text,
-        Err(payload) => match payload.downcast::<&'static str>() {
-            Ok(text) => (*text).to_owned(),
-            Err(_) => "it gave no reason".to_owned(),
-        },
-    };
-    let diagnostic = Diagnostic::new(codes::STAGE_PANIC, format!("the stage panicked: {what}"))
-        .help("this is a bug in the stage; please report it with its log");
-    StageFailure {
-        class: FailureClass::Invalid,
-        diagnostic,
-    }
-}
-
 /// A log that cannot be written does not fail the stage, nor keep it: what counts is its outputs.
 async fn write_log(log: &LogBook, lake: &Lake) {
     match tokio::time::timeout(LOG_PATIENCE, log.flush(lake)).await {
@@ -180,70 +177,45 @@ async fn write_log(log: &LogBook, lake: &Lake) {
     }
 }
 
-async fn stage(
-    assignment: Assignment,
-    workplace: Arc<Workplace>,
-    voice: Arc<Voice>,
-    cancellation: CancellationToken,
-) -> Result<Outcome, StageFailure> {
-    let invalid = |diagnostic: Diagnostic| StageFailure {
-        class: FailureClass::Invalid,
-        diagnostic,
-    };
-    let config = &workplace.config;
-    let kind = assignment.kind.as_str();
-    let handler = workplace.registry.get(kind).ok_or_else(|| {
-        let message = format!("worker {} has no stage kind `{kind}`", config.id);
-        invalid(Diagnostic::new(codes::UNKNOWN_STAGE_KIND, message))
-    })?;
-    check_options(handler.descriptor(), &assignment.options).map_err(invalid)?;
-    let bundle = workplace.bundles.get(&assignment.bundle).await;
-    let bundle = bundle.map_err(|diagnostic| StageFailure {
-        class: FailureClass::Transient,
-        diagnostic,
-    })?;
-    let memory_limit = assignment.memory.unwrap_or(config.memory_limit);
-    let spill_dir = config.spill_dir.clone();
-    let options = SessionOptions {
-        memory_limit,
-        spill_dir,
-        threads: config.threads,
-    };
-    let session = marquetry_lake::session(&workplace.lake, &options);
-    let session = session.map_err(|error| StageFailure::from(StageError::from(error)))?;
-    let context = StageContext::new(StageSetup {
-        attempt: assignment.token.attempt,
-        options: assignment.options,
-        files: bundle.files.clone(),
-        lake: workplace.lake.clone(),
-        session,
-        seed: assignment.seed,
-        base_dir: assignment.base_dir.map(PathBuf::from),
-        memory_limit,
-        threads: config.threads,
-        cancellation,
-        events: voice,
-    });
-    handler.run(context).await.map_err(StageFailure::from)
-}
-
-/// What a stage says goes to its log and to whoever watches.
+/// What a stage says goes to its log and to whoever watches. The log keeps every line; a watcher that
+/// cannot keep up misses some.
 struct Voice {
     token: FencingToken,
     log: Arc<LogBook>,
-    events: mpsc::UnboundedSender<Event>,
+    reports: mpsc::Sender<(FencingToken, Report)>,
+    /// The phase that was last reported, and when.
+    latest: Mutex<Option<(String, Instant)>>,
+}
+
+impl Voice {
+    fn report(&self, report: Report) {
+        let _ = self.reports.try_send((self.token.clone(), report));
+    }
+
+    /// Whether this progress says something that is worth a message.
+    fn is_news(&self, progress: &Progress) -> bool {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_done = progress.total == Some(progress.done);
+        let is_repeated = latest.as_ref().is_some_and(|(phase, at)| {
+            *phase == progress.phase && at.elapsed() < PROGRESS_INTERVAL
+        });
+        if is_repeated && !is_done {
+            return false;
+        }
+        *latest = Some((progress.phase.clone(), Instant::now()));
+        true
+    }
 }
 
 impl StageEvents for Voice {
     fn progress(&self, progress: Progress) {
-        // Nobody listens once the worker stops.
-        let _ = self
-            .events
-            .send(Event::Progress(self.token.clone(), progress));
+        if self.is_news(&progress) {
+            self.report(Report::Progress(progress));
+        }
     }
 
     fn log(&self, line: LogLine) {
         self.log.add(&line);
-        let _ = self.events.send(Event::Log(self.token.clone(), line));
+        self.report(Report::Log(line));
     }
 }

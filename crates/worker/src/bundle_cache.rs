@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use marquetry_client::Coordinators;
 use marquetry_proto::v1;
-use marquetry_proto::v1::worker_service_client::WorkerServiceClient;
 use marquetry_types::{Diagnostic, codes};
 use marquetry_workflow::Bundle;
-use tonic::transport::Channel;
+
+use crate::line::client;
 
 /// Bundles that are kept.
 const KEPT: usize = 32;
@@ -15,14 +16,14 @@ const KEPT: usize = 32;
 /// Bundles by digest, the latest last.
 #[derive(Debug)]
 pub(crate) struct BundleCache {
-    client: WorkerServiceClient<Channel>,
+    coordinators: Coordinators,
     kept: Mutex<VecDeque<(String, Arc<Bundle>)>>,
 }
 
 impl BundleCache {
-    pub(crate) const fn new(client: WorkerServiceClient<Channel>) -> Self {
+    pub(crate) const fn new(coordinators: Coordinators) -> Self {
         Self {
-            client,
+            coordinators,
             kept: Mutex::new(VecDeque::new()),
         }
     }
@@ -42,7 +43,9 @@ impl BundleCache {
         let request = v1::FetchBundleRequest {
             digest: digest.to_owned(),
         };
-        let response = self.client.clone().fetch_bundle(request).await;
+        let response = client(self.coordinators.current())
+            .fetch_bundle(request)
+            .await;
         let wire = response
             .map_err(|status| failed(status.message().to_owned()))?
             .into_inner()

@@ -1,79 +1,81 @@
-//! The threads on which stages run, and the attempts under way.
+//! The attempts under way.
 //!
-//! Watching over an attempt is not done there but beside the worker's stream: a stage that blocks
-//! every thread it gets is timed out all the same, and its fellow stages and the heartbeat go on.
+//! Watching over an attempt is not done where its stage runs but beside the worker's stream: a stage
+//! that blocks every thread it gets is timed out all the same, and its fellow stages and the heartbeat
+//! go on.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use marquetry_engine::Assignment;
 use marquetry_types::{AttemptResult, FencingToken, LogLine, Progress};
-use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::attempt::{self, Workplace};
 
-/// What an attempt says.
+/// Reports that wait for the worker's stream; those beyond are dropped, as they are only watched.
+const REPORTS: usize = 1024;
+
+/// What an attempt says while it runs, for whoever watches.
 #[derive(Debug)]
-pub(crate) enum Event {
+pub(crate) enum Report {
     /// How far it is.
-    Progress(FencingToken, Progress),
+    Progress(Progress),
     /// A line of its log.
-    Log(FencingToken, LogLine),
-    /// How it ended.
-    Finished(FencingToken, AttemptResult),
+    Log(LogLine),
+}
+
+/// Where attempts are heard.
+pub(crate) struct Events {
+    pub(crate) reports: mpsc::Receiver<(FencingToken, Report)>,
+    pub(crate) finished: mpsc::UnboundedReceiver<(FencingToken, AttemptResult)>,
 }
 
 /// Runs attempts.
 pub(crate) struct Executor {
-    /// Taken when it is dropped: a runtime must not be dropped where async code runs.
-    runtime: Option<Runtime>,
     workplace: Arc<Workplace>,
-    events: mpsc::UnboundedSender<Event>,
+    reports: mpsc::Sender<(FencingToken, Report)>,
+    finished: mpsc::UnboundedSender<(FencingToken, AttemptResult)>,
     running: HashMap<FencingToken, CancellationToken>,
     watches: JoinSet<()>,
 }
 
 impl Executor {
-    pub(crate) fn new(
-        threads: usize,
-        workplace: Arc<Workplace>,
-        events: mpsc::UnboundedSender<Event>,
-    ) -> std::io::Result<Self> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(threads.max(1))
-            .thread_name("stage")
-            .enable_all()
-            .build()?;
-        Ok(Self {
-            runtime: Some(runtime),
+    pub(crate) fn new(workplace: Arc<Workplace>) -> (Self, Events) {
+        let (reports, heard) = mpsc::channel(REPORTS);
+        let (finished, ended) = mpsc::unbounded_channel();
+        let executor = Self {
             workplace,
-            events,
+            reports,
+            finished,
             running: HashMap::new(),
             watches: JoinSet::new(),
-        })
+        };
+        let events = Events {
+            reports: heard,
+            finished: ended,
+        };
+        (executor, events)
     }
 
-    /// Starts an attempt; it ends with [`Event::Finished`] whatever happens.
+    /// Starts an attempt; its end is heard whatever happens.
     pub(crate) fn start(&mut self, assignment: Assignment) {
-        let Some(runtime) = &self.runtime else { return };
         let token = assignment.token.clone();
         let cancellation = CancellationToken::new();
         self.running.insert(token.clone(), cancellation.clone());
-        let events = self.events.clone();
+        let finished = self.finished.clone();
         let attempt = attempt::run(
             assignment,
             Arc::clone(&self.workplace),
-            runtime.handle().clone(),
-            events.clone(),
+            self.reports.clone(),
             cancellation,
         );
         self.watches.spawn(async move {
             let result = attempt.await;
             // Nobody listens once the worker stops.
-            let _ = events.send(Event::Finished(token, result));
+            let _ = finished.send((token, result));
         });
     }
 
@@ -95,8 +97,5 @@ impl Drop for Executor {
     fn drop(&mut self) {
         self.running.values().for_each(CancellationToken::cancel);
         self.watches.abort_all();
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
     }
 }

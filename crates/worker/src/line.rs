@@ -3,42 +3,48 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use marquetry_client::{Connection, Coordinators, MESSAGE_BYTES};
 use marquetry_engine::{Agent, AgentEffect, AgentInput, Assignment};
 use marquetry_lake::Lake;
 use marquetry_plugin::Registry;
 use marquetry_proto::v1::attach_request::Message as ToCoordinator;
 use marquetry_proto::v1::attach_response::Message as FromCoordinator;
-use marquetry_proto::v1::attempt_report::Report;
+use marquetry_proto::v1::attempt_report::Report as WireReport;
 use marquetry_proto::v1::worker_service_client::WorkerServiceClient;
 use marquetry_proto::{WireError, v1};
-use marquetry_types::{Epoch, FencingToken};
+use marquetry_types::{Diagnostic, Epoch, FencingToken, codes};
 use marquetry_workflow::StageCatalogue;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Channel;
+use tonic::{Code, Status, Streaming};
 
-use crate::WorkerConfig;
-use crate::attempt::Workplace;
+use crate::attempt::{Stages, Workplace};
 use crate::bundle_cache::BundleCache;
-use crate::executor::{Event, Executor};
+use crate::executor::{Events, Executor, Report};
+use crate::threads::Threads;
+use crate::{Isolation, WorkerConfig};
 
-/// Messages that wait for the stream before the worker does.
-const BACKLOG: usize = 256;
+/// Messages that wait for the stream. One that has so many waiting takes nothing any more: it is
+/// broken, and the worker never waits for it.
+const BACKLOG: usize = 4096;
 /// The first and the longest pause before another connection.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
 /// The heartbeat until the coordinator says how often it wants one.
 const FIRST_HEARTBEAT: Duration = Duration::from_secs(5);
-const MESSAGE_BYTES: usize = 16 * 1024 * 1024;
+/// How long the last messages of a worker that stops may take.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// A worker that is ready to serve.
 pub struct Worker {
     hello: v1::Hello,
     lake: String,
-    client: WorkerServiceClient<Channel>,
+    coordinators: Coordinators,
     agent: Agent,
     executor: Executor,
-    events: mpsc::UnboundedReceiver<Event>,
+    events: Events,
+    /// It takes nothing new, and stops when it holds nothing any more.
+    is_draining: bool,
 }
 
 impl std::fmt::Debug for Worker {
@@ -50,28 +56,84 @@ impl std::fmt::Debug for Worker {
     }
 }
 
+/// How a worker is asked to end.
+#[derive(Debug, Clone, Default)]
+pub struct Leave {
+    /// Finish what runs, take nothing new, then end.
+    pub drain: CancellationToken,
+    /// End at once. What runs is given to other workers.
+    pub now: CancellationToken,
+}
+
+/// Why a worker can serve no longer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WorkerError {
+    /// The coordinator works on another lake.
+    #[error("the coordinator keeps its data in {theirs}, and this worker in {ours}")]
+    OtherLake {
+        /// The worker's.
+        ours: String,
+        /// The coordinator's.
+        theirs: String,
+    },
+    /// The coordinator does not let this worker in.
+    #[error("the coordinator refuses this worker: {reason}")]
+    Refused {
+        /// What it said.
+        reason: String,
+    },
+}
+
+impl From<WorkerError> for Diagnostic {
+    fn from(error: WorkerError) -> Self {
+        let help = match &error {
+            WorkerError::OtherLake { theirs, .. } => {
+                format!("start the worker with `--lake {theirs}`")
+            }
+            WorkerError::Refused { .. } => {
+                "give the worker the token that the coordinator expects of workers".to_owned()
+            }
+        };
+        Self::new(codes::BAD_ENDPOINT, error.to_string()).help(help)
+    }
+}
+
 /// Why a connection ended.
 enum Ended {
-    /// It broke: connect again.
-    Broken,
+    /// It broke, or was refused: connect again, perhaps elsewhere.
+    Broken(Option<Status>),
     /// The worker is to stop.
     Stopped,
+    /// It makes no sense to go on.
+    Hopeless(WorkerError),
+}
+
+/// The outbound half of a connection.
+struct Outbound {
+    messages: mpsc::Sender<v1::AttachRequest>,
+    is_stalled: bool,
+}
+
+impl Outbound {
+    /// Sends without waiting: a stream that takes nothing must not keep the worker from its attempts.
+    fn send(&mut self, message: ToCoordinator) {
+        let message = Some(message);
+        let sent = self.messages.try_send(v1::AttachRequest { message });
+        self.is_stalled |= sent.is_err();
+    }
 }
 
 impl Worker {
-    /// A worker with the stages of `registry`, for the coordinator behind `channel`.
+    /// A worker with the stages of `registry`.
     ///
     /// # Errors
-    /// Its threads cannot be started.
+    /// Its threads or processes cannot be started.
     pub fn new(
         config: WorkerConfig,
         registry: Arc<Registry>,
         lake: Lake,
-        channel: Channel,
+        coordinators: Coordinators,
     ) -> std::io::Result<Self> {
-        let client = WorkerServiceClient::new(channel)
-            .max_decoding_message_size(MESSAGE_BYTES)
-            .max_encoding_message_size(MESSAGE_BYTES);
         let kinds = registry.kinds().into_iter().filter_map(|kind| {
             let version = registry.descriptor(kind)?.version;
             Some(v1::SupportedKind {
@@ -85,159 +147,242 @@ impl Worker {
             kinds: kinds.collect(),
             held: Vec::new(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            queues: config.queues.iter().cloned().collect(),
+            labels: config.labels.clone().into_iter().collect(),
+            draining: false,
         };
-        let (sender, events) = mpsc::unbounded_channel();
         let location = lake.location().to_owned();
-        let threads = config.threads;
-        let bundles = BundleCache::new(client.clone());
-        let workplace = Arc::new(Workplace {
+        let stages = match &config.isolation {
+            Isolation::Threads => Stages::Threads(Threads::new(config.threads, registry)?),
+            #[cfg(unix)]
+            Isolation::Processes(command) => {
+                let warm = usize::try_from(config.slots).unwrap_or(usize::MAX);
+                let hosts = crate::hosts::Hosts::new(command.clone(), location.clone(), warm)?;
+                Stages::Hosts(hosts)
+            }
+        };
+        let bundles = BundleCache::new(coordinators.clone());
+        let (executor, events) = Executor::new(Arc::new(Workplace {
             config,
-            registry,
             lake,
             bundles,
-        });
-        let executor = Executor::new(threads, workplace, sender)?;
+            stages,
+        }));
         Ok(Self {
             hello,
             lake: location,
-            client,
+            coordinators,
             agent: Agent::new(),
             executor,
             events,
+            is_draining: false,
         })
     }
 
-    /// Serves until `shutdown`. What runs then is given up; the coordinator gives it to another worker.
-    pub async fn serve(mut self, shutdown: CancellationToken) {
+    /// Serves until it is asked to leave, or cannot go on.
+    ///
+    /// # Errors
+    /// The coordinator will never take this worker as it is.
+    pub async fn serve(mut self, leave: Leave) -> Result<(), WorkerError> {
         let mut pause = PAUSES.0;
         loop {
             let mut was_welcomed = false;
-            match self.connection(&shutdown, &mut was_welcomed).await {
-                Ended::Stopped => return,
-                Ended::Broken if was_welcomed => pause = PAUSES.0,
-                Ended::Broken => pause = (pause * 2).min(PAUSES.1),
-            }
+            let status = match self.connection(&leave, &mut was_welcomed).await {
+                Ended::Stopped => return Ok(()),
+                Ended::Hopeless(error) => return Err(error),
+                Ended::Broken(status) => status,
+            };
+            let status = status.unwrap_or_else(|| Status::unavailable("the stream ended"));
+            self.coordinators.move_on(&status);
+            pause = if was_welcomed {
+                PAUSES.0
+            } else {
+                (pause * 2).min(PAUSES.1)
+            };
             tokio::select! {
-                () = shutdown.cancelled() => return,
+                () = leave.now.cancelled() => return Ok(()),
+                () = leave.drain.cancelled(), if self.agent.is_idle() => return Ok(()),
                 () = tokio::time::sleep(pause) => {}
             }
         }
     }
 
-    async fn connection(&mut self, shutdown: &CancellationToken, was_welcomed: &mut bool) -> Ended {
-        let (outbound, messages) = mpsc::channel(BACKLOG);
-        for effect in self.agent.step(AgentInput::Connected) {
-            self.perform(effect, &outbound).await;
-        }
-        let mut client = self.client.clone();
+    async fn connection(&mut self, leave: &Leave, was_welcomed: &mut bool) -> Ended {
+        let (messages, stream) = mpsc::channel(BACKLOG);
+        let mut outbound = Outbound {
+            messages,
+            is_stalled: false,
+        };
+        self.step(AgentInput::Connected, &mut outbound);
+        let mut client = client(self.coordinators.current());
         let attached = tokio::select! {
-            () = shutdown.cancelled() => return Ended::Stopped,
-            attached = client.attach(ReceiverStream::new(messages)) => attached,
+            () = leave.now.cancelled() => return Ended::Stopped,
+            attached = client.attach(ReceiverStream::new(stream)) => attached,
         };
-        let mut inbound = match attached {
-            Ok(response) => response.into_inner(),
-            Err(status) => {
-                tracing::debug!(%status, "cannot attach to the coordinator");
-                self.agent.step(AgentInput::Disconnected);
-                return Ended::Broken;
+        let ended = match attached {
+            Ok(response) => {
+                let mut inbound = response.into_inner();
+                let ended = self
+                    .converse(&mut inbound, &mut outbound, leave, was_welcomed)
+                    .await;
+                if matches!(ended, Ended::Stopped) {
+                    take_leave(inbound, outbound).await;
+                }
+                ended
             }
+            Err(status) => refused(status),
         };
+        self.agent.step(AgentInput::Disconnected);
+        ended
+    }
+
+    /// Speaks with a coordinator until the stream ends.
+    async fn converse(
+        &mut self,
+        inbound: &mut Streaming<v1::AttachResponse>,
+        outbound: &mut Outbound,
+        leave: &Leave,
+        was_welcomed: &mut bool,
+    ) -> Ended {
         let mut heartbeat = tokio::time::interval(FIRST_HEARTBEAT);
-        let ended = loop {
+        loop {
             let input = tokio::select! {
-                () = shutdown.cancelled() => break Ended::Stopped,
+                () = leave.now.cancelled() => return Ended::Stopped,
+                () = leave.drain.cancelled(), if !self.is_draining => {
+                    tracing::info!("draining: no new stages are taken");
+                    self.is_draining = true;
+                    AgentInput::HeartbeatDue
+                }
                 message = inbound.message() => match message {
                     Ok(Some(response)) => {
-                        if let Some(FromCoordinator::Welcome(welcome)) = &response.message {
-                            *was_welcomed = true;
-                            let interval = u64::from(welcome.heartbeat_interval_ms.max(10));
-                            heartbeat = tokio::time::interval(Duration::from_millis(interval));
-                            if welcome.lake != self.lake {
-                                tracing::error!(ours = self.lake, theirs = welcome.lake, "the coordinator uses another lake");
-                                break Ended::Stopped;
+                        match &response.message {
+                            Some(FromCoordinator::Welcome(welcome)) => {
+                                *was_welcomed = true;
+                                let interval = u64::from(welcome.heartbeat_interval_ms.max(10));
+                                heartbeat = tokio::time::interval(Duration::from_millis(interval));
+                                if welcome.lake != self.lake {
+                                    return Ended::Hopeless(WorkerError::OtherLake {
+                                        ours: self.lake.clone(),
+                                        theirs: welcome.lake.clone(),
+                                    });
+                                }
                             }
+                            Some(FromCoordinator::Stop(stop)) => {
+                                tracing::info!(reason = stop.reason, "the coordinator sends this worker home");
+                                return Ended::Stopped;
+                            }
+                            _ => {}
                         }
                         match understand(response) {
                             Ok(Some(input)) => input,
                             Ok(None) => continue,
                             Err(error) => {
                                 tracing::warn!(%error, "the coordinator sent what cannot be understood");
-                                break Ended::Broken;
+                                return Ended::Broken(None);
                             }
                         }
                     }
-                    Ok(None) | Err(_) => break Ended::Broken,
+                    Ok(None) => return Ended::Broken(None),
+                    Err(status) => return Ended::Broken(Some(status)),
                 },
-                Some(event) = self.events.recv() => match event {
-                    Event::Finished(token, result) => {
-                        self.executor.forget(&token);
-                        AgentInput::Finished { token, result }
-                    }
-                    Event::Progress(token, progress) => {
-                        let progress = v1::AttemptProgress::new(&token.attempt, progress);
-                        report(&outbound, &token, Report::Progress(progress)).await;
-                        continue;
-                    }
-                    Event::Log(token, line) => {
-                        let line = v1::AttemptLog::new(&token.attempt, line);
-                        report(&outbound, &token, Report::Log(line)).await;
-                        continue;
-                    }
-                },
+                Some((token, result)) = self.events.finished.recv() => {
+                    self.executor.forget(&token);
+                    AgentInput::Finished { token, result }
+                }
+                Some((token, report)) = self.events.reports.recv() => {
+                    outbound.send(wire_report(&token, report));
+                    continue;
+                }
                 _ = heartbeat.tick() => AgentInput::HeartbeatDue,
             };
-            let mut leaves = false;
-            for effect in self.agent.step(input) {
-                leaves |= effect == AgentEffect::Disconnect;
-                self.perform(effect, &outbound).await;
+            if self.step(input, outbound) {
+                return Ended::Broken(None);
             }
-            if leaves {
-                break Ended::Broken;
+            if outbound.is_stalled {
+                tracing::warn!("the coordinator takes no messages: the stream is given up");
+                return Ended::Broken(None);
             }
-        };
-        self.agent.step(AgentInput::Disconnected);
-        ended
+            if self.is_draining && *was_welcomed && self.agent.is_idle() {
+                return Ended::Stopped;
+            }
+        }
     }
 
-    /// Does what the protocol wants done. A message that cannot be sent is no error: the stream is
-    /// broken, which its other half will say.
-    async fn perform(&mut self, effect: AgentEffect, outbound: &mpsc::Sender<v1::AttachRequest>) {
+    /// Steps the protocol and does what it wants done. True when this coordinator is to be left.
+    fn step(&mut self, input: AgentInput, outbound: &mut Outbound) -> bool {
         let wire = |held: Vec<FencingToken>| held.iter().map(Into::into).collect();
-        let message = match effect {
-            AgentEffect::SendHello { held } => ToCoordinator::Hello(v1::Hello {
-                held: wire(held),
-                ..self.hello.clone()
-            }),
-            AgentEffect::SendHeartbeat { held } => {
-                ToCoordinator::Heartbeat(v1::Heartbeat { held: wire(held) })
+        let mut leaves = false;
+        for effect in self.agent.step(input) {
+            match effect {
+                AgentEffect::SendHello { held } => outbound.send(ToCoordinator::Hello(v1::Hello {
+                    held: wire(held),
+                    draining: self.is_draining,
+                    ..self.hello.clone()
+                })),
+                AgentEffect::SendHeartbeat { held } => {
+                    outbound.send(ToCoordinator::Heartbeat(v1::Heartbeat {
+                        held: wire(held),
+                        draining: self.is_draining,
+                    }));
+                }
+                AgentEffect::SendFinished { token, result } => outbound.send(
+                    ToCoordinator::Finished(v1::AttemptFinished::new(&token, &result)),
+                ),
+                AgentEffect::Start(assignment) => self.executor.start(assignment),
+                AgentEffect::Cancel { token, reason } => {
+                    tracing::info!(attempt = %token.attempt, reason, "an attempt is to end");
+                    self.executor.cancel(&token);
+                }
+                AgentEffect::Disconnect => leaves = true,
             }
-            AgentEffect::SendFinished { token, result } => {
-                ToCoordinator::Finished(v1::AttemptFinished::new(&token, &result))
-            }
-            AgentEffect::Start(assignment) => return self.executor.start(assignment),
-            AgentEffect::Cancel { token, reason } => {
-                tracing::info!(attempt = %token.attempt, reason, "an attempt is to end");
-                return self.executor.cancel(&token);
-            }
-            AgentEffect::Disconnect => return,
-        };
-        drop(
-            outbound
-                .send(v1::AttachRequest {
-                    message: Some(message),
-                })
-                .await,
-        );
+        }
+        leaves
     }
 }
 
-async fn report(outbound: &mpsc::Sender<v1::AttachRequest>, token: &FencingToken, report: Report) {
-    let report = v1::AttemptReport {
+/// Says goodbye, and waits until the coordinator has heard it and closes the stream: what this worker
+/// held is then given to others at once.
+async fn take_leave(mut inbound: Streaming<v1::AttachResponse>, mut outbound: Outbound) {
+    let reason = "it was asked to stop".to_owned();
+    outbound.send(ToCoordinator::Goodbye(v1::Goodbye { reason }));
+    drop(outbound);
+    let closed = async { while let Ok(Some(_)) = inbound.message().await {} };
+    // A coordinator that is away learns it from the stream that breaks.
+    drop(tokio::time::timeout(FAREWELL, closed).await);
+}
+
+pub(crate) fn client(connection: Connection) -> WorkerServiceClient<Connection> {
+    WorkerServiceClient::new(connection)
+        .max_decoding_message_size(MESSAGE_BYTES)
+        .max_encoding_message_size(MESSAGE_BYTES)
+}
+
+/// What a refused attachment means: a coordinator that is away or does not lead is asked again, one
+/// that does not let this worker in will not do so later.
+fn refused(status: Status) -> Ended {
+    let is_hopeless = matches!(
+        status.code(),
+        Code::Unauthenticated | Code::PermissionDenied | Code::InvalidArgument
+    );
+    if is_hopeless {
+        let reason = status.message().to_owned();
+        return Ended::Hopeless(WorkerError::Refused { reason });
+    }
+    tracing::debug!(%status, "cannot attach to the coordinator");
+    Ended::Broken(Some(status))
+}
+
+fn wire_report(token: &FencingToken, report: Report) -> ToCoordinator {
+    let report = match report {
+        Report::Progress(progress) => {
+            WireReport::Progress(v1::AttemptProgress::new(&token.attempt, progress))
+        }
+        Report::Log(line) => WireReport::Log(v1::AttemptLog::new(&token.attempt, line)),
+    };
+    ToCoordinator::Report(v1::AttemptReport {
         token: Some(token.into()),
         report: Some(report),
-    };
-    let message = Some(ToCoordinator::Report(report));
-    drop(outbound.send(v1::AttachRequest { message }).await);
+    })
 }
 
 /// The protocol's input that a message is.
@@ -247,7 +392,7 @@ fn understand(response: v1::AttachResponse) -> Result<Option<AgentInput>, WireEr
         None => Err(WireError::Missing("token")),
     };
     Ok(match response.message {
-        None => None,
+        None | Some(FromCoordinator::Stop(_)) => None,
         Some(FromCoordinator::Welcome(welcome)) => Some(AgentInput::Welcomed {
             epoch: Epoch(welcome.epoch),
         }),

@@ -1,9 +1,11 @@
 //! A journal, a lake, coordinators and workers, put together as `marquetry run` does it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use marquetry_coordinator::{Coordinator, CoordinatorConfig, TakeUp};
+use marquetry_client::Coordinators;
+use marquetry_coordinator::{Coordinator, CoordinatorConfig, Front, TakeUp};
 use marquetry_engine::{EngineConfig, RunState};
 use marquetry_journal::testing::{Faults, FaultyJournal};
 use marquetry_journal::{Journal, JournalError, SqliteJournal};
@@ -12,7 +14,7 @@ use marquetry_plugin::Registry;
 use marquetry_proto::v1;
 use marquetry_proto::v1::run_service_client::RunServiceClient;
 use marquetry_types::{Diagnostic, RunId, codes};
-use marquetry_worker::{Worker, WorkerConfig};
+use marquetry_worker::{Leave, Worker, WorkerConfig, WorkerError};
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use tempfile::TempDir;
@@ -49,6 +51,7 @@ pub(crate) struct House {
     pub(crate) objects: Arc<dyn ObjectStore>,
     pub(crate) lake: Lake,
     registry: Arc<Registry>,
+    coordinators: AtomicU32,
     folder: TempDir,
 }
 
@@ -69,6 +72,7 @@ impl House {
             lake: Lake::with_store(LAKE, Arc::clone(&objects)),
             objects,
             registry: Arc::new(registry),
+            coordinators: AtomicU32::new(0),
             folder,
         }
     }
@@ -82,14 +86,36 @@ impl House {
         .await
     }
 
+    /// A coordinator that others leave the lead to.
+    pub(crate) async fn lasting_coordinator(
+        &self,
+        engine: EngineConfig,
+    ) -> Result<Server, JournalError> {
+        self.coordinator_leading_for(engine, Duration::from_secs(3600))
+            .await
+    }
+
     pub(crate) async fn coordinator_with(
         &self,
         engine: EngineConfig,
     ) -> Result<Server, JournalError> {
+        // Whoever comes next leads at once.
+        self.coordinator_leading_for(engine, Duration::ZERO).await
+    }
+
+    async fn coordinator_leading_for(
+        &self,
+        engine: EngineConfig,
+        lease: Duration,
+    ) -> Result<Server, JournalError> {
+        let number = self.coordinators.fetch_add(1, Ordering::Relaxed) + 1;
         let config = CoordinatorConfig {
             engine,
             heartbeat_interval: Duration::from_secs(3),
             lake: LAKE.to_owned(),
+            name: format!("c{number}"),
+            url: format!("http://c{number}:7070"),
+            lease,
             take_up: TakeUp::All,
         };
         let (journal, catalogue) = (Arc::clone(&self.journal), Arc::clone(&self.registry));
@@ -109,18 +135,20 @@ impl House {
         objects: Arc<dyn ObjectStore>,
         threads: usize,
     ) -> Hand {
+        let spill_dir = self.folder.path().join("spill");
         let config = WorkerConfig {
-            id: name.parse().unwrap(),
             slots: 2,
             threads,
             memory_limit: 64 * 1024 * 1024,
-            spill_dir: self.folder.path().join("spill"),
+            ..WorkerConfig::new(name.parse().unwrap(), spill_dir)
         };
         let lake = Lake::with_store(LAKE, objects);
         let registry = Arc::clone(&self.registry);
-        let worker = Worker::new(config, registry, lake, exchange.channel()).unwrap();
-        let shutdown = CancellationToken::new();
-        let task = tokio::spawn(worker.serve(shutdown.clone()));
+        let coordinators = Coordinators::one(exchange.channel());
+        let worker = Worker::new(config, registry, lake, coordinators).unwrap();
+        let leave = Leave::default();
+        let shutdown = leave.now.clone();
+        let task = tokio::spawn(worker.serve(leave));
         Hand { shutdown, task }
     }
 
@@ -180,7 +208,7 @@ impl Server {
         };
         let (pipes, accepted) = mpsc::unbounded_channel();
         let incoming = UnboundedReceiverStream::new(accepted).map(Ok);
-        let served = runtime.spawn(coordinator.serve(incoming));
+        let served = runtime.spawn(coordinator.serve(Front::default(), incoming));
         Ok(Self {
             runtime: Some(runtime),
             pipes,
@@ -220,14 +248,14 @@ impl Drop for Server {
 /// A worker.
 pub(crate) struct Hand {
     shutdown: CancellationToken,
-    task: JoinHandle<()>,
+    task: JoinHandle<Result<(), WorkerError>>,
 }
 
 impl Hand {
     /// Stops it and waits until it is gone.
     pub(crate) async fn stop(self) {
         self.shutdown.cancel();
-        in_time(self.task).await.unwrap();
+        in_time(self.task).await.unwrap().unwrap();
     }
 }
 

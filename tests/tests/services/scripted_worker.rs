@@ -36,6 +36,7 @@ impl ScriptedWorker {
             kinds: vec![kind],
             held: held.iter().map(Into::into).collect(),
             version: "test".to_owned(),
+            ..v1::Hello::default()
         };
         let mut client = WorkerServiceClient::new(exchange.channel());
         let attached = client.attach(ReceiverStream::new(messages));

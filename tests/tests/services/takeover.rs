@@ -8,7 +8,9 @@ use tonic::Code;
 
 use crate::checks::{CHAIN, DIAMOND, diamond_is_done, record_is_true, value};
 use crate::exchange::Exchange;
-use crate::house::{House, cancel, diagnostic, get, in_time, submit, watch, watch_to_end};
+use crate::house::{
+    House, cancel, diagnostic, get, in_time, submission, submit, watch, watch_to_end,
+};
 use crate::scripted_worker::ScriptedWorker;
 
 /// Workers that live are waited for, as long as it takes in these tests.
@@ -131,15 +133,15 @@ async fn a_deposed_coordinator_commits_nothing_and_lets_go_of_everybody() {
     let mut events = watch(&mut client, &run).await;
     house.floor.started("b", 1).await;
     // Another one takes over; the old one does not know.
-    let new = house.coordinator_with(patient()).await.unwrap();
+    let new = house.lasting_coordinator(patient()).await.unwrap();
     exchange.plug_into(&new);
     let refused = cancel(&mut client, &run).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unavailable);
     assert_eq!(
         diagnostic(&refused).to_string(),
-        "this coordinator, of epoch 1, was superseded by epoch 2 [MQ0604]; help: nothing is lost: the newer coordinator goes on with the runs"
+        "this coordinator does not lead: http://c2:7070 does [MQ0705]; help: ask the leader, or this one again after a moment"
     );
-    assert_eq!(diagnostic(&refused).code, codes::FENCED);
+    assert_eq!(diagnostic(&refused).code, codes::NOT_LEADING);
     let end = loop {
         match in_time(events.message()).await {
             Ok(Some(_)) => {}
@@ -148,7 +150,17 @@ async fn a_deposed_coordinator_commits_nothing_and_lets_go_of_everybody() {
         }
     };
     assert_eq!(end.code(), Code::Unavailable, "{end}");
+    // It follows: it reads, and names the leader to whoever wants more.
+    assert_eq!(
+        get(&mut client, &run).await.summary.unwrap().status(),
+        v1::RunStatus::Running
+    );
+    let refused = in_time(client.submit_run(submission(CHAIN)))
+        .await
+        .unwrap_err();
+    assert_eq!(diagnostic(&refused).code, codes::NOT_LEADING);
     drop((events, client));
+    old.shut_down();
     old.ended().await;
 
     house.floor.open();

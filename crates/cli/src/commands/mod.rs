@@ -8,4 +8,7 @@ pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod runs;
 pub(crate) mod sample;
+pub(crate) mod server;
+pub(crate) mod submit;
 pub(crate) mod tables;
+pub(crate) mod worker;

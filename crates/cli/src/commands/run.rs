@@ -16,6 +16,7 @@ use crate::failure::Failure;
 use crate::output::{self, BOLD, DIM, GREEN};
 use crate::place::Place;
 use crate::progress::Progress;
+use crate::run_view::RunView;
 use crate::stages::registry;
 use crate::{commands, workflow_file};
 
@@ -104,7 +105,7 @@ pub(crate) async fn resume(common: &Common, arguments: &OneRun) -> Result<(), Fa
                 "run {run} succeeded already: there is nothing to do"
             ));
         }
-        return commands::runs::print(common, &state);
+        return commands::runs::print(common, &RunView::from(&state));
     }
     let take_up = TakeUp::Only(run.clone());
     let mut embedded = Embedded::start(&place, take_up, &arguments.resources).await?;
@@ -167,7 +168,7 @@ async fn follow(common: &Common, mut embedded: Embedded, run: &RunId) -> Result<
     drop((progress, events));
     let state: RunState = embedded.journal.load_run(run).await?;
     embedded.stop().await;
-    commands::runs::print(common, &state)?;
+    commands::runs::print(common, &RunView::from(&state))?;
     if state.status == RunStatus::Succeeded {
         Ok(())
     } else {
@@ -176,7 +177,7 @@ async fn follow(common: &Common, mut embedded: Embedded, run: &RunId) -> Result<
 }
 
 /// `--set NAME=VALUE`, repeated.
-fn read_settings(settings: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+pub(crate) fn read_settings(settings: &[String]) -> Result<BTreeMap<String, String>, Failure> {
     let mut params = BTreeMap::new();
     for setting in settings {
         let Some((name, value)) = setting.split_once('=') else {

@@ -1,11 +1,13 @@
-//! `runs` and `show`.
+//! `runs` and `show`, from the journal of a data folder or from a coordinator.
 
-use marquetry_engine::{RunState, RunStatus, StageStatus};
+use marquetry_engine::RunStatus;
 use marquetry_journal::{JournalReader, Page, RunFilter};
+use marquetry_proto::v1;
 use marquetry_types::thousands;
 use marquetry_workflow::render;
 
 use crate::arguments::{Common, Format, OneRun, Runs, Status};
+use crate::cluster::Cluster;
 use crate::failure::Failure;
 use crate::output::{self, BOLD, DIM, GREEN, RED, YELLOW};
 use crate::place::Place;
@@ -13,6 +15,31 @@ use crate::run_view::{RunView, SummaryView};
 
 /// `marquetry runs`
 pub(crate) async fn list(common: &Common, arguments: &Runs) -> Result<(), Failure> {
+    let runs = match Cluster::named(common)? {
+        Some(cluster) => of_cluster(&cluster, arguments).await?,
+        None => of_journal(common, arguments).await?,
+    };
+    if common.output == Format::Json {
+        return output::json(&runs);
+    }
+    let rows = runs.into_iter().map(|run| {
+        let took = run
+            .finished_at
+            .map(|end| output::between(run.submitted_at, end));
+        vec![
+            run.id,
+            run.workflow,
+            run.status.to_owned(),
+            format!("{}/{}", run.stages_succeeded, run.stages),
+            run.submitted_at.to_string(),
+            took.unwrap_or_default(),
+        ]
+    });
+    let header = ["run", "workflow", "status", "stages", "submitted", "took"];
+    output::line(output::table(&header, rows.collect()))
+}
+
+async fn of_journal(common: &Common, arguments: &Runs) -> Result<Vec<SummaryView>, Failure> {
     let journal = Place::of(common)?.reader()?;
     let filter = RunFilter {
         status: arguments.status.map(|status| match status {
@@ -23,77 +50,94 @@ pub(crate) async fn list(common: &Common, arguments: &Runs) -> Result<(), Failur
         }),
         name: arguments.workflow.clone(),
     };
-    let runs = journal
-        .list_runs(&filter, &Page::first(arguments.limit))
-        .await?;
-    if common.output == Format::Json {
-        return output::json(&runs.iter().map(SummaryView::from).collect::<Vec<_>>());
+    let page = Page::first(arguments.limit);
+    let runs = journal.list_runs(&filter, &page).await?;
+    Ok(runs.iter().map(SummaryView::from).collect())
+}
+
+async fn of_cluster(cluster: &Cluster, arguments: &Runs) -> Result<Vec<SummaryView>, Failure> {
+    let status = arguments
+        .status
+        .map_or(v1::RunStatus::Unspecified, |status| match status {
+            Status::Running => v1::RunStatus::Running,
+            Status::Succeeded => v1::RunStatus::Succeeded,
+            Status::Failed => v1::RunStatus::Failed,
+            Status::Cancelled => v1::RunStatus::Cancelled,
+        });
+    let mut request = v1::ListRunsRequest {
+        workflow: arguments.workflow.clone().unwrap_or_default(),
+        status: status.into(),
+        ..v1::ListRunsRequest::default()
+    };
+    let mut views = Vec::new();
+    loop {
+        let missing = arguments.limit.saturating_sub(views.len());
+        request.page_size = u32::try_from(missing).unwrap_or(u32::MAX);
+        if missing == 0 {
+            return Ok(views);
+        }
+        let page = cluster
+            .call(|mut runs| {
+                let request = request.clone();
+                async move { runs.list_runs(request).await }
+            })
+            .await?;
+        views.extend(page.runs.into_iter().map(SummaryView::from));
+        if page.next_page_token.is_empty() {
+            return Ok(views);
+        }
+        request.page_token = page.next_page_token;
     }
-    let rows = runs.iter().map(|run| {
-        let took = run
-            .finished_at
-            .map(|end| output::between(run.submitted_at, end));
-        vec![
-            run.run.to_string(),
-            run.workflow.clone(),
-            run.status.as_str().to_owned(),
-            format!("{}/{}", run.stages.succeeded, run.stages.total),
-            run.submitted_at.to_string(),
-            took.unwrap_or_default(),
-        ]
-    });
-    let header = ["run", "workflow", "status", "stages", "submitted", "took"];
-    output::line(output::table(&header, rows.collect()))
 }
 
 /// `marquetry show`
 pub(crate) async fn show(common: &Common, arguments: &OneRun) -> Result<(), Failure> {
-    let state = Place::of(common)?.load(&arguments.run).await?;
-    print(common, &state)
+    let view = match Cluster::named(common)? {
+        Some(cluster) => {
+            let run = cluster.find(&arguments.run).await?;
+            RunView::from(cluster.run(&run).await?)
+        }
+        None => RunView::from(&Place::of(common)?.load(&arguments.run).await?),
+    };
+    print(common, &view)
 }
 
 /// Prints a run.
-pub(crate) fn print(common: &Common, run: &RunState) -> Result<(), Failure> {
+pub(crate) fn print(common: &Common, run: &RunView) -> Result<(), Failure> {
     if common.output == Format::Json {
-        return output::json(&RunView::from(run));
+        return output::json(run);
     }
     let colour = match run.status {
-        RunStatus::Succeeded => GREEN,
-        RunStatus::Failed => RED,
-        RunStatus::Running | RunStatus::Cancelled => YELLOW,
+        "succeeded" => GREEN,
+        "failed" => RED,
+        _ => YELLOW,
     };
     let took = run
         .finished_at
-        .map(|end| format!(" in {}", output::between(run.submitted.at, end)));
+        .map(|end| format!(" in {}", output::between(run.submitted_at, end)));
     output::line(format!(
         "\n{BOLD}{}{BOLD:#}  {}  {colour}{}{colour:#}{}\n",
-        run.workflow().name,
-        run.id(),
-        run.status.as_str(),
+        run.workflow,
+        run.id,
+        run.status,
         took.unwrap_or_default(),
     ))?;
-    let rows = run.stages.iter().map(|(name, stage)| {
-        let kind = run
-            .workflow()
-            .stages
-            .get(name)
-            .map(|stage| stage.uses.to_string());
+    let rows = run.stages.iter().map(|stage| {
         let last = stage.attempts.last();
-        let took = last.and_then(|last| Some(output::between(last.assigned_at, last.finished_at?)));
-        let outcome = stage.outcome.clone().unwrap_or_default();
-        let outputs: Vec<String> = outcome
+        let took = last.and_then(|last| Some(output::between(last.started_at, last.finished_at?)));
+        let outputs: Vec<String> = stage
             .outputs
             .iter()
-            .map(|(name, dataset)| format!("{name} {}", thousands(dataset.rows)))
+            .map(|(name, output)| format!("{name} {}", thousands(output.rows)))
             .collect();
-        let what = match stage.status {
-            StageStatus::Skipped => stage.skip_reason.clone().unwrap_or_default(),
-            _ => outputs.join(", "),
+        let what = match &stage.skip_reason {
+            Some(reason) => reason.clone(),
+            None => outputs.join(", "),
         };
         vec![
-            name.to_string(),
-            kind.unwrap_or_default(),
-            stage.status.as_str().to_owned(),
+            stage.name.clone(),
+            stage.kind.clone(),
+            stage.status.to_owned(),
             took.unwrap_or_default(),
             what,
         ]
@@ -102,9 +146,13 @@ pub(crate) fn print(common: &Common, run: &RunState) -> Result<(), Failure> {
         &["stage", "kind", "status", "took", "rows"],
         rows.collect(),
     ))?;
-    for stage in run.stages.values() {
+    for stage in &run.stages {
         for version in &stage.published {
-            output::line(format!("{GREEN}published{GREEN:#} {version}"))?;
+            let (kind, name) = (version.kind.as_str(), &version.name);
+            output::line(format!(
+                "{GREEN}published{GREEN:#} {kind} {name}@{}",
+                version.version
+            ))?;
         }
         for withheld in &stage.withheld {
             let (output, reason) = (&withheld.output, &withheld.reason);
@@ -114,11 +162,11 @@ pub(crate) fn print(common: &Common, run: &RunState) -> Result<(), Failure> {
         }
     }
     let mut figures = Vec::new();
-    for (name, stage) in &run.stages {
-        let metrics = stage.outcome.iter().flat_map(|outcome| &outcome.metrics);
-        figures.extend(
-            metrics.map(|(metric, value)| vec![format!("{name}.{metric}"), output::figure(*value)]),
-        );
+    for stage in &run.stages {
+        let metrics = stage.metrics.iter().map(|(metric, value)| {
+            vec![format!("{}.{metric}", stage.name), output::figure(*value)]
+        });
+        figures.extend(metrics);
     }
     if !figures.is_empty() {
         output::line(format!(
@@ -126,12 +174,11 @@ pub(crate) fn print(common: &Common, run: &RunState) -> Result<(), Failure> {
             output::table(&["figure", "value"], figures)
         ))?;
     }
-    if let Some(failure) = &run.failure {
-        let at = failure
-            .stage
-            .as_ref()
+    if let Some(error) = &run.error {
+        let at = run
+            .failed_stage()
             .map(|stage| format!("{DIM}in stage {stage}{DIM:#}\n"));
-        let text = render(&failure.diagnostic.clone().into(), None, false);
+        let text = render(&error.clone().into(), None, false);
         output::line(format!("\n{}{}", at.unwrap_or_default(), text.trim_end()))?;
     }
     Ok(())

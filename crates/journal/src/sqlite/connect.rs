@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::leadership;
 use super::schema::{self, APPLICATION_ID, FORMAT};
 use crate::JournalError;
 
@@ -72,6 +73,7 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, JournalError> {
         .pragma_update(None, "synchronous", "FULL")
         .map_err(refused)?;
     schema::migrate(&mut connection, format).map_err(refused)?;
+    leadership::end_lease(&connection).map_err(refused)?;
     Ok(connection)
 }
 

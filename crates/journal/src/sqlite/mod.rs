@@ -4,6 +4,7 @@
 //! ([`readers`]), and a lock beside the file keeps a second coordinator out ([`lock`]).
 
 mod connect;
+mod leadership;
 mod lock;
 mod publications;
 mod readers;
@@ -14,6 +15,7 @@ mod tests;
 mod writer;
 
 use std::path::Path;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use marquetry_engine::{Record, RunState, RunSummary};
@@ -23,7 +25,9 @@ use self::lock::WriterLock;
 use self::readers::Readers;
 use self::writer::{Work, Writer};
 use crate::history::History;
-use crate::{Journal, JournalError, JournalReader, Page, RunFilter, Unfinished};
+use crate::{
+    Campaign, Candidate, Journal, JournalError, JournalReader, Leader, Page, RunFilter, Unfinished,
+};
 
 /// How a journal is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -194,6 +198,10 @@ impl JournalReader for SqliteReader {
             .read(move |connection| rows::get_bundle(connection, &digest))
             .await
     }
+
+    async fn leader(&self) -> Result<Option<Leader>, JournalError> {
+        self.readers.read(leadership::leader).await
+    }
 }
 
 #[async_trait]
@@ -257,12 +265,27 @@ impl JournalReader for SqliteJournal {
     async fn get_bundle(&self, digest: &str) -> Result<Option<Vec<u8>>, JournalError> {
         self.reader.get_bundle(digest).await
     }
+
+    async fn leader(&self) -> Result<Option<Leader>, JournalError> {
+        self.reader.leader().await
+    }
 }
 
 #[async_trait]
 impl Journal for SqliteJournal {
-    async fn acquire_epoch(&self) -> Result<Epoch, JournalError> {
-        self.writer.perform(Work::AcquireEpoch).await
+    async fn campaign(&self, candidate: &Candidate) -> Result<Campaign, JournalError> {
+        self.writer.perform(Work::Campaign(candidate.clone())).await
+    }
+
+    async fn renew(&self, epoch: Epoch, lease: Duration) -> Result<(), JournalError> {
+        self.writer
+            .perform(Work::Renew { epoch, lease })
+            .await
+            .map(|_| ())
+    }
+
+    async fn resign(&self, epoch: Epoch) -> Result<(), JournalError> {
+        self.renew(epoch, Duration::ZERO).await
     }
 
     async fn append(&self, epoch: Epoch, records: Vec<Record>) -> Result<(), JournalError> {

@@ -26,7 +26,7 @@ pub(super) fn to_database(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn from_database(number: i64) -> u64 {
+pub(super) fn from_database(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
@@ -37,17 +37,6 @@ pub(super) fn epoch(connection: &Connection) -> Result<Epoch, JournalError> {
         })
         .map(|epoch| Epoch(from_database(epoch)))
         .map_err(storage(READING))
-}
-
-pub(super) fn increment_epoch(connection: &Connection) -> Result<Epoch, JournalError> {
-    connection
-        .query_row(
-            "UPDATE leadership SET epoch = epoch + 1 WHERE id = 1 RETURNING epoch",
-            [],
-            |row| row.get(0),
-        )
-        .map(|epoch| Epoch(from_database(epoch)))
-        .map_err(storage(WRITING))
 }
 
 pub(super) fn insert_record(

@@ -69,6 +69,12 @@ const MIGRATIONS: &[&str] = &[
     -- A restart reads this and no history.
     CREATE UNIQUE INDEX publications_current ON publications (kind, name) WHERE is_current;
 ",
+    "
+    -- Who reigns, where it is reached, and until when it need not be heard of.
+    ALTER TABLE leadership ADD COLUMN name TEXT NOT NULL DEFAULT '';
+    ALTER TABLE leadership ADD COLUMN url TEXT NOT NULL DEFAULT '';
+    ALTER TABLE leadership ADD COLUMN lease_ends_at INTEGER NOT NULL DEFAULT 0; -- milliseconds since 1970, UTC
+",
 ];
 
 /// The format that this version reads and writes.

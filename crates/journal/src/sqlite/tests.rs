@@ -99,7 +99,7 @@ async fn a_faulty_journal_without_faults_conforms() {
 async fn requests_that_wait_for_a_commit_share_the_next() {
     let folder = Folder::new();
     let journal = folder.journal();
-    let epoch = journal.acquire_epoch().await.unwrap();
+    let epoch = samples::lead(&journal).await;
     // Another connection holds the database's write lock, so the first request cannot commit and the
     // others queue behind it. Every commit in WAL mode is seen by a reader as one change of version.
     let blocker = Connection::open(folder.path()).unwrap();
@@ -132,7 +132,7 @@ async fn requests_that_wait_for_a_commit_share_the_next() {
 async fn a_damaged_record_costs_its_own_run_only() {
     let folder = Folder::new();
     let journal = folder.journal();
-    let epoch = journal.acquire_epoch().await.unwrap();
+    let epoch = samples::lead(&journal).await;
     let (damaged, sound) = (samples::run_id(1), samples::run_id(2));
     for run in [&damaged, &sound] {
         let records = samples::begun_run(run, "retail", None);

@@ -7,18 +7,19 @@
 
 use std::collections::HashMap;
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use marquetry_engine::Record;
 use marquetry_types::{Epoch, RunId};
 use rusqlite::{Connection, Savepoint, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
+use super::leadership;
 use super::lock::WriterLock;
 use super::publications;
 use super::rows::{self, storage};
-use crate::JournalError;
 use crate::history::History;
+use crate::{Campaign, Candidate, JournalError};
 
 /// Requests that wait before senders wait, too.
 const QUEUE: usize = 1024;
@@ -30,13 +31,24 @@ const MOST_HISTORIES: usize = 4096;
 /// Something to be committed.
 #[derive(Debug)]
 pub(super) enum Work {
-    AcquireEpoch,
-    Append { epoch: Epoch, records: Vec<Record> },
-    PutBundle { digest: String, bytes: Vec<u8> },
+    Campaign(Candidate),
+    /// Keeps the lead, or lets it go with a lease of nothing.
+    Renew {
+        epoch: Epoch,
+        lease: Duration,
+    },
+    Append {
+        epoch: Epoch,
+        records: Vec<Record>,
+    },
+    PutBundle {
+        digest: String,
+        bytes: Vec<u8>,
+    },
 }
 
-/// What was committed is under this epoch.
-type Answer = Result<Epoch, JournalError>;
+/// What came of it: for a campaign how it ended, for the rest the epoch that it was committed under.
+pub(super) type Answer = Result<Campaign, JournalError>;
 
 struct Request {
     work: Work,
@@ -197,14 +209,14 @@ impl Work {
     fn records(&self) -> usize {
         match self {
             Self::Append { records, .. } => records.len(),
-            Self::AcquireEpoch | Self::PutBundle { .. } => 0,
+            Self::Campaign(_) | Self::Renew { .. } | Self::PutBundle { .. } => 0,
         }
     }
 
     fn runs(&self) -> impl Iterator<Item = &RunId> {
         let records: &[Record] = match self {
             Self::Append { records, .. } => records,
-            Self::AcquireEpoch | Self::PutBundle { .. } => &[],
+            Self::Campaign(_) | Self::Renew { .. } | Self::PutBundle { .. } => &[],
         };
         records.iter().map(Record::run)
     }
@@ -217,10 +229,13 @@ fn perform(
     snapshot_every: u64,
 ) -> Answer {
     match work {
-        Work::AcquireEpoch => rows::increment_epoch(savepoint),
+        Work::Campaign(candidate) => leadership::campaign(savepoint, candidate),
+        Work::Renew { epoch, lease } => {
+            leadership::renew(savepoint, *epoch, *lease).map(Campaign::Won)
+        }
         Work::PutBundle { digest, bytes } => {
             rows::put_bundle(savepoint, digest, bytes)?;
-            rows::epoch(savepoint)
+            rows::epoch(savepoint).map(Campaign::Won)
         }
         Work::Append { epoch, records } => {
             let current = rows::epoch(savepoint)?;
@@ -231,7 +246,7 @@ fn perform(
                 });
             }
             append(savepoint, records, histories, snapshot_every)?;
-            Ok(current)
+            Ok(Campaign::Won(current))
         }
     }
 }

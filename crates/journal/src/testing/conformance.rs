@@ -3,13 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test suite, by its nature")]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use marquetry_engine::RunStatus;
 use marquetry_types::{Epoch, PublishedKind, PublishedName, RunId};
 
 use super::samples;
-use crate::{Journal, JournalError, JournalReader, Page, RunFilter};
+use crate::{Campaign, Candidate, Journal, JournalError, JournalReader, Leader, Page, RunFilter};
 
 /// Where a journal is kept, apart from the journal itself, so that the suite can close and reopen it.
 #[async_trait]
@@ -23,6 +24,7 @@ pub trait Store: Send + Sync {
 /// Runs the whole suite, each part on an empty store of its own.
 pub async fn run<S: Store>(empty_store: impl Fn() -> S) {
     epochs_grow_over_reopening(&empty_store()).await;
+    one_coordinator_leads_until_its_lease_ends_or_it_resigns(&empty_store()).await;
     records_come_back_after_reopening(&empty_store()).await;
     an_older_epoch_is_fenced(&empty_store()).await;
     a_refused_append_leaves_nothing(&empty_store()).await;
@@ -38,15 +40,64 @@ pub async fn run<S: Store>(empty_store: impl Fn() -> S) {
 
 async fn epochs_grow_over_reopening(store: &impl Store) {
     let journal = store.open().await;
-    assert_eq!(journal.acquire_epoch().await, Ok(Epoch(1)));
-    assert_eq!(journal.acquire_epoch().await, Ok(Epoch(2)));
+    assert_eq!(journal.leader().await, Ok(None));
+    assert_eq!(samples::lead(journal.as_ref()).await, Epoch(1));
+    assert_eq!(samples::lead(journal.as_ref()).await, Epoch(2));
     drop(journal);
-    assert_eq!(store.open().await.acquire_epoch().await, Ok(Epoch(3)));
+    assert_eq!(samples::lead(store.open().await.as_ref()).await, Epoch(3));
+}
+
+async fn one_coordinator_leads_until_its_lease_ends_or_it_resigns(store: &impl Store) {
+    let journal = store.open().await;
+    let patient = |name: &str| Candidate {
+        lease: Duration::from_secs(3600),
+        ..samples::candidate(name)
+    };
+    let first = Leader {
+        name: "a".to_owned(),
+        url: "http://a:7070".to_owned(),
+        epoch: Epoch(1),
+    };
+    let a = journal.campaign(&patient("a")).await;
+    assert_eq!(a, Ok(Campaign::Won(Epoch(1))));
+    assert_eq!(journal.leader().await, Ok(Some(first.clone())));
+    let b = journal.campaign(&patient("b")).await;
+    assert_eq!(b, Ok(Campaign::Lost(first)), "a leads");
+    let a = journal.campaign(&patient("a")).await;
+    assert_eq!(a, Ok(Campaign::Won(Epoch(2))), "it leads itself");
+    let fenced = Err(JournalError::Fenced {
+        ours: Epoch(1),
+        current: Epoch(2),
+    });
+    let hour = Duration::from_secs(3600);
+    assert_eq!(journal.renew(Epoch(1), hour).await, fenced);
+    assert_eq!(
+        journal.resign(Epoch(1)).await,
+        fenced,
+        "and changes nothing"
+    );
+    let b = journal.campaign(&patient("b")).await.unwrap();
+    assert!(matches!(b, Campaign::Lost(_)));
+
+    journal.resign(Epoch(2)).await.unwrap();
+    let b = journal.campaign(&patient("b")).await;
+    assert_eq!(b, Ok(Campaign::Won(Epoch(3))), "nobody led");
+    // A lease that is renewed for no time at all has ended.
+    journal.renew(Epoch(3), Duration::ZERO).await.unwrap();
+    let a = journal.campaign(&patient("a")).await;
+    assert_eq!(a, Ok(Campaign::Won(Epoch(4))));
+    let run = samples::begun_run(&samples::run_id(1), "retail", None);
+    let refused = journal.append(Epoch(3), run.clone()).await;
+    assert!(
+        matches!(refused, Err(JournalError::Fenced { .. })),
+        "{refused:?}"
+    );
+    journal.append(Epoch(4), run).await.unwrap();
 }
 
 async fn records_come_back_after_reopening(store: &impl Store) {
     let journal = store.open().await;
-    let epoch = journal.acquire_epoch().await.unwrap();
+    let epoch = samples::lead(journal.as_ref()).await;
     let run = samples::run_id(1);
     let records = samples::finished_run(&run, "retail", None);
     for record in &records {
@@ -61,13 +112,13 @@ async fn records_come_back_after_reopening(store: &impl Store) {
 
 async fn an_older_epoch_is_fenced(store: &impl Store) {
     let journal = store.open().await;
-    let old = journal.acquire_epoch().await.unwrap();
+    let old = samples::lead(journal.as_ref()).await;
     let (first, second) = (samples::run_id(1), samples::run_id(2));
     journal
         .append(old, samples::begun_run(&first, "retail", None))
         .await
         .unwrap();
-    let new = journal.acquire_epoch().await.unwrap();
+    let new = samples::lead(journal.as_ref()).await;
     assert_eq!(
         journal
             .append(old, samples::begun_run(&second, "retail", None))
@@ -92,7 +143,7 @@ async fn an_older_epoch_is_fenced(store: &impl Store) {
 
 async fn a_refused_append_leaves_nothing(store: &impl Store) {
     let journal = store.open().await;
-    let epoch = journal.acquire_epoch().await.unwrap();
+    let epoch = samples::lead(journal.as_ref()).await;
     let (good, bad) = (samples::run_id(1), samples::run_id(2));
     // The second run's history lacks its beginning, so the first run's records must go, too.
     let mut records = samples::begun_run(&good, "retail", None);
@@ -123,7 +174,7 @@ async fn a_refused_append_leaves_nothing(store: &impl Store) {
 
 async fn concurrent_appends_all_arrive(store: &impl Store) {
     let journal = store.open().await;
-    let epoch = journal.acquire_epoch().await.unwrap();
+    let epoch = samples::lead(journal.as_ref()).await;
     let runs: Vec<RunId> = (1..=40).map(samples::run_id).collect();
     let appends: Vec<_> = runs
         .iter()
@@ -144,7 +195,7 @@ async fn concurrent_appends_all_arrive(store: &impl Store) {
 
 async fn lists_filter_and_page(store: &impl Store) {
     let journal = store.open().await;
-    let epoch = journal.acquire_epoch().await.unwrap();
+    let epoch = samples::lead(journal.as_ref()).await;
     for number in 1..=9 {
         let name = if number % 3 == 0 { "weekly" } else { "retail" };
         let run = samples::run_id(number);
@@ -196,7 +247,7 @@ async fn lists_filter_and_page(store: &impl Store) {
 
 async fn runs_are_found_by_request_and_prefix(store: &impl Store) {
     let journal = store.open().await;
-    let epoch = journal.acquire_epoch().await.unwrap();
+    let epoch = samples::lead(journal.as_ref()).await;
     let (first, second) = (samples::run_id(1), samples::run_id(2));
     journal
         .append(
@@ -249,7 +300,7 @@ async fn runs_are_found_by_request_and_prefix(store: &impl Store) {
 
 async fn only_unfinished_runs_are_taken_up(store: &impl Store) {
     let journal = store.open().await;
-    let epoch = journal.acquire_epoch().await.unwrap();
+    let epoch = samples::lead(journal.as_ref()).await;
     let begun = samples::begun_run(&samples::run_id(1), "retail", None);
     let ended = samples::finished_run(&samples::run_id(2), "retail", None);
     let also_begun = samples::begun_run(&samples::run_id(3), "weekly", None);
@@ -267,7 +318,7 @@ async fn only_unfinished_runs_are_taken_up(store: &impl Store) {
 
 async fn readers_see_what_is_committed(store: &impl Store) {
     let journal = store.open().await;
-    let epoch = journal.acquire_epoch().await.unwrap();
+    let epoch = samples::lead(journal.as_ref()).await;
     let reader = store.open_reader().await;
     let run = samples::run_id(1);
     assert_eq!(
@@ -318,7 +369,7 @@ fn name(text: &str) -> PublishedName {
 async fn published_versions_are_kept_by_name(store: &impl Store) {
     use PublishedKind::{Policy, Table};
     let journal = store.open().await;
-    let epoch = journal.acquire_epoch().await.unwrap();
+    let epoch = samples::lead(journal.as_ref()).await;
     assert_eq!(journal.list_published(None).await, Ok(Vec::new()));
     // A table and a policy of one name are two things, each with versions of its own.
     let versions = [
@@ -381,7 +432,7 @@ async fn published_versions_are_kept_by_name(store: &impl Store) {
 
 async fn a_version_is_published_once(store: &impl Store) {
     let journal = store.open().await;
-    let epoch = journal.acquire_epoch().await.unwrap();
+    let epoch = samples::lead(journal.as_ref()).await;
     let publish = async |number, version| {
         let version = samples::published(PublishedKind::Policy, "offers", version);
         let records = samples::publishing_run(&samples::run_id(number), vec![version]);

@@ -6,13 +6,16 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use marquetry_engine::{Record, RunState, RunSummary};
 use marquetry_types::{Epoch, Publication, PublishedKind, PublishedName, RunId};
 use tokio::sync::Semaphore;
 
-use crate::{Journal, JournalError, JournalReader, Page, RunFilter, Unfinished};
+use crate::{
+    Campaign, Candidate, Journal, JournalError, JournalReader, Leader, Page, RunFilter, Unfinished,
+};
 
 /// What happens to a commit.
 #[derive(Debug, Clone)]
@@ -184,8 +187,17 @@ impl<J: Journal> FaultyJournal<J> {
 
 #[async_trait]
 impl<J: Journal> Journal for FaultyJournal<J> {
-    async fn acquire_epoch(&self) -> Result<Epoch, JournalError> {
-        self.commit(self.inner.acquire_epoch()).await
+    async fn campaign(&self, candidate: &Candidate) -> Result<Campaign, JournalError> {
+        self.commit(self.inner.campaign(candidate)).await
+    }
+
+    /// Never fails by plan: it comes when the clock says, so counting it would move every fault.
+    async fn renew(&self, epoch: Epoch, lease: Duration) -> Result<(), JournalError> {
+        self.inner.renew(epoch, lease).await
+    }
+
+    async fn resign(&self, epoch: Epoch) -> Result<(), JournalError> {
+        self.inner.resign(epoch).await
     }
 
     async fn append(&self, epoch: Epoch, records: Vec<Record>) -> Result<(), JournalError> {
@@ -261,5 +273,9 @@ impl<J: Journal> JournalReader for FaultyJournal<J> {
 
     async fn get_bundle(&self, digest: &str) -> Result<Option<Vec<u8>>, JournalError> {
         self.inner.get_bundle(digest).await
+    }
+
+    async fn leader(&self) -> Result<Option<Leader>, JournalError> {
+        self.inner.leader().await
     }
 }

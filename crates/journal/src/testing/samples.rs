@@ -1,5 +1,12 @@
 //! Small histories for tests.
-#![expect(clippy::expect_used, reason = "tests")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests"
+)]
+
+use std::time::Duration;
 
 use marquetry_engine::{Record, RunState, RunStatus, RunSubmitted};
 use marquetry_types::{
@@ -7,6 +14,8 @@ use marquetry_types::{
     RunId, Timestamp, WorkerId,
 };
 use marquetry_workflow::Workflow;
+
+use crate::{Campaign, Candidate, Journal};
 
 const BASE: i64 = 1_763_886_600_000;
 
@@ -124,4 +133,25 @@ fn workflow(name: &str) -> Workflow {
         "stages": {"orders": {"name": "orders", "uses": "ingest/files", "with": {"map": {}}}},
     });
     serde_json::from_value(workflow).expect("a workflow")
+}
+
+/// A candidate of that name, whose lease ends at once: whoever campaigns next wins.
+#[must_use]
+pub fn candidate(name: &str) -> Candidate {
+    Candidate {
+        name: name.to_owned(),
+        url: format!("http://{name}:7070"),
+        lease: Duration::ZERO,
+    }
+}
+
+/// Begins a reign.
+///
+/// # Panics
+/// Another coordinator leads.
+pub async fn lead(journal: &dyn Journal) -> Epoch {
+    match journal.campaign(&candidate("house")).await.unwrap() {
+        Campaign::Won(epoch) => epoch,
+        Campaign::Lost(leader) => panic!("{leader:?} leads"),
+    }
 }

@@ -1,0 +1,174 @@
+//! `server`: a coordinator for clients and workers elsewhere.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use marquetry_coordinator::{
+    AccessRole, Coordinator, CoordinatorConfig, Front, Role, ServerTls, TakeUp, Tokens, new_token,
+};
+use marquetry_engine::EngineConfig;
+use marquetry_journal::{Journal, SqliteJournal};
+use marquetry_types::{Diagnostic, RunId, Timestamp, codes};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::server::TcpIncoming;
+
+use crate::arguments::{Common, Format, NewToken, Server, TokenRole};
+use crate::cluster::{bytes, text};
+use crate::failure::Failure;
+use crate::output;
+use crate::place::Place;
+use crate::stages::registry;
+
+/// `marquetry server`
+pub(crate) async fn serve(common: &Common, arguments: &Server) -> Result<(), Failure> {
+    let front = front(arguments)?;
+    let place = Place::of(common)?;
+    let listener = TcpListener::bind(&arguments.listen)
+        .await
+        .map_err(|error| cannot_listen(&arguments.listen, &error))?;
+    let address = listener.local_addr().map_err(Failure::internal)?;
+    refuse_strangers(arguments, address, &front)?;
+    let scheme = if front.tls.is_some() { "https" } else { "http" };
+    let url = match &arguments.url {
+        Some(url) => url.trim_end_matches('/').to_owned(),
+        None => format!("{scheme}://{address}"),
+    };
+    let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::open(place.journal_path())?);
+    let lake = place.lake().await?;
+    let config = CoordinatorConfig {
+        engine: EngineConfig::default(),
+        heartbeat_interval: Duration::from_secs(3),
+        lake: lake.location().to_owned(),
+        name: format!("{}-{}", std::process::id(), Timestamp::now().as_millis()),
+        url: url.clone(),
+        lease: Duration::from_secs(3),
+        take_up: TakeUp::All,
+    };
+    let shutdown = CancellationToken::new();
+    let coordinator = Coordinator::start(config, journal, registry(), shutdown.clone()).await?;
+    let incoming = TcpIncoming::from(listener)
+        .with_nodelay(Some(true))
+        .with_keepalive(Some(Duration::from_secs(10)));
+    announce(common, &url, lake.location(), &coordinator.role().borrow())?;
+    let signal = async {
+        stop_signal().await;
+        output::note("stopping: runs go on when a coordinator is back");
+        shutdown.cancel();
+    };
+    let served = coordinator.serve(front, incoming);
+    let (served, ()) = tokio::join!(served, signal);
+    served.map_err(Failure::internal)
+}
+
+/// Waits for the signal that asks a service to stop.
+pub(crate) async fn stop_signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = terminate.recv() => return,
+                _ = tokio::signal::ctrl_c() => return,
+            }
+        }
+    }
+    // Without signals there is no way to be asked.
+    let _ = tokio::signal::ctrl_c().await;
+}
+
+fn announce(common: &Common, url: &str, lake: &str, role: &Role) -> Result<(), Failure> {
+    let role = match role {
+        Role::Leading(epoch) => format!("leads, in epoch {epoch}"),
+        Role::Following(_) => "follows".to_owned(),
+    };
+    if common.output == Format::Json {
+        return output::json(&json!({"url": url, "lake": lake, "role": role}));
+    }
+    output::line(format!("marquetry serves at {url}; it {role}"))?;
+    output::line(format!("data in {lake}"))?;
+    output::line(format!(
+        "start workers with `marquetry worker --coordinator {url} --lake {lake}`"
+    ))
+}
+
+fn cannot_listen(address: &str, error: &std::io::Error) -> Failure {
+    let message = format!("cannot listen on {address}: {error}");
+    let help = "`--listen` takes an address and a free port, as in 127.0.0.1:7070";
+    Diagnostic::new(codes::BAD_ENDPOINT, message)
+        .help(help)
+        .into()
+}
+
+/// A server that others can reach lets nobody in without a token, nor sends one in the clear.
+fn refuse_strangers(arguments: &Server, address: SocketAddr, front: &Front) -> Result<(), Failure> {
+    let is_guarded = front.tls.is_some() && front.tokens.are_asked_for();
+    if address.ip().is_loopback() || is_guarded || arguments.insecure {
+        return Ok(());
+    }
+    let lacks = match (front.tls.is_some(), front.tokens.are_asked_for()) {
+        (false, false) => "neither TLS nor tokens",
+        (false, true) => "no TLS",
+        (true, _) => "no tokens",
+    };
+    let message = format!("{address} can be reached from elsewhere, and there is {lacks}");
+    let help = "give `--certificate`, `--key` and `--tokens`; or listen on 127.0.0.1; or say \
+                `--insecure` where the network lets nobody else in";
+    Err(Diagnostic::new(codes::BAD_ENDPOINT, message)
+        .help(help)
+        .into())
+}
+
+fn front(arguments: &Server) -> Result<Front, Failure> {
+    let tls = match (&arguments.certificate, &arguments.key) {
+        (Some(certificate), Some(key)) => Some(ServerTls {
+            certificate: bytes(certificate)?,
+            key: bytes(key)?,
+            client_authority: arguments
+                .client_authority
+                .as_deref()
+                .map(bytes)
+                .transpose()?,
+        }),
+        _ => None,
+    };
+    let tokens = match &arguments.tokens {
+        None => Tokens::default(),
+        Some(path) => Tokens::parse(&path.display().to_string(), &text(path)?)
+            .map_err(|error| Failure::Input(Diagnostic::from(error).into()))?,
+    };
+    Ok(Front { tls, tokens })
+}
+
+/// `marquetry token new`
+pub(crate) fn token(common: &Common, arguments: &NewToken) -> Result<(), Failure> {
+    let role = match arguments.role {
+        TokenRole::Viewer => AccessRole::Viewer,
+        TokenRole::Operator => AccessRole::Operator,
+        TokenRole::Admin => AccessRole::Admin,
+        TokenRole::Worker => AccessRole::Worker,
+    };
+    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if arguments.name.is_empty() || !arguments.name.chars().all(is_word) {
+        let message = format!("`{}` is no name for a token", arguments.name);
+        let help = "take letters, digits, `-`, `_` and `.`";
+        return Err(Failure::no_match(message, help));
+    }
+    let (token, line) = new_token(role, &arguments.name);
+    if common.output == Format::Json {
+        return output::json(&json!({"token": token, "line": line}));
+    }
+    output::note("the token, for its holder; it is not shown again:");
+    output::line(&token)?;
+    output::note("its line for the file of `marquetry server --tokens`:");
+    output::line(&line)
+}
+
+/// A name for a worker process that no other has.
+pub(crate) fn process_name(prefix: &str) -> String {
+    let id = RunId::new(Timestamp::now(), u128::from(std::process::id()));
+    let unique: String = id.as_str().chars().skip(2).collect();
+    format!("{prefix}-{unique}")
+}

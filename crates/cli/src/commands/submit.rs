@@ -1,0 +1,186 @@
+//! `submit`, `watch`, `cancel` and `retry`: runs of a coordinator elsewhere.
+
+use std::path::Path;
+use std::time::Duration;
+
+use marquetry_proto::{to_prost_value, v1};
+use marquetry_types::{RunId, Timestamp};
+use serde_json::{Value, json};
+
+use crate::arguments::{Cancel, Common, Format, Retry, Submit, Watch};
+use crate::cluster::Cluster;
+use crate::commands::run::read_settings;
+use crate::commands::runs;
+use crate::failure::Failure;
+use crate::output::{self, BOLD, DIM};
+use crate::progress::Progress;
+use crate::run_view::RunView;
+use crate::stages::registry;
+use crate::workflow_file;
+
+/// The pause before a watch that broke is taken up again.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// `marquetry submit`
+pub(crate) async fn submit(common: &Common, arguments: &Submit) -> Result<(), Failure> {
+    let (_, bundle, _) = workflow_file::read(&arguments.workflow, registry().as_ref())?;
+    let params = read_settings(&arguments.set)?;
+    let cluster = Cluster::of(common)?;
+    // A submission that is sent again, for its answer got lost, is the same one.
+    let request_id = match &arguments.request_id {
+        Some(id) => id.clone(),
+        None => RunId::new(Timestamp::now(), fresh()).to_string(),
+    };
+    let request = v1::SubmitRunRequest {
+        bundle: Some(v1::WorkflowBundle {
+            entry: bundle.entry,
+            files: bundle.files.into_iter().collect(),
+        }),
+        params: params
+            .into_iter()
+            .map(|(name, text)| (name, to_prost_value(&Value::String(text))))
+            .collect(),
+        request_id,
+        base_dir: match &arguments.base_dir {
+            Some(folder) => absolute(folder)?,
+            None => String::new(),
+        },
+    };
+    let submitted = cluster
+        .call(|mut runs| {
+            let request = request.clone();
+            async move { runs.submit_run(request).await }
+        })
+        .await?;
+    let run: RunId = submitted.run_id.parse().map_err(Failure::internal)?;
+    if arguments.wait {
+        return follow(common, &cluster, &run).await;
+    }
+    if common.output == Format::Json {
+        return output::json(&json!({"run": run, "created": submitted.created}));
+    }
+    if !submitted.created {
+        output::note("this request had been submitted before: this is its run");
+    }
+    output::line(&run)
+}
+
+/// `marquetry watch`
+pub(crate) async fn watch(common: &Common, arguments: &Watch) -> Result<(), Failure> {
+    let cluster = Cluster::of(common)?;
+    let run = cluster.find(&arguments.run).await?;
+    follow(common, &cluster, &run).await
+}
+
+/// `marquetry cancel`
+pub(crate) async fn cancel(common: &Common, arguments: &Cancel) -> Result<(), Failure> {
+    let cluster = Cluster::of(common)?;
+    let run = cluster.find(&arguments.run).await?;
+    let request = v1::CancelRunRequest {
+        run_id: run.to_string(),
+        reason: arguments.reason.clone().unwrap_or_default(),
+    };
+    cluster
+        .call(|mut runs| {
+            let request = request.clone();
+            async move { runs.cancel_run(request).await }
+        })
+        .await?;
+    said(common, &run, "is being cancelled")
+}
+
+/// `marquetry retry`
+pub(crate) async fn retry(common: &Common, arguments: &Retry) -> Result<(), Failure> {
+    let cluster = Cluster::of(common)?;
+    let run = cluster.find(&arguments.run).await?;
+    let request = v1::ResumeRunRequest {
+        run_id: run.to_string(),
+    };
+    cluster
+        .call(|mut runs| {
+            let request = request.clone();
+            async move { runs.resume_run(request).await }
+        })
+        .await?;
+    if arguments.wait {
+        return follow(common, &cluster, &run).await;
+    }
+    said(common, &run, "goes on")
+}
+
+fn said(common: &Common, run: &RunId, what: &str) -> Result<(), Failure> {
+    if common.output == Format::Json {
+        return output::json(&json!({"run": run}));
+    }
+    output::line(format!("run {run} {what}"))
+}
+
+/// Watches a run to its end, over as many coordinators as it takes, then shows it. An interrupt leaves
+/// the run alone: it goes on without a watcher.
+async fn follow(common: &Common, cluster: &Cluster, run: &RunId) -> Result<(), Failure> {
+    let is_silent = common.output == Format::Json;
+    if !is_silent {
+        output::note(format!("{DIM}run{DIM:#} {BOLD}{run}{BOLD:#}"));
+    }
+    let mut progress = Progress::new(is_silent);
+    let request = v1::WatchRunRequest {
+        run_id: run.to_string(),
+    };
+    let watched = async {
+        loop {
+            let mut events = cluster
+                .call(|mut runs| {
+                    let request = request.clone();
+                    async move { runs.watch_run(request).await }
+                })
+                .await?;
+            loop {
+                match events.message().await {
+                    Ok(Some(response)) => {
+                        if let Some(event) = &response.event {
+                            progress.event(event);
+                        }
+                    }
+                    Ok(None) => return Ok::<(), Failure>(()),
+                    // The coordinator stopped, or leads no longer.
+                    Err(_) => break,
+                }
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    tokio::select! {
+        watched = watched => watched?,
+        _ = tokio::signal::ctrl_c() => {
+            drop(progress);
+            output::note(format!("the run goes on: `marquetry watch {run}` watches it again"));
+            return Err(Failure::Run);
+        }
+    }
+    drop(progress);
+    let view = RunView::from(cluster.run(run).await?);
+    runs::print(common, &view)?;
+    if view.status == "succeeded" {
+        Ok(())
+    } else {
+        Err(Failure::Run)
+    }
+}
+
+fn absolute(folder: &Path) -> Result<String, Failure> {
+    let absolute = std::path::absolute(folder);
+    let absolute = absolute.map_err(|error| Failure::file("find", folder, &error))?;
+    Ok(absolute.to_string_lossy().into_owned())
+}
+
+/// Entropy for a request id.
+fn fresh() -> u128 {
+    use std::hash::{BuildHasher, Hasher};
+    // Each state is seeded by the system; two give as many bits as an id takes.
+    let half = || {
+        std::collections::hash_map::RandomState::new()
+            .build_hasher()
+            .finish()
+    };
+    (u128::from(half()) << 64) | u128::from(half())
+}

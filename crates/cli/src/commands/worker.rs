@@ -1,0 +1,111 @@
+//! `worker`, and `stage-host`, which a worker starts.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use marquetry_types::{Diagnostic, WorkerId};
+use marquetry_worker::{HostCommand, Isolation, Leave, Worker, WorkerConfig};
+use tokio_util::sync::CancellationToken;
+
+use crate::arguments::{Common, IsolationArgument, StageHost, WorkerArguments};
+use crate::cluster::coordinators;
+use crate::commands::server::{process_name, stop_signal};
+use crate::failure::Failure;
+use crate::output;
+use crate::place::Place;
+use crate::stages::registry;
+
+/// `marquetry worker`
+pub(crate) async fn serve(common: &Common, arguments: &WorkerArguments) -> Result<(), Failure> {
+    let place = Place::of(common)?;
+    let lake = place.lake().await?;
+    let resources = &arguments.resources;
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let threads = resources.threads.unwrap_or(cores).max(1);
+    let isolation = match arguments.isolation {
+        IsolationArgument::Process => Isolation::Processes(host_command(threads)?),
+        IsolationArgument::Thread => Isolation::Threads,
+    };
+    let id: WorkerId = match &arguments.name {
+        Some(name) => process_name(name),
+        None => process_name("worker"),
+    }
+    .parse()
+    .map_err(|error: marquetry_types::InvalidName| {
+        Failure::no_match(error.to_string(), "give another `--name`")
+    })?;
+    let config = WorkerConfig {
+        slots: resources.slots.max(1),
+        queues: arguments.queue.iter().cloned().collect(),
+        labels: labels(&arguments.label)?,
+        threads,
+        memory_limit: resources.stage_memory.saturating_mul(1024 * 1024),
+        isolation,
+        ..WorkerConfig::new(id.clone(), place.spill_path())
+    };
+    let coordinators = coordinators(&common.reach)?;
+    let url = coordinators.url();
+    let worker = Worker::new(config, registry(), lake, coordinators).map_err(Failure::internal)?;
+    output::note(format!("worker {id} serves {url}"));
+    let leave = Leave::default();
+    let patience = Duration::from_secs(arguments.drain_timeout);
+    tokio::spawn(leave_on_signal(leave.clone(), patience));
+    worker
+        .serve(leave)
+        .await
+        .map_err(|error| Failure::Input(Diagnostic::from(error).into()))
+}
+
+/// The first signal lets the worker finish what it runs, for as long as `patience`; a second one ends it
+/// at once.
+async fn leave_on_signal(leave: Leave, patience: Duration) {
+    let Leave { drain, now } = leave;
+    stop_signal().await;
+    output::note(
+        "draining: what runs is finished, nothing new is taken; a second signal ends it at once",
+    );
+    drain.cancel();
+    tokio::select! {
+        () = stop_signal() => {}
+        () = tokio::time::sleep(patience) => output::note("it took too long: what runs is given up"),
+    }
+    CancellationToken::cancel(&now);
+}
+
+/// This very program, whatever has been put in its place since it started.
+fn host_command(threads: usize) -> Result<HostCommand, Failure> {
+    let running = PathBuf::from("/proc/self/exe");
+    let program = if running.exists() {
+        running
+    } else {
+        std::env::current_exe().map_err(Failure::internal)?
+    };
+    let arguments = ["stage-host", "--threads", &threads.to_string()].map(str::to_owned);
+    Ok(HostCommand {
+        program,
+        arguments: arguments.into(),
+    })
+}
+
+/// `--label NAME=VALUE`, repeated.
+fn labels(given: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+    let mut labels = BTreeMap::new();
+    for label in given {
+        match label.split_once('=') {
+            Some((name, value)) if !name.is_empty() => {
+                labels.insert(name.to_owned(), value.to_owned());
+            }
+            _ => {
+                let message = format!("`--label {label}` lacks a name or a value");
+                return Err(Failure::no_match(message, "write --label NAME=VALUE"));
+            }
+        }
+    }
+    Ok(labels)
+}
+
+/// `marquetry stage-host`
+pub(crate) fn host(arguments: &StageHost) -> Result<(), Failure> {
+    marquetry_worker::serve_stage_host(arguments.threads, registry()).map_err(Failure::internal)
+}

@@ -1,0 +1,99 @@
+//! Runs as the journal has them.
+
+use marquetry_engine::{AttemptEnd, RunState, RunSummary, StageState};
+use marquetry_types::StageName;
+
+use super::{
+    AttemptView, OutputView, PublishedView, RunView, StageView, SummaryView, WithheldView,
+};
+
+impl From<&RunSummary> for SummaryView {
+    fn from(summary: &RunSummary) -> Self {
+        Self {
+            id: summary.run.to_string(),
+            workflow: summary.workflow.clone(),
+            status: summary.status.as_str(),
+            submitted_at: summary.submitted_at,
+            finished_at: summary.finished_at,
+            stages: summary.stages.total,
+            stages_succeeded: summary.stages.succeeded,
+            error: summary
+                .failure
+                .as_ref()
+                .map(|failure| failure.diagnostic.clone()),
+        }
+    }
+}
+
+impl From<&RunState> for RunView {
+    fn from(run: &RunState) -> Self {
+        let stages = run.stages.iter();
+        Self {
+            id: run.id().to_string(),
+            workflow: run.workflow().name.clone(),
+            status: run.status.as_str(),
+            submitted_at: run.submitted.at,
+            finished_at: run.finished_at,
+            params: run.params().clone(),
+            error: run
+                .failure
+                .as_ref()
+                .map(|failure| failure.diagnostic.clone()),
+            stages: stages
+                .map(|(name, state)| stage(run, name, state))
+                .collect(),
+        }
+    }
+}
+
+fn stage(run: &RunState, name: &StageName, state: &StageState) -> StageView {
+    let declared = run.workflow().stages.get(name);
+    let outcome = state.outcome.clone().unwrap_or_default();
+    let outputs = outcome.outputs.into_iter().map(|(name, dataset)| {
+        let output = OutputView {
+            rows: dataset.rows,
+            bytes: dataset.bytes,
+            manifest: dataset.manifest,
+        };
+        (name, output)
+    });
+    let attempts = state.attempts.iter().map(|attempt| AttemptView {
+        attempt: attempt.token.attempt.attempt.0,
+        worker: attempt.worker.to_string(),
+        started_at: attempt.assigned_at,
+        finished_at: attempt.finished_at,
+        end: attempt.end.as_ref().map(|end| match end {
+            AttemptEnd::Succeeded => "succeeded",
+            AttemptEnd::Failed(_) => "failed",
+            AttemptEnd::Lost(_) => "lost",
+        }),
+    });
+    let published = state.published.iter().map(|version| PublishedView {
+        kind: version.kind,
+        name: version.name.to_string(),
+        version: version.version,
+    });
+    let withheld = state.withheld.iter().map(|withheld| WithheldView {
+        output: withheld.output.clone(),
+        reason: withheld.reason.clone(),
+    });
+    let needs = declared.into_iter().flat_map(|stage| &stage.needs);
+    StageView {
+        name: name.to_string(),
+        kind: declared
+            .map(|stage| stage.uses.to_string())
+            .unwrap_or_default(),
+        status: state.status.as_str(),
+        needs: needs.map(ToString::to_string).collect(),
+        attempts: attempts.collect(),
+        outputs: outputs.collect(),
+        metrics: outcome.metrics,
+        published: published.collect(),
+        withheld: withheld.collect(),
+        error: state
+            .failure
+            .as_ref()
+            .map(|failure| failure.diagnostic.clone()),
+        skip_reason: state.skip_reason.clone(),
+    }
+}

@@ -1,0 +1,125 @@
+//! Runs as a coordinator sends them.
+
+use marquetry_proto::{diagnostic_from_wire, from_prost_value, timestamp_from_wire, v1};
+use marquetry_types::{PublishedKind, Timestamp, codes};
+
+use super::{
+    AttemptView, OutputView, PublishedView, RunView, StageView, SummaryView, WithheldView,
+};
+
+impl From<v1::RunSummary> for SummaryView {
+    fn from(wire: v1::RunSummary) -> Self {
+        Self {
+            status: run_status(wire.status()),
+            id: wire.run_id,
+            workflow: wire.workflow,
+            submitted_at: at(wire.submitted_at.as_ref()),
+            finished_at: wire.finished_at.as_ref().map(timestamp_from_wire),
+            stages: wire.stages_total,
+            stages_succeeded: wire.stages_succeeded,
+            error: wire.failure.map(diagnostic_from_wire),
+        }
+    }
+}
+
+impl From<v1::Run> for RunView {
+    fn from(wire: v1::Run) -> Self {
+        let summary = SummaryView::from(wire.summary.unwrap_or_default());
+        let params = wire.params.unwrap_or_default().fields.into_iter();
+        Self {
+            id: summary.id,
+            workflow: summary.workflow,
+            status: summary.status,
+            submitted_at: summary.submitted_at,
+            finished_at: summary.finished_at,
+            params: params
+                .map(|(name, value)| (name, from_prost_value(value)))
+                .collect(),
+            error: summary.error,
+            stages: wire.stages.into_iter().map(stage).collect(),
+        }
+    }
+}
+
+fn run_status(status: v1::RunStatus) -> &'static str {
+    match status {
+        v1::RunStatus::Unspecified => "unknown",
+        v1::RunStatus::Running => "running",
+        v1::RunStatus::Succeeded => "succeeded",
+        v1::RunStatus::Failed => "failed",
+        v1::RunStatus::Cancelled => "cancelled",
+    }
+}
+
+fn stage_status(status: v1::StageStatus) -> &'static str {
+    match status {
+        v1::StageStatus::Unspecified => "unknown",
+        v1::StageStatus::Pending => "pending",
+        v1::StageStatus::Queued => "retrying",
+        v1::StageStatus::Running => "running",
+        v1::StageStatus::Succeeded => "succeeded",
+        v1::StageStatus::Failed => "failed",
+        v1::StageStatus::Skipped => "skipped",
+        v1::StageStatus::Cancelled => "cancelled",
+    }
+}
+
+fn at(wire: Option<&prost_types::Timestamp>) -> Timestamp {
+    wire.map_or(Timestamp::from_millis(0), timestamp_from_wire)
+}
+
+fn stage(wire: v1::Stage) -> StageView {
+    let status = stage_status(wire.status());
+    let outcome = wire.outcome.unwrap_or_default();
+    let outputs = outcome.outputs.into_iter().map(|(name, dataset)| {
+        let output = OutputView {
+            rows: dataset.rows,
+            bytes: dataset.bytes,
+            manifest: dataset.manifest,
+        };
+        (name, output)
+    });
+    let published = wire.published.into_iter().map(|version| PublishedView {
+        kind: match version.kind() {
+            v1::PublishedKind::Policy => PublishedKind::Policy,
+            v1::PublishedKind::Table | v1::PublishedKind::Unspecified => PublishedKind::Table,
+        },
+        name: version.name,
+        version: version.version,
+    });
+    let withheld = wire.withheld.into_iter().map(|withheld| WithheldView {
+        output: withheld.output,
+        reason: withheld.reason,
+    });
+    let failure = wire.failure.and_then(|failure| failure.diagnostic);
+    StageView {
+        name: wire.name,
+        kind: wire.kind,
+        status,
+        needs: wire.needs,
+        attempts: wire.attempts.into_iter().map(attempt).collect(),
+        outputs: outputs.collect(),
+        metrics: outcome.metrics.into_iter().collect(),
+        published: published.collect(),
+        withheld: withheld.collect(),
+        error: failure.map(diagnostic_from_wire),
+        skip_reason: (!wire.skip_reason.is_empty()).then_some(wire.skip_reason),
+    }
+}
+
+fn attempt(wire: v1::Attempt) -> AttemptView {
+    let failure = wire.failure.and_then(|failure| failure.diagnostic);
+    let end = match (&wire.finished_at, failure) {
+        (None, _) => None,
+        (Some(_), None) => Some("succeeded"),
+        (Some(_), Some(why)) if why.code == codes::WORKER_LOST.as_str() => Some("lost"),
+        (Some(_), Some(_)) => Some("failed"),
+    };
+    AttemptView {
+        attempt: wire.number,
+        worker: wire.worker,
+        started_at: at(wire.assigned_at.as_ref()),
+        finished_at: wire.finished_at.as_ref().map(timestamp_from_wire),
+        end,
+    }
+}

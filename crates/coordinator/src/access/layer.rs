@@ -1,0 +1,151 @@
+//! The check itself, in front of all services.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures::future::{Either, Ready, ready};
+use http::{HeaderMap, Request, Response};
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tower::{Layer, Service};
+
+use marquetry_proto::status_from_diagnostics;
+use marquetry_types::{Diagnostic, codes};
+
+use super::tokens::{Role, Tokens};
+
+/// Lets calls through whose token has the role that their method needs.
+#[derive(Debug, Clone)]
+pub(crate) struct AccessLayer {
+    tokens: Arc<Tokens>,
+}
+
+impl AccessLayer {
+    pub(crate) fn new(tokens: Tokens) -> Self {
+        Self {
+            tokens: Arc::new(tokens),
+        }
+    }
+}
+
+impl<S> Layer<S> for AccessLayer {
+    type Service = Access<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Access {
+            tokens: Arc::clone(&self.tokens),
+            inner,
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Access<S> {
+    tokens: Arc<Tokens>,
+    inner: S,
+}
+
+impl<S, B> Service<Request<B>> for Access<S>
+where
+    S: Service<Request<B>, Response = Response<Body>>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Either<S::Future, Ready<Result<Response<Body>, S::Error>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        match check(&self.tokens, request.uri().path(), request.headers()) {
+            Ok(()) => Either::Left(self.inner.call(request)),
+            Err(status) => Either::Right(ready(Ok(status.into_http()))),
+        }
+    }
+}
+
+/// The role that a method needs; none for what everybody may ask.
+fn needed(path: &str) -> Option<Role> {
+    let (service, method) = path.trim_start_matches('/').split_once('/')?;
+    match (service, method) {
+        // Load balancers and probes have no token, and learn nothing but that it lives.
+        ("grpc.health.v1.Health", _) => None,
+        ("marquetry.v1.WorkerService", _) => Some(Role::Worker),
+        ("grpc.reflection.v1.ServerReflection", _) => Some(Role::Viewer),
+        (_, method)
+            if ["Get", "List", "Watch", "Stream"]
+                .iter()
+                .any(|verb| method.starts_with(verb)) =>
+        {
+            Some(Role::Viewer)
+        }
+        ("marquetry.v1.ClusterService", _) => Some(Role::Admin),
+        _ => Some(Role::Operator),
+    }
+}
+
+fn check(tokens: &Tokens, path: &str, headers: &HeaderMap) -> Result<(), Status> {
+    let Some(needed) = needed(path).filter(|_| tokens.are_asked_for()) else {
+        return Ok(());
+    };
+    let refuse = |code: Code, message: String, help: &str| {
+        let diagnostic = Diagnostic::new(codes::NOT_ALLOWED, message).help(help);
+        status_from_diagnostics(code, &diagnostic.into())
+    };
+    let bearer = headers
+        .get(http::header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.strip_prefix("Bearer "));
+    let Some(bearer) = bearer else {
+        let message = "this coordinator asks for a token".to_owned();
+        let help = "give one with `--token-file`, or in MARQUETRY_TOKEN";
+        return Err(refuse(Code::Unauthenticated, message, help));
+    };
+    match tokens.find(bearer.trim()) {
+        None => {
+            let message = "this coordinator does not know the token".to_owned();
+            let help = "ask whoever runs it for a token, or for its line in the file of tokens";
+            Err(refuse(Code::Unauthenticated, message, help))
+        }
+        Some((role, _)) if role.includes(needed) => Ok(()),
+        Some((role, name)) => {
+            let message = format!("`{name}` is {role}, and this needs {needed}: it is not allowed");
+            let help = "ask whoever runs the coordinator for a token with that role";
+            Err(refuse(Code::PermissionDenied, message, help))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changes_something_needs_more_than_a_viewer() {
+        let role = |path| needed(path);
+        assert_eq!(role("/marquetry.v1.RunService/GetRun"), Some(Role::Viewer));
+        assert_eq!(
+            role("/marquetry.v1.RunService/WatchRun"),
+            Some(Role::Viewer)
+        );
+        assert_eq!(
+            role("/marquetry.v1.RunService/SubmitRun"),
+            Some(Role::Operator)
+        );
+        assert_eq!(
+            role("/marquetry.v1.WorkerService/Attach"),
+            Some(Role::Worker)
+        );
+        assert_eq!(
+            role("/marquetry.v1.ClusterService/DrainWorker"),
+            Some(Role::Admin)
+        );
+        assert_eq!(role("/grpc.health.v1.Health/Check"), None);
+        assert_eq!(
+            role("/marquetry.v1.Unheard/Of"),
+            Some(Role::Operator),
+            "what is not known is not open"
+        );
+    }
+}

@@ -1,0 +1,123 @@
+//! What stands between the network and the services: TLS, tokens, health, reflection, and signs of life
+//! on connections.
+
+use std::time::Duration;
+
+use futures::Stream;
+use marquetry_proto::v1::run_service_server::RunServiceServer;
+use marquetry_proto::v1::worker_service_server::WorkerServiceServer;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::server::Connected;
+use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use crate::access::{AccessLayer, Tokens};
+use crate::leadership::Role;
+use crate::run_service::Runs;
+use crate::worker_service::Workers;
+
+/// How often a connection must show that its other end is there, and how long it may take.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(5));
+
+/// How a coordinator shows itself to the network. The default lets everybody in, without TLS: for pipes
+/// within a process and for loopback.
+#[derive(Debug, Clone, Default)]
+pub struct Front {
+    /// The certificate and its key.
+    pub tls: Option<ServerTls>,
+    /// Who is let in.
+    pub tokens: Tokens,
+}
+
+/// A server's side of TLS, all of it PEM.
+#[derive(Clone)]
+pub struct ServerTls {
+    /// The certificate, with those between it and its authority.
+    pub certificate: Vec<u8>,
+    /// Its key.
+    pub key: Vec<u8>,
+    /// The authority of clients' certificates; with one, every client needs a certificate.
+    pub client_authority: Option<Vec<u8>>,
+}
+
+impl std::fmt::Debug for ServerTls {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("ServerTls")
+            .field("is_mutual", &self.client_authority.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Serves until `ended`.
+pub(crate) async fn serve<C>(
+    front: Front,
+    runs: RunServiceServer<Runs>,
+    workers: WorkerServiceServer<Workers>,
+    role: watch::Receiver<Role>,
+    incoming: impl Stream<Item = std::io::Result<C>>,
+    ended: CancellationToken,
+) -> Result<(), tonic::transport::Error>
+where
+    C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+{
+    let (reporter, health) = tonic_health::server::health_reporter();
+    let _tells = AbortOnDrop(tokio::spawn(tell_health(reporter, role)));
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(marquetry_proto::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1();
+    let mut server = Server::builder()
+        .tcp_nodelay(true)
+        .http2_keepalive_interval(Some(KEEPALIVE.0))
+        .http2_keepalive_timeout(Some(KEEPALIVE.1));
+    if let Some(tls) = &front.tls {
+        let identity = Identity::from_pem(&tls.certificate, &tls.key);
+        let mut config = ServerTlsConfig::new().identity(identity);
+        if let Some(authority) = &tls.client_authority {
+            config = config.client_ca_root(Certificate::from_pem(authority));
+        }
+        server = server.tls_config(config)?;
+    }
+    let mut router = server
+        .layer(AccessLayer::new(front.tokens))
+        .add_service(runs)
+        .add_service(workers)
+        .add_service(health);
+    match reflection {
+        Ok(reflection) => router = router.add_service(reflection),
+        // A server without reflection serves all the same.
+        Err(error) => tracing::error!(%error, "the services cannot be described"),
+    }
+    router
+        .serve_with_incoming_shutdown(incoming, ended.cancelled_owned())
+        .await
+}
+
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Says of the services whether this coordinator leads, so that a load balancer finds the leader. The
+/// process as a whole, the service without a name, is well in either role.
+async fn tell_health(reporter: HealthReporter, mut role: watch::Receiver<Role>) {
+    loop {
+        let status = match &*role.borrow_and_update() {
+            Role::Leading(_) => ServingStatus::Serving,
+            Role::Following(_) => ServingStatus::NotServing,
+        };
+        for service in ["marquetry.v1.RunService", "marquetry.v1.WorkerService"] {
+            reporter.set_service_status(service, status).await;
+        }
+        if role.changed().await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! One stage in this process: from its evaluated options to its outcome.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use marquetry_lake::{Lake, SessionOptions};
+use marquetry_plugin::{Registry, StageContext, StageError, StageEvents, StageSetup};
+use marquetry_types::{AttemptId, Diagnostic, FailureClass, Outcome, StageFailure, codes};
+use marquetry_workflow::check_options;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+/// What is to be done, wherever that is.
+#[derive(Debug, Clone)]
+pub(crate) struct Work {
+    pub(crate) attempt: AttemptId,
+    pub(crate) kind: String,
+    /// The evaluated `with`.
+    pub(crate) options: Value,
+    /// Texts of the workflow's files by the path that the workflow names.
+    pub(crate) files: BTreeMap<String, String>,
+    pub(crate) seed: u64,
+    pub(crate) base_dir: Option<String>,
+    /// Bytes that it may use.
+    pub(crate) memory_limit: u64,
+    pub(crate) threads: usize,
+    /// Where queries go on that exceed their memory.
+    pub(crate) spill_dir: PathBuf,
+}
+
+/// Does it, on the thread that drives this future.
+pub(crate) async fn perform(
+    work: Work,
+    registry: &Registry,
+    lake: Lake,
+    events: Arc<dyn StageEvents>,
+    cancellation: CancellationToken,
+) -> Result<Outcome, StageFailure> {
+    let invalid = |diagnostic: Diagnostic| StageFailure {
+        class: FailureClass::Invalid,
+        diagnostic,
+    };
+    let handler = registry.get(&work.kind).ok_or_else(|| {
+        let message = format!("this worker has no stage kind `{}`", work.kind);
+        invalid(Diagnostic::new(codes::UNKNOWN_STAGE_KIND, message))
+    })?;
+    check_options(handler.descriptor(), &work.options).map_err(invalid)?;
+    let options = SessionOptions {
+        memory_limit: work.memory_limit,
+        spill_dir: work.spill_dir,
+        threads: work.threads,
+    };
+    let session = marquetry_lake::session(&lake, &options)
+        .map_err(|error| StageFailure::from(StageError::from(error)))?;
+    let context = StageContext::new(StageSetup {
+        attempt: work.attempt,
+        options: work.options,
+        files: work.files,
+        lake,
+        session,
+        seed: work.seed,
+        base_dir: work.base_dir.map(PathBuf::from),
+        memory_limit: work.memory_limit,
+        threads: work.threads,
+        cancellation,
+        events,
+    });
+    handler.run(context).await.map_err(StageFailure::from)
+}
