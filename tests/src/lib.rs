@@ -5,10 +5,12 @@
     reason = "test support fails by panicking"
 )]
 
+mod cluster;
 mod python;
 mod run;
 mod table;
 
+pub use cluster::{Cluster, Worker, eventually, lives};
 pub use python::{computed, repository, shared_data};
 pub use run::Run;
 pub use table::{Table, is_close};

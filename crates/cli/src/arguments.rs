@@ -262,6 +262,9 @@ pub(crate) struct WorkerArguments {
     /// Where stages run.
     #[arg(long, value_enum, default_value_t = IsolationArgument::Process)]
     pub(crate) isolation: IsolationArgument,
+    /// Seconds that a cancelled stage may take to end by itself before it is cut off.
+    #[arg(long, default_value_t = 5, value_name = "SECONDS")]
+    pub(crate) cancel_patience: u64,
     /// Seconds that what runs may take to end when the worker is asked to stop.
     #[arg(long, default_value_t = 600, value_name = "SECONDS")]
     pub(crate) drain_timeout: u64,

@@ -12,9 +12,12 @@ use tonic::{Response, Status};
 use crate::arguments::{Common, Reach};
 use crate::embedded::refused;
 use crate::failure::Failure;
+use crate::output;
 
 /// How long a command waits for a coordinator that leads: longer than a take-over takes.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// After how long it says that it waits.
+const SILENCE: Duration = Duration::from_secs(1);
 /// The pause between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -56,6 +59,7 @@ impl Cluster {
         F: Future<Output = Result<Response<T>, Status>>,
     {
         let start = Instant::now();
+        let mut is_told = false;
         loop {
             let status = match call(self.runs()).await {
                 Ok(response) => return Ok(response.into_inner()),
@@ -63,6 +67,13 @@ impl Cluster {
             };
             if !Coordinators::is_worth_another_try(&status) || start.elapsed() > PATIENCE {
                 return Err(self.explained(&status));
+            }
+            if !is_told && start.elapsed() > SILENCE {
+                is_told = true;
+                let url = self.coordinators.url();
+                output::note(format!(
+                    "waiting for a coordinator that leads; {url} does not answer"
+                ));
             }
             self.coordinators.move_on(&status);
             tokio::time::sleep(PAUSE).await;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use marquetry_plugin::Registry;
+use marquetry_plugin::{Registry, StageHandler};
 
 /// The registry of all stage families.
 pub(crate) fn registry() -> Arc<Registry> {
@@ -13,6 +13,15 @@ pub(crate) fn registry() -> Arc<Registry> {
         marquetry_evaluation::handlers(),
         marquetry_personalization::handlers(),
         marquetry_feedback::handlers(),
+        probes(),
     ];
     Arc::new(Registry::new(families.into_iter().flatten().collect()))
+}
+
+/// Stages for trying a cluster, where somebody wants them.
+fn probes() -> Vec<Arc<dyn StageHandler>> {
+    match std::env::var_os("MARQUETRY_PROBES") {
+        Some(_) => marquetry_probe::handlers(),
+        None => Vec::new(),
+    }
 }

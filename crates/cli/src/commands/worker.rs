@@ -42,6 +42,7 @@ pub(crate) async fn serve(common: &Common, arguments: &WorkerArguments) -> Resul
         threads,
         memory_limit: resources.stage_memory.saturating_mul(1024 * 1024),
         isolation,
+        cancel_patience: Duration::from_secs(arguments.cancel_patience),
         ..WorkerConfig::new(id.clone(), place.spill_path())
     };
     let coordinators = coordinators(&common.reach)?;

@@ -1,0 +1,258 @@
+//! A cluster of real processes on this machine: a server, workers, and what befalls them.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::{Place, said};
+
+/// What is waited for happens within this, or the test fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A server and its workers, killed with the value.
+#[derive(Debug)]
+pub struct Cluster {
+    /// Where the server keeps its data, and where commands are started.
+    pub place: Place,
+    /// The server's URL; it stays the same when the server is started again.
+    pub url: String,
+    /// The server, while there is one.
+    server: Option<Child>,
+    server_arguments: Vec<String>,
+    workers: Vec<Worker>,
+}
+
+/// A worker process.
+#[derive(Debug)]
+pub struct Worker {
+    process: Child,
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        kill(&mut self.process);
+    }
+}
+
+/// Ends a process at once and waits until it is gone.
+fn kill(process: &mut Child) {
+    // It may have ended by itself.
+    let _ = process.kill();
+    let _ = process.wait();
+}
+
+impl Cluster {
+    /// A server on a free port, without workers, with more arguments.
+    ///
+    /// # Panics
+    /// It does not start.
+    #[must_use]
+    pub fn start(more: &[&str]) -> Self {
+        let mut cluster = Self {
+            place: Place::new(),
+            url: String::new(),
+            server: None,
+            server_arguments: more.iter().map(|&text| text.to_owned()).collect(),
+            workers: Vec::new(),
+        };
+        cluster.start_server("127.0.0.1:0");
+        cluster
+    }
+
+    /// A command in the cluster's folder, with the stages for trying a cluster.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.place.command(arguments);
+        command
+            .env("MARQUETRY_PROBES", "1")
+            .env_remove("MARQUETRY_TOKEN");
+        if !self.url.is_empty() {
+            command.env("MARQUETRY_COORDINATOR", &self.url);
+        }
+        command
+    }
+
+    fn start_server(&mut self, listen: &str) {
+        let mut arguments = vec!["server", "--listen", listen, "--output", "json"];
+        arguments.extend(self.server_arguments.iter().map(String::as_str));
+        let mut server = self
+            .command(&arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut announced = String::new();
+        let mut lines = BufReader::new(server.stdout.take().unwrap());
+        while lines.read_line(&mut announced).unwrap() > 0 {
+            if let Ok(announced) = serde_json::from_str::<Value>(&announced) {
+                self.url = announced["url"].as_str().unwrap().to_owned();
+                self.server = Some(server);
+                return;
+            }
+        }
+        panic!("the server does not start: {announced}");
+    }
+
+    /// Kills the server with SIGKILL.
+    pub fn kill_server(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            kill(&mut server);
+        }
+    }
+
+    /// Starts the server again, at the same URL and on the same data.
+    ///
+    /// # Panics
+    /// It does not start.
+    pub fn restart_server(&mut self) {
+        let listen = self.url.split_once("://").unwrap().1.to_owned();
+        self.start_server(&listen);
+    }
+
+    /// Adds a worker and returns its place among them.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    pub fn add_worker(&mut self, more: &[&str]) -> usize {
+        let mut arguments = vec!["worker"];
+        arguments.extend(more);
+        let process = self
+            .command(&arguments)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        self.workers.push(Worker { process });
+        self.workers.len() - 1
+    }
+
+    /// Kills a worker with SIGKILL, and lets another take its place.
+    pub fn replace_worker(&mut self, index: usize, more: &[&str]) {
+        let fresh = self.add_worker(more);
+        // The old one is dropped, which kills it.
+        drop(self.workers.swap_remove(index));
+        debug_assert!(fresh >= index);
+    }
+
+    /// Kills a worker with SIGKILL.
+    pub fn kill_worker(&mut self, index: usize) {
+        kill(&mut self.workers[index].process);
+    }
+
+    /// The process of a worker.
+    #[must_use]
+    pub fn worker_process(&mut self, index: usize) -> &mut Child {
+        &mut self.workers[index].process
+    }
+
+    /// The children of a worker's process: its stage hosts.
+    ///
+    /// # Panics
+    /// The system does not tell.
+    #[must_use]
+    pub fn hosts_of(&self, index: usize) -> Vec<u32> {
+        let id = self.workers[index].process.id();
+        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+        let mut found: Vec<u32> = children
+            .unwrap_or_default()
+            .split_whitespace()
+            .map(|id| id.parse().unwrap())
+            .collect();
+        // Other threads than the first may have started them.
+        let tasks = std::fs::read_dir(format!("/proc/{id}/task")).unwrap();
+        for task in tasks.flatten() {
+            let children = std::fs::read_to_string(task.path().join("children"));
+            found.extend(
+                children
+                    .unwrap_or_default()
+                    .split_whitespace()
+                    .map(|id| id.parse::<u32>().unwrap()),
+            );
+        }
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// Submits a workflow file of the place, without waiting, and returns the run.
+    ///
+    /// # Panics
+    /// It is refused.
+    #[must_use]
+    pub fn submit(&self, file: &str, more: &[&str]) -> String {
+        let mut arguments = vec!["submit", file];
+        arguments.extend(more);
+        let output = self.command(&arguments).output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// The run as `show` shows it.
+    ///
+    /// # Panics
+    /// It cannot be shown.
+    #[must_use]
+    pub fn show(&self, run: &str) -> Value {
+        let output = self
+            .command(&["show", run, "--output", "json"])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Watches a run to its end and returns it as `show` shows it.
+    ///
+    /// # Panics
+    /// It does not end in time.
+    #[must_use]
+    pub fn watch(&self, run: &str) -> Value {
+        let mut watching = self
+            .command(&["watch", run, "--output", "json"])
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        eventually("the run ends", || watching.try_wait().unwrap().is_some());
+        self.show(run)
+    }
+
+    /// Waits until a stage of a run stands where it should.
+    ///
+    /// # Panics
+    /// It does not in time.
+    pub fn wait_for_stage(&self, run: &str, stage: &str, status: &str) {
+        eventually(&format!("{stage} is {status}"), || {
+            let shown = self.show(run);
+            let stages = shown["stages"].as_array().unwrap();
+            stages
+                .iter()
+                .any(|it| it["name"] == stage && it["status"] == status)
+        });
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.workers.clear();
+        self.kill_server();
+    }
+}
+
+/// Waits until something holds.
+///
+/// # Panics
+/// It does not in time.
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < PATIENCE, "{what}: not within a minute");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Whether a process is there and not a zombie.
+#[must_use]
+pub fn lives(process: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"));
+    status.is_ok_and(|status| !status.contains("State:\tZ"))
+}

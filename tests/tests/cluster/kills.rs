@@ -1,0 +1,132 @@
+//! Servers and workers are killed at moments of chance while real workflows run: all of them end, and
+//! their rows are those of an undisturbed run.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use marquetry_tests::{Cluster, Table, said};
+
+const WORKFLOW: &str = r#"
+marquetry: v1
+name: killed
+stages:
+  customers:
+    uses: ingest/files
+    with:
+      path: customers.csv
+      columns: { customer_id: int64, recency_days: float64, frequency: float64, monetary: float64 }
+  rfm:
+    uses: segmentation/rfm
+    with: { rows: "${{ stages.customers }}" }
+  segments:
+    uses: segmentation/kmeans
+    with: { rows: "${{ stages.customers }}", k: 3, columns: [frequency, monetary], seed: 1 }
+  rules:
+    uses: segmentation/rules
+    with:
+      rows: "${{ stages.rfm }}"
+      rules: [{ name: best, when: "r == 5 && m >= 4" }]
+      otherwise: rest
+"#;
+
+/// Outputs that are compared.
+const OUTPUTS: [&str; 3] = ["rfm", "segments", "rules"];
+const SEED: u64 = 20_261_128;
+
+/// How many runs and kills: enough to meet every pair of a moment and a victim, within a test's time.
+/// `MARQUETRY_KILLS` asks for more.
+fn scale() -> (u32, u32) {
+    let kills = std::env::var("MARQUETRY_KILLS").ok();
+    let kills = kills.and_then(|kills| kills.parse().ok()).unwrap_or(40);
+    (kills * 5 / 2, kills)
+}
+
+/// A small generator of pseudo-random numbers (splitmix64).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.0;
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (word ^ (word >> 31)) % bound
+    }
+}
+
+fn customers() -> String {
+    let mut customers = "customer_id,recency_days,frequency,monetary\n".to_owned();
+    for id in 0_u32..300 {
+        let (recency, frequency) = (id * 37 % 365, id * 13 % 40 + 1);
+        let monetary = frequency * (id % 17 + 3);
+        writeln!(customers, "{id},{recency},{frequency},{monetary}.5").unwrap();
+    }
+    customers
+}
+
+fn rows(cluster: &Cluster, run: &str, output: &str) -> Table {
+    let dataset = format!("{run}/{output}");
+    let file = cluster.place.path().join("exported");
+    let out = file.to_str().unwrap();
+    let exported = cluster
+        .place
+        .run(&["export", &dataset, "--format", "parquet", "--out", out]);
+    assert!(exported.status.success(), "{}", said(&exported));
+    Table::read(&file, &["customer_id"])
+}
+
+#[test]
+fn every_run_ends_with_the_rows_of_an_undisturbed_one() {
+    let (runs, kills) = scale();
+    let mut cluster = Cluster::start(&[]);
+    cluster.place.file("customers.csv", &customers());
+    cluster.place.file("killed.yaml", WORKFLOW);
+    let worker = ["--slots", "2", "--threads", "1"];
+    cluster.add_worker(&worker);
+    cluster.add_worker(&worker);
+    let undisturbed = cluster.submit("killed.yaml", &[]);
+    assert_eq!(cluster.watch(&undisturbed)["status"], "succeeded");
+    let expected = OUTPUTS.map(|output| rows(&cluster, &undisturbed, output));
+
+    let mut dice = Dice(SEED);
+    let mut submitted = Vec::new();
+    let mut killed = (0, 0);
+    for kill in 0..kills {
+        let due = usize::try_from((kill + 1) * runs / kills).unwrap();
+        while submitted.len() < due {
+            let request_id = format!("run-{}", submitted.len());
+            submitted.push(cluster.submit("killed.yaml", &["--request-id", &request_id]));
+        }
+        std::thread::sleep(Duration::from_millis(dice.below(120)));
+        if dice.below(3) == 0 {
+            cluster.kill_server();
+            std::thread::sleep(Duration::from_millis(dice.below(100)));
+            cluster.restart_server();
+            killed.0 += 1;
+        } else {
+            let victim = usize::try_from(dice.below(2)).unwrap();
+            cluster.replace_worker(victim, &worker);
+            killed.1 += 1;
+        }
+    }
+    let mut lost = 0;
+    for run in &submitted {
+        let shown = cluster.watch(run);
+        assert_eq!(shown["status"], "succeeded", "{shown:#}");
+        let stages = shown["stages"].as_array().unwrap();
+        let attempts = stages
+            .iter()
+            .flat_map(|it| it["attempts"].as_array().unwrap());
+        lost += attempts.filter(|attempt| attempt["end"] == "lost").count();
+        for (output, expected) in OUTPUTS.iter().zip(&expected) {
+            let found = rows(&cluster, run, output);
+            found.assert_same(expected, output);
+        }
+    }
+    let (servers, workers) = killed;
+    let runs = submitted.len();
+    assert!(
+        lost > 0,
+        "{runs} runs, {servers} kills of servers, {workers} of workers: none met a stage"
+    );
+}
