@@ -91,6 +91,7 @@ impl Cluster {
                 return;
             }
         }
+        kill(&mut server);
         panic!("the server does not start: {announced}");
     }
 

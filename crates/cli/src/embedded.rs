@@ -50,7 +50,7 @@ impl Embedded {
             lake: lake.location().to_owned(),
             name: format!("local-{}", std::process::id()),
             url: String::new(),
-            lease: Duration::from_secs(3),
+            lease: Duration::from_secs(3600),
             take_up,
         };
         let shutdown = CancellationToken::new();

@@ -33,11 +33,11 @@ stages:
 const OUTPUTS: [&str; 3] = ["rfm", "segments", "rules"];
 const SEED: u64 = 20_261_128;
 
-/// How many runs and kills: enough to meet every pair of a moment and a victim, within a test's time.
+/// How many runs and kills: enough to meet every pair of a moment and a victim.
 /// `MARQUETRY_KILLS` asks for more.
 fn scale() -> (u32, u32) {
     let kills = std::env::var("MARQUETRY_KILLS").ok();
-    let kills = kills.and_then(|kills| kills.parse().ok()).unwrap_or(40);
+    let kills = kills.and_then(|kills| kills.parse().ok()).unwrap_or(200);
     (kills * 5 / 2, kills)
 }
 

@@ -22,6 +22,9 @@ use crate::output;
 use crate::place::Place;
 use crate::stages::registry;
 
+/// The lease on a journal that one process has to itself: nobody else waits for its end.
+const SOLE_LEASE: Duration = Duration::from_secs(3600);
+
 /// `marquetry server`
 pub(crate) async fn serve(common: &Common, arguments: &Server) -> Result<(), Failure> {
     let front = front(arguments)?;
@@ -44,7 +47,7 @@ pub(crate) async fn serve(common: &Common, arguments: &Server) -> Result<(), Fai
         lake: lake.location().to_owned(),
         name: format!("{}-{}", std::process::id(), Timestamp::now().as_millis()),
         url: url.clone(),
-        lease: Duration::from_secs(3),
+        lease: SOLE_LEASE,
         take_up: TakeUp::All,
     };
     let shutdown = CancellationToken::new();

@@ -4,6 +4,7 @@
 
 mod example;
 mod kmeans;
+mod orchestration;
 mod peers;
 mod policy;
 mod process;
@@ -32,6 +33,8 @@ enum Benchmark {
     Retail(retail::Options),
     /// Decisions and updates a second of the policies, in one process on one thread.
     Policy,
+    /// Stages and runs on a cluster of processes: a chain, a fan, many runs, deaths, and what idleness costs.
+    Orchestration(orchestration::Options),
     /// Rules over customers: those that become expressions of the query engine, and the others.
     Rules,
 }
@@ -43,6 +46,7 @@ pub(crate) fn run(arguments: &BenchArguments) -> Result<(), String> {
         Benchmark::Kmeans(options) => kmeans::run(options),
         Benchmark::Retail(options) => retail::run(options),
         Benchmark::Policy => policy::run(),
+        Benchmark::Orchestration(options) => orchestration::run(options),
         Benchmark::Rules => rules::run(),
     }
 }
