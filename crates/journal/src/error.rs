@@ -1,7 +1,5 @@
 //! What can go wrong with a journal, told apart by what the caller must do next.
 
-use std::path::PathBuf;
-
 use marquetry_types::{Diagnostic, Epoch, ErrorCode, RunId, codes};
 
 /// An error of a journal. It is cloned to every request that shared the failed transaction, so causes
@@ -9,18 +7,20 @@ use marquetry_types::{Diagnostic, Epoch, ErrorCode, RunId, codes};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JournalError {
     /// The journal cannot be opened: nothing was read or written.
-    #[error("cannot open the journal {}: {reason}", path.display())]
+    #[error("cannot open the journal {journal}: {reason}")]
     Open {
-        /// The database file.
-        path: PathBuf,
+        /// The database file, or the URL without its password.
+        journal: String,
         /// What the file system or the database said.
         reason: String,
     },
     /// The journal was written by a version of Marquetry that stores it in another way.
-    #[error("the journal {} has format {found}, and this version of marquetry reads format {known}", path.display())]
+    #[error(
+        "the journal {journal} has format {found}, and this version of marquetry reads format {known}"
+    )]
     UnknownFormat {
-        /// The database file.
-        path: PathBuf,
+        /// The database file, or the URL without its password.
+        journal: String,
         /// The format it has.
         found: i64,
         /// The format that this version knows.
@@ -45,10 +45,10 @@ pub enum JournalError {
         reason: String,
     },
     /// Another coordinator has the journal open for writing.
-    #[error("the journal {} is in use by {}", path.display(), holder.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}")))]
+    #[error("the journal {journal} is in use by {}", holder.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}")))]
     InUse {
-        /// The database file.
-        path: PathBuf,
+        /// The database file, or the URL without its password.
+        journal: String,
         /// The process that holds it, where it could be read.
         holder: Option<u32>,
     },
@@ -129,7 +129,10 @@ impl JournalError {
 
     fn help(&self) -> Option<&'static str> {
         match self {
-            Self::Open { .. } => Some("check that the folder exists, may be written and has room"),
+            Self::Open { .. } => Some(
+                "check that the folder exists, may be written and has room, or that the database \
+                 answers and lets this user in",
+            ),
             Self::UnknownFormat { found, known, .. } if found > known => {
                 Some("use the newer marquetry that wrote it, or another data folder")
             }
@@ -143,9 +146,9 @@ impl JournalError {
             Self::Fenced { .. } => {
                 Some("nothing is lost: the newer coordinator goes on with the runs")
             }
-            Self::Storage { .. } | Self::Doubtful { .. } => {
-                Some("check the disk's health and free space, then resume the run")
-            }
+            Self::Storage { .. } | Self::Doubtful { .. } => Some(
+                "check the health and free space of the disk or the database; nothing acknowledged is lost",
+            ),
             Self::UnknownRun { .. } => Some("`marquetry runs` lists the runs"),
             Self::DuplicateRequest { .. } | Self::Inconsistent { .. } => None,
         }

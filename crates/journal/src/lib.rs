@@ -1,7 +1,7 @@
 //! The journal: the durable truth about runs, and the only thing that survives a coordinator.
 //!
-//! A [`Journal`] keeps the engine's records. [`SqliteJournal`] keeps them in one SQLite file; another
-//! database is another implementation that passes [`testing::conformance`]. What may be relied on
+//! A [`Journal`] keeps the engine's records. [`SqliteJournal`] keeps them in one SQLite file,
+//! [`PostgresJournal`] in a database that several coordinators share; both pass [`testing::conformance`]. What may be relied on
 //! stands at the traits: commit before acting, all or nothing, fencing by epoch, and a damaged record
 //! that costs its own run only.
 //!
@@ -12,10 +12,15 @@ mod error;
 mod history;
 mod journal;
 mod leadership;
+mod location;
+mod postgres;
+mod rows;
 mod sqlite;
 pub mod testing;
 
 pub use error::JournalError;
 pub use journal::{Journal, JournalReader, Page, RunFilter, Unfinished};
 pub use leadership::{Campaign, Candidate, Leader};
+pub use location::{Location, open, open_read_only};
+pub use postgres::{PostgresJournal, PostgresReader};
 pub use sqlite::{Options, SqliteJournal, SqliteReader};

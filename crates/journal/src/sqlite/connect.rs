@@ -24,7 +24,7 @@ pub(super) fn create_folder(database: &Path) -> Result<(), JournalError> {
         return Ok(());
     };
     let refused = |error: std::io::Error| JournalError::Open {
-        path: database.to_owned(),
+        journal: database.display().to_string(),
         reason: format!("its folder cannot be made: {error}"),
     };
     let existing = folder
@@ -62,7 +62,7 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, JournalError> {
         .map_err(refused)?;
     if !mode.eq_ignore_ascii_case("wal") {
         return Err(JournalError::Open {
-            path: path.to_owned(),
+            journal: path.display().to_string(),
             reason: format!(
                 "the file system does not support a write-ahead log (SQLite chose `{mode}`)"
             ),
@@ -82,7 +82,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, JournalError> {
     if !path.exists() {
         let reason = "there is no such file: no run was submitted here yet".to_owned();
         return Err(JournalError::Open {
-            path: path.to_owned(),
+            journal: path.display().to_string(),
             reason,
         });
     }
@@ -93,7 +93,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, JournalError> {
     let format = checked_format(&connection, path)?;
     if format < FORMAT {
         return Err(JournalError::UnknownFormat {
-            path: path.to_owned(),
+            journal: path.display().to_string(),
             found: format,
             known: FORMAT,
         });
@@ -113,14 +113,14 @@ fn checked_format(connection: &Connection, path: &Path) -> Result<i64, JournalEr
     let is_empty = tables == 0 && application == 0;
     if application != APPLICATION_ID && !is_empty {
         return Err(JournalError::Open {
-            path: path.to_owned(),
+            journal: path.display().to_string(),
             reason: "it is a SQLite database of another program".to_owned(),
         });
     }
     let found = schema::format_of(connection).map_err(refused)?;
     if found > FORMAT {
         return Err(JournalError::UnknownFormat {
-            path: path.to_owned(),
+            journal: path.display().to_string(),
             found,
             known: FORMAT,
         });
@@ -130,7 +130,7 @@ fn checked_format(connection: &Connection, path: &Path) -> Result<i64, JournalEr
 
 fn open_error(path: &Path, error: &rusqlite::Error) -> JournalError {
     JournalError::Open {
-        path: path.to_owned(),
+        journal: path.display().to_string(),
         reason: error.to_string(),
     }
 }

@@ -20,7 +20,7 @@ impl WriterLock {
     pub(super) fn acquire(database: &Path) -> Result<Self, JournalError> {
         let path = lock_path(database);
         let refuse = |error: std::io::Error| JournalError::Open {
-            path: database.to_owned(),
+            journal: database.display().to_string(),
             reason: format!("the lock file {} fails: {error}", path.display()),
         };
         let mut file = OpenOptions::new()
@@ -38,7 +38,7 @@ impl WriterLock {
                 let _ = file.read_to_string(&mut text);
                 let holder = text.trim().parse().ok();
                 return Err(JournalError::InUse {
-                    path: database.to_owned(),
+                    journal: database.display().to_string(),
                     holder,
                 });
             }
@@ -72,7 +72,7 @@ mod tests {
         assert_eq!(
             WriterLock::acquire(&database).unwrap_err(),
             JournalError::InUse {
-                path: database.clone(),
+                journal: database.display().to_string(),
                 holder: Some(std::process::id())
             }
         );

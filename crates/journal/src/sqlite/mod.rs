@@ -77,7 +77,7 @@ impl SqliteJournal {
         let writer =
             Writer::start(connection, lock, options.snapshot_every.max(1)).map_err(|error| {
                 JournalError::Open {
-                    path: path.to_owned(),
+                    journal: path.display().to_string(),
                     reason: format!("no thread for it: {error}"),
                 }
             })?;

@@ -1,6 +1,6 @@
 //! Every statement on the tables, for the writer's transaction and the readers' connections alike.
 
-use marquetry_engine::{Record, RunState, RunStatus, RunSummary};
+use marquetry_engine::{Record, RunState, RunSummary};
 use marquetry_types::{Epoch, RunId};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter
 use crate::envelope::{Envelope, RECORD_VERSION, SNAPSHOT_VERSION, StoredEnvelope};
 use crate::history::History;
 use crate::journal::Unfinished;
+use crate::rows::{bundle_checksum, missing, run_id};
 use crate::{JournalError, Page, RunFilter};
 
 /// Turns a database error into one that says what was being done.
@@ -90,7 +91,7 @@ pub(super) fn put_summary(connection: &Connection, history: &History) -> Result<
             params![
                 run.as_str(),
                 summary.workflow,
-                status_text(summary.status)?,
+                summary.status.as_str(),
                 state.submitted.request_id.as_deref(),
                 summary.submitted_at.as_millis(),
                 summary.finished_at.map(|at| at.as_millis()),
@@ -174,14 +175,6 @@ pub(super) fn load_history(
     Ok(Some(history))
 }
 
-fn missing(run: &RunId, sequence: u64) -> JournalError {
-    JournalError::Damaged {
-        run: run.clone(),
-        sequence,
-        reason: "it is missing".to_owned(),
-    }
-}
-
 /// The snapshot of a run with `last` records, if there is one and it can be believed.
 fn load_snapshot(
     connection: &Connection,
@@ -260,7 +253,7 @@ pub(super) fn list_runs(
     }
     if let Some(status) = filter.status {
         sql.push_str(" AND status = ?");
-        parameters.push(Value::from(status_text(status)?));
+        parameters.push(Value::from(status.as_str().to_owned()));
     }
     sql.push_str(" ORDER BY run_id DESC LIMIT ?");
     parameters.push(Value::from(i64::try_from(page.limit).unwrap_or(i64::MAX)));
@@ -372,26 +365,4 @@ pub(super) fn get_bundle(
         });
     }
     Ok(Some(payload))
-}
-
-fn bundle_checksum(digest: &str, bytes: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(digest.as_bytes()), bytes)
-}
-
-fn run_id(text: String) -> Result<RunId, JournalError> {
-    RunId::try_from(text).map_err(|error| JournalError::Storage {
-        doing: READING,
-        reason: format!("its table of runs is damaged: {error}"),
-    })
-}
-
-/// The status as its JSON spells it, which is what people see in the table.
-fn status_text(status: RunStatus) -> Result<String, JournalError> {
-    match serde_json::to_value(status) {
-        Ok(serde_json::Value::String(text)) => Ok(text),
-        other => Err(JournalError::Storage {
-            doing: READING,
-            reason: format!("a run's status is no plain word: {other:?}"),
-        }),
-    }
 }

@@ -1,8 +1,11 @@
 //! For tests of journals and of what stands on them: the conformance suite that every journal passes,
-//! and a journal that fails on purpose.
+//! a
+//! journal that fails on purpose, and a PostgreSQL server that may be killed.
 
 pub mod conformance;
 mod faulty;
+mod postgres;
 pub mod samples;
 
 pub use faulty::{Fault, Faults, FaultyJournal, Gate};
+pub use postgres::{BIN as POSTGRES_BIN, PostgresServer};

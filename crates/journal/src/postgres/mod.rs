@@ -1,0 +1,158 @@
+//! The journal in PostgreSQL: what several coordinators share, one of which leads.
+//!
+//! One task writes ([`writer`]): what arrives while a commit is under way is one statement of the next
+//! commit, so that a commit costs one round trip and one flush however many requests share it. The
+//! statement locks the row of the leadership for as long as it runs and compares the epoch: an append
+//! and a take-over can never both succeed. There is no transaction that outlives a statement, so a
+//! coordinator that is paused holds no lock.
+
+mod connect;
+mod reader;
+mod schema;
+mod statements;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use marquetry_engine::{Record, RunState, RunSummary};
+use marquetry_types::{Epoch, Publication, PublishedKind, PublishedName, RunId};
+
+use self::connect::Place;
+use self::writer::{Work, Writer};
+use crate::{
+    Campaign, Candidate, Journal, JournalError, JournalReader, Leader, Page, RunFilter, Unfinished,
+};
+
+pub use self::reader::PostgresReader;
+
+/// A journal in a PostgreSQL database, opened for writing. Any number of processes may have it open; the
+/// epoch says whose records are taken.
+#[derive(Debug)]
+pub struct PostgresJournal {
+    writer: Writer,
+    reader: PostgresReader,
+}
+
+impl PostgresJournal {
+    /// Opens the journal at a URL, `postgres://user:password@host:port/database`, making its tables
+    /// where needed and bringing an older format up to date. They are in the schema `marquetry`, or in
+    /// the one that the URL's parameter `schema` names.
+    ///
+    /// # Errors
+    /// [`JournalError::Open`]; [`JournalError::UnknownFormat`] if a newer version wrote it.
+    pub async fn open(url: &str) -> Result<Self, JournalError> {
+        let place = Place::parse(url)?;
+        schema::migrate(&place).await?;
+        Ok(Self {
+            reader: PostgresReader::new(&place)?,
+            writer: Writer::start(place),
+        })
+    }
+
+    /// Opens the journal at a URL for reading only.
+    ///
+    /// # Errors
+    /// [`JournalError::Open`], also when there is no journal; [`JournalError::UnknownFormat`].
+    pub async fn open_read_only(url: &str) -> Result<PostgresReader, JournalError> {
+        let place = Place::parse(url)?;
+        schema::check(&place).await?;
+        PostgresReader::new(&place)
+    }
+}
+
+#[async_trait]
+impl Journal for PostgresJournal {
+    async fn campaign(&self, candidate: &Candidate) -> Result<Campaign, JournalError> {
+        self.writer.perform(Work::Campaign(candidate.clone())).await
+    }
+
+    async fn renew(&self, epoch: Epoch, lease: Duration) -> Result<(), JournalError> {
+        let renewed = self.writer.perform(Work::Renew { epoch, lease }).await;
+        renewed.map(|_| ())
+    }
+
+    async fn resign(&self, epoch: Epoch) -> Result<(), JournalError> {
+        self.renew(epoch, Duration::ZERO).await
+    }
+
+    async fn append(&self, epoch: Epoch, records: Vec<Record>) -> Result<(), JournalError> {
+        let appended = self.writer.perform(Work::Append { epoch, records }).await;
+        appended.map(|_| ())
+    }
+
+    async fn put_bundle(&self, digest: &str, bytes: Vec<u8>) -> Result<(), JournalError> {
+        let digest = digest.to_owned();
+        let put = self.writer.perform(Work::PutBundle { digest, bytes }).await;
+        put.map(|_| ())
+    }
+}
+
+#[async_trait]
+impl JournalReader for PostgresJournal {
+    async fn list_runs(
+        &self,
+        filter: &RunFilter,
+        page: &Page,
+    ) -> Result<Vec<RunSummary>, JournalError> {
+        self.reader.list_runs(filter, page).await
+    }
+
+    async fn load_run(&self, run: &RunId) -> Result<RunState, JournalError> {
+        self.reader.load_run(run).await
+    }
+
+    async fn load_unfinished(&self) -> Result<Unfinished, JournalError> {
+        self.reader.load_unfinished().await
+    }
+
+    async fn find_by_request_id(
+        &self,
+        request_id: &str,
+    ) -> Result<Option<RunSummary>, JournalError> {
+        self.reader.find_by_request_id(request_id).await
+    }
+
+    async fn find_runs_by_prefix(
+        &self,
+        prefix: &str,
+        limit: usize,
+    ) -> Result<Vec<RunSummary>, JournalError> {
+        self.reader.find_runs_by_prefix(prefix, limit).await
+    }
+
+    async fn list_published(
+        &self,
+        kind: Option<PublishedKind>,
+    ) -> Result<Vec<Publication>, JournalError> {
+        self.reader.list_published(kind).await
+    }
+
+    async fn published_versions(
+        &self,
+        kind: PublishedKind,
+        name: &PublishedName,
+        limit: usize,
+    ) -> Result<Vec<Publication>, JournalError> {
+        self.reader.published_versions(kind, name, limit).await
+    }
+
+    async fn find_published(
+        &self,
+        kind: PublishedKind,
+        name: &PublishedName,
+        version: Option<u64>,
+    ) -> Result<Option<Publication>, JournalError> {
+        self.reader.find_published(kind, name, version).await
+    }
+
+    async fn get_bundle(&self, digest: &str) -> Result<Option<Vec<u8>>, JournalError> {
+        self.reader.get_bundle(digest).await
+    }
+
+    async fn leader(&self) -> Result<Option<Leader>, JournalError> {
+        self.reader.leader().await
+    }
+}

@@ -1,0 +1,355 @@
+//! Reading, over a few connections of its own.
+
+use async_trait::async_trait;
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod};
+use marquetry_engine::{Record, RunState, RunSummary};
+use marquetry_types::{Epoch, Publication, PublishedKind, PublishedName, RunId};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{GenericClient, IsolationLevel, Row};
+
+use super::connect::{Place, cause, tls};
+use super::statements::{from_database, to_database};
+use crate::envelope::{Envelope, RECORD_VERSION, SNAPSHOT_VERSION, StoredEnvelope};
+use crate::history::History;
+use crate::rows::{bundle_checksum, missing, run_id};
+use crate::{JournalError, JournalReader, Leader, Page, RunFilter, Unfinished};
+
+const READING: &str = "read the journal";
+/// Connections that are kept for readers.
+const CONNECTIONS: usize = 4;
+
+/// A journal in PostgreSQL, opened for reading.
+#[derive(Debug, Clone)]
+pub struct PostgresReader {
+    pool: Pool,
+}
+
+pub(super) fn reading(error: tokio_postgres::Error) -> JournalError {
+    JournalError::Storage {
+        doing: READING,
+        reason: cause(&error),
+    }
+}
+
+impl PostgresReader {
+    pub(super) fn new(place: &Place) -> Result<Self, JournalError> {
+        let config = ManagerConfig {
+            recycling_method: RecyclingMethod::Fast,
+        };
+        let manager = Manager::from_config(place.config.clone(), tls(), config);
+        let pool = Pool::builder(manager).max_size(CONNECTIONS).build();
+        let pool = pool.map_err(|error| JournalError::Open {
+            journal: place.shown.clone(),
+            reason: error.to_string(),
+        })?;
+        Ok(Self { pool })
+    }
+
+    async fn client(&self) -> Result<Object, JournalError> {
+        self.pool.get().await.map_err(|error| {
+            let reason = match &error {
+                deadpool_postgres::PoolError::Backend(error) => cause(error),
+                other => other.to_string(),
+            };
+            JournalError::Storage {
+                doing: "reach the journal's database",
+                reason,
+            }
+        })
+    }
+}
+
+#[async_trait]
+impl JournalReader for PostgresReader {
+    async fn list_runs(
+        &self,
+        filter: &RunFilter,
+        page: &Page,
+    ) -> Result<Vec<RunSummary>, JournalError> {
+        // Only the conditions that are asked for, so that each filter is served by its own index. Ids
+        // are lower-case letters and digits, and `~` sorts after every one of them.
+        let after = page.after.as_ref().map_or("~", RunId::as_str);
+        let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
+        let status = filter.status.map(|status| status.as_str());
+        let mut sql = "SELECT run_id, summary FROM runs WHERE run_id < $1".to_owned();
+        let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&after];
+        if let Some(name) = &filter.name {
+            parameters.push(name);
+            sql.push_str(&format!(" AND name = ${}", parameters.len()));
+        }
+        if let Some(status) = &status {
+            parameters.push(status);
+            sql.push_str(&format!(" AND status = ${}", parameters.len()));
+        }
+        parameters.push(&limit);
+        sql.push_str(&format!(
+            " ORDER BY run_id DESC LIMIT ${}",
+            parameters.len()
+        ));
+        summaries(&**self.client().await?, &sql, &parameters).await
+    }
+
+    async fn load_run(&self, run: &RunId) -> Result<RunState, JournalError> {
+        let mut client = self.client().await?;
+        // One state of the database for all of its statements.
+        let snapshot = client
+            .build_transaction()
+            .isolation_level(IsolationLevel::RepeatableRead)
+            .read_only(true)
+            .start()
+            .await
+            .map_err(reading)?;
+        load_history(&*snapshot, run)
+            .await?
+            .and_then(History::into_stored)
+            .ok_or_else(|| JournalError::UnknownRun { run: run.clone() })
+    }
+
+    async fn load_unfinished(&self) -> Result<Unfinished, JournalError> {
+        let mut client = self.client().await?;
+        let snapshot = client
+            .build_transaction()
+            .isolation_level(IsolationLevel::RepeatableRead)
+            .read_only(true)
+            .start()
+            .await
+            .map_err(reading)?;
+        let sql = "SELECT run_id FROM runs WHERE finished_at IS NULL ORDER BY run_id";
+        let rows = snapshot.query(sql, &[]).await.map_err(reading)?;
+        let mut unfinished = Unfinished::default();
+        for row in rows {
+            let run = run_id(row.try_get(0).map_err(reading)?)?;
+            match load_history(&*snapshot, &run).await {
+                Ok(history) => unfinished
+                    .runs
+                    .extend(history.and_then(History::into_stored)),
+                Err(error @ JournalError::Storage { .. }) => return Err(error),
+                Err(error) => unfinished.damaged.push((run, error)),
+            }
+        }
+        Ok(unfinished)
+    }
+
+    async fn find_by_request_id(
+        &self,
+        request_id: &str,
+    ) -> Result<Option<RunSummary>, JournalError> {
+        find_by_request(&**self.client().await?, request_id).await
+    }
+
+    async fn find_runs_by_prefix(
+        &self,
+        prefix: &str,
+        limit: usize,
+    ) -> Result<Vec<RunSummary>, JournalError> {
+        let prefix = prefix.to_ascii_lowercase();
+        let end = format!("{prefix}~");
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let sql = "SELECT run_id, summary FROM runs WHERE run_id >= $1 AND run_id < $2
+                   ORDER BY run_id DESC LIMIT $3";
+        summaries(&**self.client().await?, sql, &[&prefix, &end, &limit]).await
+    }
+
+    async fn list_published(
+        &self,
+        kind: Option<PublishedKind>,
+    ) -> Result<Vec<Publication>, JournalError> {
+        let kind = kind.map(PublishedKind::as_str);
+        let sql = "SELECT payload FROM publications_current WHERE kind = coalesce($1, kind)
+                   ORDER BY kind, name";
+        publications(&**self.client().await?, sql, &[&kind]).await
+    }
+
+    async fn published_versions(
+        &self,
+        kind: PublishedKind,
+        name: &PublishedName,
+        limit: usize,
+    ) -> Result<Vec<Publication>, JournalError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let sql = "SELECT payload FROM publications WHERE kind = $1 AND name = $2
+                   ORDER BY version DESC LIMIT $3";
+        let parameters: [&(dyn ToSql + Sync); 3] = [&kind.as_str(), &name.as_str(), &limit];
+        publications(&**self.client().await?, sql, &parameters).await
+    }
+
+    async fn find_published(
+        &self,
+        kind: PublishedKind,
+        name: &PublishedName,
+        version: Option<u64>,
+    ) -> Result<Option<Publication>, JournalError> {
+        let client = self.client().await?;
+        let (kind, name) = (kind.as_str(), name.as_str());
+        let found = match version {
+            None => {
+                let sql = "SELECT payload FROM publications_current WHERE kind = $1 AND name = $2";
+                publications(&**client, sql, &[&kind, &name]).await?
+            }
+            Some(version) => {
+                let sql = "SELECT payload FROM publications
+                           WHERE kind = $1 AND name = $2 AND version = $3";
+                let version = to_database(version);
+                publications(&**client, sql, &[&kind, &name, &version]).await?
+            }
+        };
+        Ok(found.into_iter().next())
+    }
+
+    async fn get_bundle(&self, digest: &str) -> Result<Option<Vec<u8>>, JournalError> {
+        let row = self
+            .client()
+            .await?
+            .query_opt(
+                "SELECT checksum, payload FROM bundles WHERE digest = $1",
+                &[&digest],
+            )
+            .await
+            .map_err(reading)?;
+        let Some(row) = row else { return Ok(None) };
+        let checksum: i64 = row.try_get(0).map_err(reading)?;
+        let payload: Vec<u8> = row.try_get(1).map_err(reading)?;
+        if checksum != i64::from(bundle_checksum(digest, &payload)) {
+            return Err(JournalError::DamagedBundle {
+                digest: digest.to_owned(),
+                reason: "it fails its checksum".to_owned(),
+            });
+        }
+        Ok(Some(payload))
+    }
+
+    async fn leader(&self) -> Result<Option<Leader>, JournalError> {
+        leader(&**self.client().await?).await
+    }
+}
+
+pub(super) async fn leader(client: &impl GenericClient) -> Result<Option<Leader>, JournalError> {
+    let sql = "SELECT epoch, name, url FROM leadership WHERE id = 1 AND epoch > 0";
+    let row = client.query_opt(sql, &[]).await.map_err(reading)?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(Leader {
+        epoch: Epoch(from_database(row.try_get(0).map_err(reading)?)),
+        name: row.try_get(1).map_err(reading)?,
+        url: row.try_get(2).map_err(reading)?,
+    }))
+}
+
+pub(super) async fn find_by_request(
+    client: &impl GenericClient,
+    request_id: &str,
+) -> Result<Option<RunSummary>, JournalError> {
+    let sql = "SELECT run_id, summary FROM runs WHERE request_id = $1";
+    let found = summaries(client, sql, &[&request_id]).await?;
+    Ok(found.into_iter().next())
+}
+
+/// A run's history from its snapshot and the records after it; `None` if there is no such run.
+pub(super) async fn load_history(
+    client: &impl GenericClient,
+    run: &RunId,
+) -> Result<Option<History>, JournalError> {
+    let id = run.as_str();
+    let sql = "SELECT last_sequence FROM runs WHERE run_id = $1";
+    let row = client.query_opt(sql, &[&id]).await.map_err(reading)?;
+    let Some(row) = row else { return Ok(None) };
+    let last = from_database(row.try_get(0).map_err(reading)?);
+    let mut history = match load_snapshot(client, run, last).await? {
+        Some((state, sequence)) => History::restore(run.clone(), state, sequence),
+        None => History::new(run.clone()),
+    };
+    let after = to_database(history.sequence());
+    let sql = "SELECT sequence, version, checksum, payload FROM records
+               WHERE run_id = $1 AND sequence > $2 ORDER BY sequence";
+    let rows = client.query(sql, &[&id, &after]).await.map_err(reading)?;
+    for row in rows {
+        let expected = history.sequence().saturating_add(1);
+        let (sequence, stored) = envelope_of(&row)?;
+        if sequence != expected {
+            return Err(missing(run, expected));
+        }
+        let record: Record = Envelope::open(run, sequence, RECORD_VERSION, &stored)?;
+        history
+            .apply(&record)
+            .map_err(|error| JournalError::Damaged {
+                run: run.clone(),
+                sequence,
+                reason: error.to_string(),
+            })?;
+    }
+    if history.sequence() != last {
+        return Err(missing(run, history.sequence().saturating_add(1)));
+    }
+    Ok(Some(history))
+}
+
+/// The snapshot of a run with `last` records, if there is one and it can be believed.
+async fn load_snapshot(
+    client: &impl GenericClient,
+    run: &RunId,
+    last: u64,
+) -> Result<Option<(RunState, u64)>, JournalError> {
+    let sql = "SELECT sequence, version, checksum, payload FROM snapshots WHERE run_id = $1";
+    let row = client
+        .query_opt(sql, &[&run.as_str()])
+        .await
+        .map_err(reading)?;
+    let Some(row) = row else { return Ok(None) };
+    let (sequence, stored) = envelope_of(&row)?;
+    match Envelope::open(run, sequence, SNAPSHOT_VERSION, &stored) {
+        Ok(state) if sequence <= last => Ok(Some((state, sequence))),
+        Ok(_) => Ok(None),
+        Err(error) => {
+            tracing::warn!(%run, sequence, %error, "snapshot left unread: its records say the same");
+            Ok(None)
+        }
+    }
+}
+
+fn envelope_of(row: &Row) -> Result<(u64, StoredEnvelope), JournalError> {
+    let sequence: i64 = row.try_get(0).map_err(reading)?;
+    let payload: String = row.try_get(3).map_err(reading)?;
+    let stored = StoredEnvelope {
+        version: row.try_get(1).map_err(reading)?,
+        checksum: row.try_get(2).map_err(reading)?,
+        payload: payload.into_bytes(),
+    };
+    Ok((from_database(sequence), stored))
+}
+
+async fn summaries(
+    client: &impl GenericClient,
+    sql: &str,
+    parameters: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<RunSummary>, JournalError> {
+    let rows = client.query(sql, parameters).await.map_err(reading)?;
+    let mut summaries = Vec::with_capacity(rows.len());
+    for row in rows {
+        let json: String = row.try_get(1).map_err(reading)?;
+        match serde_json::from_str(&json) {
+            Ok(summary) => summaries.push(summary),
+            // A list that fails for one row would hide all the others.
+            Err(error) => {
+                let run: String = row.try_get(0).map_err(reading)?;
+                tracing::error!(run, %error, "the journal's summary of a run is damaged: not listed");
+            }
+        }
+    }
+    Ok(summaries)
+}
+
+/// A damaged row is an error: to pass over it would publish its version a second time.
+async fn publications(
+    client: &impl GenericClient,
+    sql: &str,
+    parameters: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<Publication>, JournalError> {
+    let rows = client.query(sql, parameters).await.map_err(reading)?;
+    let read = rows.into_iter().map(|row| {
+        let json: String = row.try_get(0).map_err(reading)?;
+        serde_json::from_str(&json).map_err(|error| JournalError::Storage {
+            doing: READING,
+            reason: format!("its table of published versions is damaged: {error}"),
+        })
+    });
+    read.collect()
+}

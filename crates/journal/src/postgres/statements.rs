@@ -1,0 +1,256 @@
+//! The one statement of a commit, and what goes into it.
+
+use std::collections::HashMap;
+
+use marquetry_engine::Record;
+use marquetry_types::{Epoch, Publication, RunId};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Statement};
+
+use crate::JournalError;
+use crate::envelope::{Envelope, RECORD_VERSION, SNAPSHOT_VERSION};
+use crate::history::History;
+
+/// Everything of a commit, in one statement and so in one transaction: the row of the leadership is locked
+/// and its epoch compared first, and without it nothing is put.
+const COMMIT: &str = "
+WITH lead AS MATERIALIZED (
+    SELECT epoch FROM leadership WHERE id = 1 AND epoch = $1 FOR SHARE
+), put_records AS (
+    INSERT INTO records (run_id, sequence, version, checksum, payload)
+    SELECT * FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[])
+    WHERE EXISTS (SELECT FROM lead)
+), put_runs AS (
+    INSERT INTO runs
+        (run_id, name, status, request_id, submitted_at, finished_at, last_sequence, summary)
+    SELECT * FROM unnest($7::text[], $8::text[], $9::text[], $10::text[], $11::bigint[],
+                         $12::bigint[], $13::bigint[], $14::text[])
+    WHERE EXISTS (SELECT FROM lead)
+    ON CONFLICT (run_id) DO UPDATE SET status = excluded.status,
+        finished_at = excluded.finished_at, last_sequence = excluded.last_sequence,
+        summary = excluded.summary
+), put_snapshots AS (
+    INSERT INTO snapshots (run_id, sequence, version, checksum, payload)
+    SELECT * FROM unnest($15::text[], $16::bigint[], $17::bigint[], $18::bigint[], $19::text[])
+    WHERE EXISTS (SELECT FROM lead)
+    ON CONFLICT (run_id) DO UPDATE SET sequence = excluded.sequence, version = excluded.version,
+        checksum = excluded.checksum, payload = excluded.payload
+), put_publications AS (
+    INSERT INTO publications (kind, name, version, payload)
+    SELECT * FROM unnest($20::text[], $21::text[], $22::bigint[], $23::text[])
+    WHERE EXISTS (SELECT FROM lead)
+), put_current AS (
+    INSERT INTO publications_current (kind, name, version, payload)
+    SELECT DISTINCT ON (kind, name) kind, name, version, payload
+    FROM unnest($20::text[], $21::text[], $22::bigint[], $23::text[])
+         AS published (kind, name, version, payload)
+    WHERE EXISTS (SELECT FROM lead)
+    ORDER BY kind, name, version DESC
+    ON CONFLICT (kind, name) DO UPDATE SET version = excluded.version, payload = excluded.payload
+)
+SELECT epoch FROM lead";
+
+/// PostgreSQL's integers are signed; sequences and epochs count from 1 and never come near the sign.
+pub(super) fn to_database(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+pub(super) fn from_database(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+/// Envelopes, a column each.
+#[derive(Debug, Default)]
+struct Envelopes {
+    runs: Vec<String>,
+    sequences: Vec<i64>,
+    versions: Vec<i64>,
+    checksums: Vec<i64>,
+    payloads: Vec<String>,
+}
+
+impl Envelopes {
+    fn push(&mut self, run: &RunId, sequence: u64, envelope: Envelope) {
+        self.runs.push(run.to_string());
+        self.sequences.push(to_database(sequence));
+        self.versions.push(envelope.version);
+        self.checksums.push(i64::from(envelope.checksum));
+        self.payloads.push(envelope.payload);
+    }
+}
+
+/// Rows of the table of runs, a column each.
+#[derive(Debug, Default)]
+struct Summaries {
+    runs: Vec<String>,
+    names: Vec<String>,
+    statuses: Vec<String>,
+    request_ids: Vec<Option<String>>,
+    submitted: Vec<i64>,
+    finished: Vec<Option<i64>>,
+    sequences: Vec<i64>,
+    summaries: Vec<String>,
+}
+
+/// Published versions, a column each.
+#[derive(Debug, Default)]
+struct Published {
+    kinds: Vec<String>,
+    names: Vec<String>,
+    versions: Vec<i64>,
+    payloads: Vec<String>,
+}
+
+/// What a commit puts.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    records: Envelopes,
+    summaries: Summaries,
+    snapshots: Envelopes,
+    published: Published,
+    /// The latest version of each published thing, this batch included.
+    current: HashMap<(String, String), u64>,
+}
+
+impl Batch {
+    /// Adds a record that was applied to its history already.
+    pub(super) fn record(
+        &mut self,
+        history: &History,
+        record: &Record,
+    ) -> Result<(), JournalError> {
+        let (run, sequence) = (history.run(), history.sequence());
+        let envelope = Envelope::seal(run, sequence, RECORD_VERSION, record)?;
+        self.records.push(run, sequence, envelope);
+        Ok(())
+    }
+
+    /// Adds a version, which must follow the current one.
+    pub(super) async fn publication(
+        &mut self,
+        client: &Client,
+        publication: &Publication,
+    ) -> Result<(), JournalError> {
+        let published = &publication.published;
+        let inconsistent = |reason: String| JournalError::Inconsistent {
+            run: publication.run.clone(),
+            reason,
+        };
+        let key = (
+            published.kind.as_str().to_owned(),
+            published.name.as_str().to_owned(),
+        );
+        let current = match self.current.get(&key) {
+            Some(current) => *current,
+            None => current_version(client, &key).await?,
+        };
+        if published.version != current.saturating_add(1) {
+            return Err(inconsistent(format!(
+                "it publishes {published}, and the current version is {current}"
+            )));
+        }
+        let payload = serde_json::to_string(publication).map_err(|error| {
+            inconsistent(format!("{published} cannot be written as JSON: {error}"))
+        })?;
+        self.published.kinds.push(key.0.clone());
+        self.published.names.push(key.1.clone());
+        self.published.versions.push(to_database(published.version));
+        self.published.payloads.push(payload);
+        self.current.insert(key, published.version);
+        Ok(())
+    }
+
+    /// Brings the run's row up to date with its history.
+    pub(super) fn summary(&mut self, history: &History) -> Result<(), JournalError> {
+        let Some(state) = history.state() else {
+            return Ok(());
+        };
+        let summary = state.summary();
+        let inconsistent = |error: serde_json::Error| JournalError::Inconsistent {
+            run: summary.run.clone(),
+            reason: format!("its summary cannot be written as JSON: {error}"),
+        };
+        let json = serde_json::to_string(&summary).map_err(inconsistent)?;
+        let rows = &mut self.summaries;
+        rows.runs.push(summary.run.to_string());
+        rows.names.push(summary.workflow);
+        rows.statuses.push(summary.status.as_str().to_owned());
+        rows.request_ids.push(state.submitted.request_id.clone());
+        rows.submitted.push(summary.submitted_at.as_millis());
+        rows.finished
+            .push(summary.finished_at.map(|at| at.as_millis()));
+        rows.sequences.push(to_database(history.sequence()));
+        rows.summaries.push(json);
+        Ok(())
+    }
+
+    pub(super) fn snapshot(&mut self, history: &History) -> Result<(), JournalError> {
+        let Some(state) = history.state() else {
+            return Ok(());
+        };
+        let (run, sequence) = (history.run(), history.sequence());
+        let envelope = Envelope::seal(run, sequence, SNAPSHOT_VERSION, state)?;
+        self.snapshots.push(run, sequence, envelope);
+        Ok(())
+    }
+
+    /// Puts it all, or nothing when another epoch reigns: false.
+    pub(super) async fn commit(
+        &self,
+        client: &Client,
+        statement: &Statement,
+        epoch: Epoch,
+    ) -> Result<bool, tokio_postgres::Error> {
+        let epoch = to_database(epoch.0);
+        let (records, runs) = (&self.records, &self.summaries);
+        let (snapshots, published) = (&self.snapshots, &self.published);
+        let parameters: [&(dyn ToSql + Sync); 23] = [
+            &epoch,
+            &records.runs,
+            &records.sequences,
+            &records.versions,
+            &records.checksums,
+            &records.payloads,
+            &runs.runs,
+            &runs.names,
+            &runs.statuses,
+            &runs.request_ids,
+            &runs.submitted,
+            &runs.finished,
+            &runs.sequences,
+            &runs.summaries,
+            &snapshots.runs,
+            &snapshots.sequences,
+            &snapshots.versions,
+            &snapshots.checksums,
+            &snapshots.payloads,
+            &published.kinds,
+            &published.names,
+            &published.versions,
+            &published.payloads,
+        ];
+        Ok(client.query_opt(statement, &parameters).await?.is_some())
+    }
+}
+
+/// Prepares the statement of commits.
+pub(super) async fn prepare(client: &Client) -> Result<Statement, tokio_postgres::Error> {
+    client.prepare(COMMIT).await
+}
+
+async fn current_version(
+    client: &Client,
+    (kind, name): &(String, String),
+) -> Result<u64, JournalError> {
+    let row = client
+        .query_opt(
+            "SELECT version FROM publications_current WHERE kind = $1 AND name = $2",
+            &[kind, name],
+        )
+        .await
+        .map_err(super::reader::reading)?;
+    let version = row.map(|row| row.try_get::<_, i64>(0)).transpose();
+    Ok(from_database(
+        version.map_err(super::reader::reading)?.unwrap_or(0),
+    ))
+}

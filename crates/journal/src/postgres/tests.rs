@@ -1,0 +1,162 @@
+//! What is particular to PostgreSQL: several coordinators, a server that goes away.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::sync::Arc;
+
+use super::*;
+use crate::testing::conformance::{self, Store};
+use crate::testing::{PostgresServer, samples};
+
+/// A journal of the server's.
+struct Schema(String);
+
+#[async_trait]
+impl Store for Schema {
+    async fn open(&self) -> Arc<dyn Journal> {
+        Arc::new(PostgresJournal::open(&self.0).await.unwrap())
+    }
+
+    async fn open_reader(&self) -> Arc<dyn JournalReader> {
+        Arc::new(PostgresJournal::open_read_only(&self.0).await.unwrap())
+    }
+}
+
+/// A server, or none and a word about it.
+fn server() -> Option<PostgresServer> {
+    let server = PostgresServer::start();
+    if server.is_none() {
+        eprintln!("skipped: PostgreSQL is missing; `cargo xtask test` brings it");
+    }
+    server
+}
+
+fn candidate(name: &str, lease: Duration) -> Candidate {
+    Candidate {
+        lease,
+        ..samples::candidate(name)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_does_what_every_journal_does() {
+    let Some(server) = server() else { return };
+    conformance::run(|| Schema(server.new_journal())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_coordinators_the_one_that_was_deposed_commits_nothing() {
+    let Some(server) = server() else { return };
+    let url = server.new_journal();
+    let old = PostgresJournal::open(&url).await.unwrap();
+    let new = PostgresJournal::open(&url).await.unwrap();
+    let hour = Duration::from_secs(3600);
+    let won = old.campaign(&candidate("old", Duration::ZERO)).await;
+    assert_eq!(won, Ok(Campaign::Won(Epoch(1))));
+    let run = samples::run_id(1);
+    old.append(Epoch(1), samples::begun_run(&run, "retail", None))
+        .await
+        .unwrap();
+    let won = new.campaign(&candidate("new", hour)).await;
+    assert_eq!(won, Ok(Campaign::Won(Epoch(2))));
+    let refused = old
+        .append(
+            Epoch(1),
+            samples::begun_run(&samples::run_id(2), "retail", None),
+        )
+        .await;
+    let fenced = JournalError::Fenced {
+        ours: Epoch(1),
+        current: Epoch(2),
+    };
+    assert_eq!(refused, Err(fenced.clone()));
+    assert_eq!(old.renew(Epoch(1), hour).await, Err(fenced));
+    let lost = old.campaign(&candidate("old", hour)).await.unwrap();
+    assert!(matches!(lost, Campaign::Lost(leader) if leader.url == "http://new:7070"));
+    let runs = new.list_runs(&RunFilter::default(), &Page::first(9)).await;
+    assert_eq!(runs.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_that_is_not_renewed_ends_by_the_clock_of_the_database() {
+    let Some(server) = server() else { return };
+    let url = server.new_journal();
+    let journal = PostgresJournal::open(&url).await.unwrap();
+    let short = Duration::from_millis(200);
+    journal.campaign(&candidate("a", short)).await.unwrap();
+    let start = std::time::Instant::now();
+    let won = loop {
+        match journal.campaign(&candidate("b", short)).await.unwrap() {
+            Campaign::Won(epoch) => break epoch,
+            Campaign::Lost(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+        assert!(start.elapsed() < Duration::from_secs(30), "it never ends");
+    };
+    assert_eq!(won, Epoch(2));
+    assert!(
+        start.elapsed() >= Duration::from_millis(150),
+        "it had a lease"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_acknowledged_is_missing_after_the_server_was_killed() {
+    let Some(mut server) = server() else { return };
+    let url = server.new_journal();
+    let journal = Arc::new(PostgresJournal::open(&url).await.unwrap());
+    let mut acknowledged = Vec::new();
+    let mut epoch = samples::lead(journal.as_ref()).await;
+    for round in 0..3_u64 {
+        let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+        let appends: Vec<_> = (0..8_u64)
+            .map(|task| {
+                let (journal, told) = (Arc::clone(&journal), told.clone());
+                tokio::spawn(async move {
+                    for number in 0_u64.. {
+                        let run = samples::run_id(round * 1_000_000 + task * 100_000 + number);
+                        let records = samples::begun_run(&run, "retail", None);
+                        if journal.append(epoch, records).await.is_err() {
+                            return;
+                        }
+                        let _ = told.send(run);
+                    }
+                })
+            })
+            .collect();
+        drop(told);
+        for _ in 0..200 {
+            acknowledged.push(heard.recv().await.unwrap());
+        }
+        server.kill();
+        for append in appends {
+            append.await.unwrap();
+        }
+        while let Some(run) = heard.recv().await {
+            acknowledged.push(run);
+        }
+        server.restart();
+        // Who was in doubt campaigns before it reads.
+        epoch = samples::lead(journal.as_ref()).await;
+    }
+    let unfinished = journal.load_unfinished().await.unwrap();
+    assert_eq!(unfinished.damaged, []);
+    let found: std::collections::BTreeSet<_> =
+        unfinished.runs.iter().map(|run| run.id().clone()).collect();
+    let missing: Vec<_> = acknowledged
+        .iter()
+        .filter(|run| !found.contains(*run))
+        .collect();
+    assert_eq!(missing, Vec::<&RunId>::new());
+    assert!(acknowledged.len() >= 600);
+}
+
+#[tokio::test]
+async fn a_database_that_does_not_answer_is_told_without_its_password() {
+    let url = "postgres://me:secret@127.0.0.1:1/runs";
+    let error = PostgresJournal::open(url).await.unwrap_err().to_string();
+    assert!(
+        error.starts_with("cannot open the journal postgres://me@127.0.0.1:1/runs: "),
+        "{error}"
+    );
+    assert!(!error.contains("secret"), "{error}");
+}
