@@ -11,17 +11,23 @@ use crate::{Place, said};
 /// What is waited for happens within this, or the test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A server and its workers, killed with the value.
+/// Servers and workers, killed with the value.
 #[derive(Debug)]
 pub struct Cluster {
-    /// Where the server keeps its data, and where commands are started.
+    /// Where the servers keep their data, and where commands are started.
     pub place: Place,
-    /// The server's URL; it stays the same when the server is started again.
-    pub url: String,
-    /// The server, while there is one.
-    server: Option<Child>,
+    servers: Vec<Server>,
     server_arguments: Vec<String>,
     workers: Vec<Worker>,
+}
+
+/// A server process.
+#[derive(Debug)]
+struct Server {
+    /// It stays the same when the server is started again.
+    url: String,
+    /// While there is one.
+    process: Option<Child>,
 }
 
 /// A worker process.
@@ -52,63 +58,91 @@ impl Cluster {
     pub fn start(more: &[&str]) -> Self {
         let mut cluster = Self {
             place: Place::new(),
-            url: String::new(),
-            server: None,
+            servers: Vec::new(),
             server_arguments: more.iter().map(|&text| text.to_owned()).collect(),
             workers: Vec::new(),
         };
-        cluster.start_server("127.0.0.1:0");
+        cluster.add_server();
         cluster
     }
 
-    /// A command in the cluster's folder, with the stages for trying a cluster.
+    /// The URL of a server.
+    #[must_use]
+    pub fn url(&self, server: usize) -> &str {
+        &self.servers[server].url
+    }
+
+    /// A command in the cluster's folder that knows all servers, with the stages for trying a cluster.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.place.command(arguments);
         command
             .env("MARQUETRY_PROBES", "1")
             .env_remove("MARQUETRY_TOKEN");
-        if !self.url.is_empty() {
-            command.env("MARQUETRY_COORDINATOR", &self.url);
+        let urls: Vec<&str> = self.servers.iter().map(|it| it.url.as_str()).collect();
+        if !urls.is_empty() {
+            command.env("MARQUETRY_COORDINATOR", urls.join(","));
         }
         command
     }
 
-    fn start_server(&mut self, listen: &str) {
+    /// Adds a server with the same arguments as the first, and returns its place among them.
+    ///
+    /// # Panics
+    /// It does not start.
+    pub fn add_server(&mut self) -> usize {
+        let (url, process) = self.started("127.0.0.1:0");
+        self.servers.push(Server {
+            url,
+            process: Some(process),
+        });
+        self.servers.len() - 1
+    }
+
+    fn started(&self, listen: &str) -> (String, Child) {
         let mut arguments = vec!["server", "--listen", listen, "--output", "json"];
         arguments.extend(self.server_arguments.iter().map(String::as_str));
-        let mut server = self
+        let mut process = self
             .command(&arguments)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let mut announced = String::new();
-        let mut lines = BufReader::new(server.stdout.take().unwrap());
+        let mut lines = BufReader::new(process.stdout.take().unwrap());
         while lines.read_line(&mut announced).unwrap() > 0 {
             if let Ok(announced) = serde_json::from_str::<Value>(&announced) {
-                self.url = announced["url"].as_str().unwrap().to_owned();
-                self.server = Some(server);
-                return;
+                return (announced["url"].as_str().unwrap().to_owned(), process);
             }
         }
-        kill(&mut server);
+        kill(&mut process);
         panic!("the server does not start: {announced}");
     }
 
-    /// Kills the server with SIGKILL.
-    pub fn kill_server(&mut self) {
-        if let Some(mut server) = self.server.take() {
-            kill(&mut server);
+    /// Kills a server with SIGKILL.
+    pub fn kill_server(&mut self, server: usize) {
+        if let Some(mut process) = self.servers[server].process.take() {
+            kill(&mut process);
         }
     }
 
-    /// Starts the server again, at the same URL and on the same data.
+    /// Starts a server again, at the same URL and on the same data.
     ///
     /// # Panics
     /// It does not start.
-    pub fn restart_server(&mut self) {
-        let listen = self.url.split_once("://").unwrap().1.to_owned();
-        self.start_server(&listen);
+    pub fn restart_server(&mut self, server: usize) {
+        let url = &self.servers[server].url;
+        let listen = url.split_once("://").unwrap().1.to_owned();
+        let (_, process) = self.started(&listen);
+        self.servers[server].process = Some(process);
+    }
+
+    /// Sends a signal to a server, by its name as `kill` takes it.
+    ///
+    /// # Panics
+    /// There is no such server.
+    pub fn signal_server(&self, server: usize, signal: &str) {
+        let process = self.servers[server].process.as_ref().unwrap();
+        send(process.id(), signal);
     }
 
     /// Adds a worker and returns its place among them.
@@ -235,8 +269,21 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         self.workers.clear();
-        self.kill_server();
+        for server in 0..self.servers.len() {
+            self.kill_server(server);
+        }
     }
+}
+
+/// Sends a signal to a process, by its name as `kill` takes it.
+///
+/// # Panics
+/// There is no such process.
+pub fn send(process: u32, signal: &str) {
+    let sent = Command::new("kill")
+        .args([&format!("-{signal}"), &process.to_string()])
+        .status();
+    assert!(sent.unwrap().success(), "kill -{signal} {process}");
 }
 
 /// Waits until something holds.

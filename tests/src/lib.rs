@@ -10,7 +10,7 @@ mod python;
 mod run;
 mod table;
 
-pub use cluster::{Cluster, Worker, eventually, lives};
+pub use cluster::{Cluster, Worker, eventually, lives, send};
 pub use python::{computed, repository, shared_data};
 pub use run::Run;
 pub use table::{Table, is_close};

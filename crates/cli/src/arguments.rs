@@ -34,6 +34,16 @@ pub(crate) struct Common {
     /// [default: <data-dir>/lake].
     #[arg(long, global = true, env = "MARQUETRY_LAKE", value_name = "PLACE")]
     pub(crate) lake: Option<String>,
+    /// Where the journal is kept: a SQLite file, or a URL such as postgres://user@host/database, which
+    /// several servers can share [default: <data-dir>/journal.db].
+    #[arg(
+        long,
+        global = true,
+        env = "MARQUETRY_JOURNAL",
+        hide_env_values = true,
+        value_name = "PLACE"
+    )]
+    pub(crate) journal: Option<String>,
     /// How results are printed.
     #[arg(long, short, global = true, value_enum, default_value_t = Format::Text)]
     pub(crate) output: Format,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use marquetry_client::{Coordinators, MESSAGE_BYTES};
 use marquetry_coordinator::{Coordinator, CoordinatorConfig, Front, TakeUp, in_process};
 use marquetry_engine::EngineConfig;
-use marquetry_journal::{Journal, SqliteJournal};
+use marquetry_journal::Journal;
 use marquetry_lake::Lake;
 use marquetry_proto::v1::run_service_client::RunServiceClient;
 use marquetry_types::{Diagnostics, WorkerId, codes};
@@ -37,7 +37,7 @@ impl Embedded {
         take_up: TakeUp,
         resources: &Resources,
     ) -> Result<Self, Failure> {
-        let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::open(place.journal_path())?);
+        let journal = marquetry_journal::open(&place.journal()).await?;
         let lake: Lake = place.lake().await?;
         let registry = registry();
         let config = CoordinatorConfig {

@@ -1,9 +1,10 @@
 //! The data folder: where journal, lake and reports lie.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use marquetry_engine::RunState;
-use marquetry_journal::{JournalReader, Page, RunFilter, SqliteJournal, SqliteReader};
+use marquetry_journal::{JournalReader, Location, Page, RunFilter};
 use marquetry_lake::Lake;
 use marquetry_types::{Diagnostic, RunId, codes};
 
@@ -16,6 +17,8 @@ pub(crate) struct Place {
     root: PathBuf,
     /// Where the lake is, if not in the folder.
     lake: Option<String>,
+    /// Where the journal is, if not in the folder.
+    journal: Option<Location>,
 }
 
 impl Place {
@@ -23,11 +26,19 @@ impl Place {
         let root = std::path::absolute(&common.data_dir);
         let root = root.map_err(|error| Failure::file("find", &common.data_dir, &error))?;
         let lake = common.lake.clone();
-        Ok(Self { root, lake })
+        let journal = common.journal.as_deref().map(Location::parse);
+        Ok(Self {
+            root,
+            lake,
+            journal,
+        })
     }
 
-    pub(crate) fn journal_path(&self) -> PathBuf {
-        self.root.join("journal.db")
+    pub(crate) fn journal(&self) -> Location {
+        match &self.journal {
+            Some(location) => location.clone(),
+            None => Location::Sqlite(self.root.join("journal.db")),
+        }
     }
 
     pub(crate) fn spill_path(&self) -> PathBuf {
@@ -47,17 +58,25 @@ impl Place {
     }
 
     /// Opens the journal for reading, while anybody may write it.
-    pub(crate) fn reader(&self) -> Result<SqliteReader, Failure> {
-        if !self.journal_path().exists() {
-            let message = format!("there are no runs in {}", self.root.display());
+    pub(crate) async fn reader(&self) -> Result<Arc<dyn JournalReader>, Failure> {
+        let location = self.journal();
+        if let Location::Sqlite(path) = &location
+            && !path.exists()
+        {
+            let folder = path.parent().unwrap_or(path);
+            let message = format!("there are no runs in {}", folder.display());
             let help = "`marquetry run` makes one; `--data-dir` says where to look";
             return Err(Failure::no_match(message, help));
         }
-        Ok(SqliteJournal::open_read_only(self.journal_path())?)
+        Ok(marquetry_journal::open_read_only(&location).await?)
     }
 
     /// The run that a person means: an id, the beginning of one, or `latest`.
-    pub(crate) async fn find(&self, journal: &SqliteReader, name: &str) -> Result<RunId, Failure> {
+    pub(crate) async fn find(
+        &self,
+        journal: &dyn JournalReader,
+        name: &str,
+    ) -> Result<RunId, Failure> {
         let found = if name == "latest" {
             journal
                 .list_runs(&RunFilter::default(), &Page::first(1))
@@ -83,8 +102,8 @@ impl Place {
 
     /// A run with its stages.
     pub(crate) async fn load(&self, name: &str) -> Result<RunState, Failure> {
-        let journal = self.reader()?;
-        let run = self.find(&journal, name).await?;
+        let journal = self.reader().await?;
+        let run = self.find(journal.as_ref(), name).await?;
         Ok(journal.load_run(&run).await?)
     }
 }

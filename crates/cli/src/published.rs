@@ -54,15 +54,15 @@ pub(crate) async fn find(
             (name, Some(number))
         }
     };
-    let journal = place.reader()?;
+    let journal = place.reader().await?;
     let Ok(parsed) = PublishedName::try_from(name.to_owned()) else {
-        return Err(unknown(&journal, kind, name).await?);
+        return Err(unknown(journal.as_ref(), kind, name).await?);
     };
     if let Some(found) = journal.find_published(kind, &parsed, version).await? {
         return Ok(found);
     }
     match journal.find_published(kind, &parsed, None).await? {
-        None => Err(unknown(&journal, kind, name).await?),
+        None => Err(unknown(journal.as_ref(), kind, name).await?),
         Some(newest) => {
             let what = kind.as_str();
             let message = format!(
@@ -85,14 +85,15 @@ pub(crate) async fn versions(
     let found = find(place, kind, name).await?;
     let name = &found.published.name;
     Ok(place
-        .reader()?
+        .reader()
+        .await?
         .published_versions(kind, name, limit)
         .await?)
 }
 
 /// Nothing of this kind has that name.
 async fn unknown(
-    journal: &impl JournalReader,
+    journal: &dyn JournalReader,
     kind: PublishedKind,
     name: &str,
 ) -> Result<Failure, Failure> {
@@ -120,7 +121,7 @@ async fn unknown(
 
 /// Prints the current versions of a kind.
 pub(crate) async fn list(common: &Common, kind: PublishedKind) -> Result<(), Failure> {
-    let journal = Place::of(common)?.reader()?;
+    let journal = Place::of(common)?.reader().await?;
     print(common, &journal.list_published(Some(kind)).await?)
 }
 

@@ -71,6 +71,9 @@ pub(crate) struct AttemptView {
     #[serde(serialize_with = "as_optional_text")]
     pub(crate) finished_at: Option<Timestamp>,
     pub(crate) end: Option<&'static str>,
+    /// Why it did not succeed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) why: Option<String>,
 }
 
 #[derive(Debug, Serialize)]

@@ -1,7 +1,7 @@
 //! The coordinators of a cluster, one of which leads.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
@@ -13,8 +13,11 @@ use crate::{ClientConfig, ClientError, Credentials, LEADER_KEY};
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(5);
 /// How often the other side must show that it is there, and how long it may take. A connection whose
-/// other end vanished without a word is found out within the sum.
-const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(5));
+/// other end vanished without a word, or is paused, is found out within the sum.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(2));
+/// How long a coordinator that did not answer is not asked again on the word of another: until its lease
+/// has ended, those who follow it name it as the leader.
+const AVOIDED: Duration = Duration::from_secs(3);
 /// Leaders that were named and are not among the configured ones are remembered up to this many.
 const MOST_SEATS: usize = 16;
 
@@ -31,8 +34,30 @@ pub struct Coordinators {
 
 #[derive(Debug)]
 struct Seats {
-    known: Vec<(String, Channel)>,
+    known: Vec<Seat>,
     current: usize,
+}
+
+#[derive(Debug)]
+struct Seat {
+    url: String,
+    channel: Channel,
+    /// When it last did not answer.
+    silent_at: Option<Instant>,
+}
+
+impl Seat {
+    const fn new(url: String, channel: Channel) -> Self {
+        Self {
+            url,
+            channel,
+            silent_at: None,
+        }
+    }
+
+    fn is_avoided(&self) -> bool {
+        self.silent_at.is_some_and(|at| at.elapsed() < AVOIDED)
+    }
 }
 
 impl Coordinators {
@@ -45,7 +70,7 @@ impl Coordinators {
         let known = config
             .urls
             .iter()
-            .map(|url| Ok((url.clone(), dial(url, &config)?)))
+            .map(|url| Ok(Seat::new(url.clone(), dial(url, &config)?)))
             .collect::<Result<Vec<_>, ClientError>>()?;
         if known.is_empty() {
             return Err(ClientError::NoUrl);
@@ -60,7 +85,7 @@ impl Coordinators {
     /// The one coordinator behind a channel, such as a pipe within this process.
     #[must_use]
     pub fn one(channel: Channel) -> Self {
-        let known = vec![("in-process".to_owned(), channel)];
+        let known = vec![Seat::new("in-process".to_owned(), channel)];
         Self {
             config: Arc::default(),
             credentials: Credentials::default(),
@@ -77,15 +102,15 @@ impl Coordinators {
     pub fn current(&self) -> Connection {
         let seats = self.lock();
         // There is always one, and `current` is one of them.
-        let (_, channel) = &seats.known[seats.current % seats.known.len()];
-        InterceptedService::new(channel.clone(), self.credentials.clone())
+        let seat = &seats.known[seats.current % seats.known.len()];
+        InterceptedService::new(seat.channel.clone(), self.credentials.clone())
     }
 
     /// The URL of the one that is asked now.
     #[must_use]
     pub fn url(&self) -> String {
         let seats = self.lock();
-        seats.known[seats.current % seats.known.len()].0.clone()
+        seats.known[seats.current % seats.known.len()].url.clone()
     }
 
     /// How many there are.
@@ -94,22 +119,30 @@ impl Coordinators {
         self.lock().known.len()
     }
 
-    /// After a call that failed: turns to the leader that the answer names, or else to the next one.
+    /// After a call that failed: turns to the leader that the answer names, or else to the next one. A
+    /// leader that has just not answered is not tried again at once: whoever names it will lead soon, or
+    /// name another.
     pub fn move_on(&self, status: &Status) {
         let leader = leader_of(status);
         let mut seats = self.lock();
-        let found = leader
-            .as_ref()
-            .and_then(|leader| seats.known.iter().position(|(url, _)| url == leader));
-        match (found, leader) {
-            (Some(index), _) => seats.current = index,
-            (None, Some(leader)) if seats.known.len() < MOST_SEATS => {
+        let (current, count) = (seats.current % seats.known.len(), seats.known.len());
+        let Some(leader) = leader else {
+            if !is_answer(status) {
+                seats.known[current].silent_at = Some(Instant::now());
+            }
+            seats.current = (current + 1) % count;
+            return;
+        };
+        match seats.known.iter().position(|seat| seat.url == leader) {
+            Some(index) if seats.known[index].is_avoided() => {}
+            Some(index) => seats.current = index,
+            None if count < MOST_SEATS => {
                 if let Ok(channel) = dial(&leader, &self.config) {
-                    seats.known.push((leader, channel));
-                    seats.current = seats.known.len() - 1;
+                    seats.known.push(Seat::new(leader, channel));
+                    seats.current = count;
                 }
             }
-            (None, _) => seats.current = (seats.current + 1) % seats.known.len(),
+            None => seats.current = (current + 1) % count,
         }
     }
 
@@ -119,6 +152,11 @@ impl Coordinators {
     pub fn is_worth_another_try(status: &Status) -> bool {
         matches!(status.code(), Code::Unavailable)
     }
+}
+
+/// Whether a coordinator said it, rather than the connection to it.
+fn is_answer(status: &Status) -> bool {
+    !status.details().is_empty()
 }
 
 /// The URL of the leader that an answer names.
@@ -199,11 +237,17 @@ mod tests {
         coordinators.move_on(&Status::unavailable("broken"));
         assert_eq!(coordinators.url(), "http://127.0.0.1:2");
         coordinators.move_on(&not_leading("http://127.0.0.1:1"));
-        assert_eq!(coordinators.url(), "http://127.0.0.1:1");
+        assert_eq!(
+            coordinators.url(),
+            "http://127.0.0.1:2",
+            "the first has just not answered"
+        );
         coordinators.move_on(&not_leading("http://127.0.0.1:3"));
         assert_eq!(coordinators.url(), "http://127.0.0.1:3", "a new one");
+        coordinators.move_on(&not_leading("http://127.0.0.1:2"));
+        assert_eq!(coordinators.url(), "http://127.0.0.1:2");
         coordinators.move_on(&not_leading(""));
-        assert_eq!(coordinators.url(), "http://127.0.0.1:1", "nobody leads");
+        assert_eq!(coordinators.url(), "http://127.0.0.1:3", "nobody leads");
     }
 
     #[tokio::test]

@@ -28,8 +28,9 @@ use crate::{Isolation, WorkerConfig};
 /// Messages that wait for the stream. One that has so many waiting takes nothing any more: it is
 /// broken, and the worker never waits for it.
 const BACKLOG: usize = 4096;
-/// The first and the longest pause before another connection.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
+/// The first and the longest pause before another connection. A coordinator that takes over waits its grace
+/// for workers to come: the longest pause is well below it.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(400));
 /// The heartbeat until the coordinator says how often it wants one.
 const FIRST_HEARTBEAT: Duration = Duration::from_secs(5);
 /// How long the last messages of a worker that stops may take.
@@ -192,8 +193,11 @@ impl Worker {
                 Ended::Hopeless(error) => return Err(error),
                 Ended::Broken(status) => status,
             };
-            let status = status.unwrap_or_else(|| Status::unavailable("the stream ended"));
-            self.coordinators.move_on(&status);
+            // A stream that was closed in good order says nothing against the coordinator: it began a
+            // new reign, and is asked again first.
+            if let Some(status) = status {
+                self.coordinators.move_on(&status);
+            }
             pause = if was_welcomed {
                 PAUSES.0
             } else {

@@ -16,6 +16,7 @@ mod place;
 mod snapshot;
 mod steps;
 mod test;
+mod tools;
 
 /// Builds, tests and shows Marquetry.
 #[derive(Debug, Parser)]

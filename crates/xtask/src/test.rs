@@ -7,6 +7,7 @@ use clap::Args;
 
 use crate::place::{BUILD, cargo};
 use crate::steps::Steps;
+use crate::tools;
 
 /// Options of `cargo xtask test`.
 #[derive(Debug, Args)]
@@ -30,6 +31,11 @@ pub(crate) fn run(arguments: &TestArguments) -> Result<(), String> {
     let mut tests = cargo(["test", "--workspace", "--no-fail-fast"]);
     if arguments.quick {
         tests.args(["--lib", "--bins"]);
+    }
+    if !arguments.quick
+        && let Some(programs) = tools::postgres(&mut steps)
+    {
+        tests.env(tools::POSTGRES_BIN, programs);
     }
     if let Some(filter) = &arguments.filter {
         tests.args(["--", filter]);

@@ -102,7 +102,7 @@ fn with_mutual_tls_only_those_with_a_certificate_get_in() {
         "--client-authority",
         &path("authority.pem"),
     ]);
-    assert!(cluster.url.starts_with("https://"), "{}", cluster.url);
+    assert!(cluster.url(0).starts_with("https://"), "{}", cluster.url(0));
     cluster.place.file("nothing.yaml", NOTHING);
     let (authority, client, key) = (
         path("authority.pem"),

@@ -99,9 +99,9 @@ fn every_run_ends_with_the_rows_of_an_undisturbed_one() {
         }
         std::thread::sleep(Duration::from_millis(dice.below(120)));
         if dice.below(3) == 0 {
-            cluster.kill_server();
+            cluster.kill_server(0);
             std::thread::sleep(Duration::from_millis(dice.below(100)));
-            cluster.restart_server();
+            cluster.restart_server(0);
             killed.0 += 1;
         } else {
             let victim = usize::try_from(dice.below(2)).unwrap();

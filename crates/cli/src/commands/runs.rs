@@ -1,7 +1,7 @@
 //! `runs` and `show`, from the journal of a data folder or from a coordinator.
 
 use marquetry_engine::RunStatus;
-use marquetry_journal::{JournalReader, Page, RunFilter};
+use marquetry_journal::{Page, RunFilter};
 use marquetry_proto::v1;
 use marquetry_types::thousands;
 use marquetry_workflow::render;
@@ -40,7 +40,7 @@ pub(crate) async fn list(common: &Common, arguments: &Runs) -> Result<(), Failur
 }
 
 async fn of_journal(common: &Common, arguments: &Runs) -> Result<Vec<SummaryView>, Failure> {
-    let journal = Place::of(common)?.reader()?;
+    let journal = Place::of(common)?.reader().await?;
     let filter = RunFilter {
         status: arguments.status.map(|status| match status {
             Status::Running => RunStatus::Running,

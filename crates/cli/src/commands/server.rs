@@ -1,14 +1,12 @@
 //! `server`: a coordinator for clients and workers elsewhere.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use marquetry_coordinator::{
     AccessRole, Coordinator, CoordinatorConfig, Front, Role, ServerTls, TakeUp, Tokens, new_token,
 };
 use marquetry_engine::EngineConfig;
-use marquetry_journal::{Journal, SqliteJournal};
 use marquetry_types::{Diagnostic, RunId, Timestamp, codes};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -24,6 +22,9 @@ use crate::stages::registry;
 
 /// The lease on a journal that one process has to itself: nobody else waits for its end.
 const SOLE_LEASE: Duration = Duration::from_secs(3600);
+/// The lease on a journal that others can take over. With their campaigns every half second a take-over
+/// takes at most half a second more.
+const SHARED_LEASE: Duration = Duration::from_secs(3);
 
 /// `marquetry server`
 pub(crate) async fn serve(common: &Common, arguments: &Server) -> Result<(), Failure> {
@@ -39,15 +40,19 @@ pub(crate) async fn serve(common: &Common, arguments: &Server) -> Result<(), Fai
         Some(url) => url.trim_end_matches('/').to_owned(),
         None => format!("{scheme}://{address}"),
     };
-    let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::open(place.journal_path())?);
+    let location = place.journal();
+    let journal = marquetry_journal::open(&location).await?;
     let lake = place.lake().await?;
     let config = CoordinatorConfig {
         engine: EngineConfig::default(),
         heartbeat_interval: Duration::from_secs(3),
         lake: lake.location().to_owned(),
-        name: format!("{}-{}", std::process::id(), Timestamp::now().as_millis()),
+        name: process_name("server"),
         url: url.clone(),
-        lease: SOLE_LEASE,
+        lease: match location.is_shared() {
+            true => SHARED_LEASE,
+            false => SOLE_LEASE,
+        },
         take_up: TakeUp::All,
     };
     let shutdown = CancellationToken::new();

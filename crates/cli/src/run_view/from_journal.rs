@@ -67,6 +67,11 @@ fn stage(run: &RunState, name: &StageName, state: &StageState) -> StageView {
             AttemptEnd::Failed(_) => "failed",
             AttemptEnd::Lost(_) => "lost",
         }),
+        why: attempt.end.as_ref().and_then(|end| match end {
+            AttemptEnd::Succeeded => None,
+            AttemptEnd::Failed(failure) => Some(failure.diagnostic.message.clone()),
+            AttemptEnd::Lost(reason) => Some(reason.clone()),
+        }),
     });
     let published = state.published.iter().map(|version| PublishedView {
         kind: version.kind,

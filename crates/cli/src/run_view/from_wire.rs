@@ -109,6 +109,7 @@ fn stage(wire: v1::Stage) -> StageView {
 
 fn attempt(wire: v1::Attempt) -> AttemptView {
     let failure = wire.failure.and_then(|failure| failure.diagnostic);
+    let why = failure.as_ref().map(|why| why.message.clone());
     let end = match (&wire.finished_at, failure) {
         (None, _) => None,
         (Some(_), None) => Some("succeeded"),
@@ -121,5 +122,6 @@ fn attempt(wire: v1::Attempt) -> AttemptView {
         started_at: at(wire.assigned_at.as_ref()),
         finished_at: wire.finished_at.as_ref().map(timestamp_from_wire),
         end,
+        why,
     }
 }
