@@ -1,7 +1,7 @@
 //! What a journal promises, in memory: one epoch row, a lease, records that are appended all or not at
 //! all, and by the latest epoch only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use marquetry_engine::{Record, RunState, RunStatus};
 use marquetry_types::{Epoch, Published, PublishedKind, PublishedName, RunId};
@@ -81,12 +81,29 @@ impl Journal {
         self.mutation == Some(Mutation::JournalIgnoresEpoch) || epoch == self.epoch
     }
 
+    /// The request id among these records that has a run already, if there is one.
+    pub(crate) fn duplicate(&self, records: &[Record]) -> Option<String> {
+        if self.mutation == Some(Mutation::ForgetsRequestIds) {
+            return None;
+        }
+        let mut new = BTreeSet::new();
+        let mut ids = records.iter().filter_map(|record| match record {
+            Record::RunSubmitted(submitted) => submitted.request_id.as_ref(),
+            _ => None,
+        });
+        let known = ids.find(|id| self.requests.contains_key(*id) || !new.insert(*id));
+        known.cloned()
+    }
+
     pub(crate) fn append(&mut self, epoch: Epoch, records: &[Record]) -> Result<(), AppendError> {
         if !self.takes(epoch) {
             return Err(AppendError::Fenced {
                 ours: epoch,
                 current: self.epoch,
             });
+        }
+        if let Some(id) = self.duplicate(records) {
+            return Err(AppendError::DuplicateRequest(id));
         }
         let mut changed: BTreeMap<RunId, RunState> = BTreeMap::new();
         let mut requests = BTreeMap::new();
@@ -114,10 +131,6 @@ impl Journal {
             if let Record::RunSubmitted(submitted) = record
                 && let Some(id) = &submitted.request_id
             {
-                let is_known = self.requests.contains_key(id) || requests.contains_key(id);
-                if is_known && self.mutation != Some(Mutation::ForgetsRequestIds) {
-                    return Err(AppendError::DuplicateRequest(id.clone()));
-                }
                 requests.insert(id.clone(), run.clone());
             }
         }

@@ -584,7 +584,7 @@ impl World {
     }
 
     fn append(&mut self, epoch: Epoch, records: &[Record]) -> Result<(), AppendError> {
-        if self.journal.takes(epoch) {
+        if self.journal.takes(epoch) && self.journal.duplicate(records).is_none() {
             self.note(|| {
                 let records: Vec<String> = records.iter().map(recorded).collect();
                 format!("journal, epoch {epoch}: {}", records.join("; "))
