@@ -38,10 +38,11 @@ pub struct Assignment {
     pub base_dir: Option<String>,
 }
 
-/// Something to be done. Losing one is harmless: the lease or the next hello makes up for it.
+/// Something to be done. Losing one is harmless: the lease, the next heartbeats or the next hello make
+/// up for it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
-    /// Push an attempt to a worker.
+    /// Push an attempt to a worker, perhaps once more: it starts it once.
     Assign {
         /// To whom.
         worker: WorkerId,

@@ -328,6 +328,13 @@ impl Engine {
     ) {
         if let Some(known) = self.workers.current(worker, session) {
             known.last_seen = now;
+            for assignment in known.unheard(held) {
+                decision.actions.push(Action::Assign {
+                    worker: worker.clone(),
+                    session,
+                    assignment,
+                });
+            }
             self.refuse_stale(worker, held, decision);
         }
     }

@@ -546,3 +546,27 @@ fn a_stage_that_decides_gets_the_policy_that_was_current_when_its_run_began() {
     let b = assigned(&world.step(finished("w1", 1, &a.token, success(&a.token))));
     assert_eq!(b.options["policy"]["$policy"]["version"], json!(1));
 }
+
+#[test]
+fn an_assignment_that_two_heartbeats_do_not_list_is_pushed_once_more() {
+    let mut world = World::new(EngineConfig::default());
+    world.step(hello("w1", 1, 2, vec![]));
+    let pushed = assigned(&world.step(submission(1, &workflow(vec![stage("a", &[], json!({}))]))));
+    let heartbeat = |held: Vec<marquetry_types::FencingToken>| Input::Heartbeat {
+        worker: worker_id("w1"),
+        session: 1,
+        held,
+    };
+    let first = world.step(heartbeat(vec![]));
+    assert_eq!(assignments(&first), [], "it may be on its way");
+    for _ in 0..2 {
+        let again = world.step(heartbeat(vec![]));
+        assert_eq!(assigned(&again), pushed, "it got lost");
+        assert_eq!(again.records, [], "the grant is the same");
+    }
+    world.step(heartbeat(vec![pushed.token.clone()]));
+    // Once it arrived, a heartbeat without it is an old one that was overtaken.
+    for _ in 0..2 {
+        assert_eq!(assignments(&world.step(heartbeat(vec![]))), []);
+    }
+}
