@@ -283,21 +283,10 @@ impl Coordinator {
             return;
         }
         mutate(self.mutation, reign, &mut batch.decision);
-        match self.mutation {
-            Some(Mutation::ActsBeforeCommit) => reign.act(&mut batch, effects),
-            Some(Mutation::AcknowledgesBeforeCommit) => {
-                let is_answer =
-                    |action: &Action| matches!(action, Action::AcknowledgeResult { .. });
-                let (answers, others): (Vec<_>, Vec<_>) =
-                    std::mem::take(&mut batch.decision.actions)
-                        .into_iter()
-                        .partition(is_answer);
-                batch.decision.actions = answers;
-                reign.act(&mut batch, effects);
-                batch.decision.actions = others;
-            }
-            _ => {}
-        }
+        self.act_early(&mut batch, effects);
+        let Role::Leading(reign) = &mut self.role else {
+            return;
+        };
         if batch.decision.records.is_empty() {
             reign.act(&mut batch, effects);
             self.rest(effects);
@@ -306,6 +295,29 @@ impl Coordinator {
             reign.in_flight = Some(batch);
             effects.push(Effect::Append(reign.epoch, records));
         }
+    }
+
+    /// Mutations: a part of what follows from a commit is done before it.
+    fn act_early(&mut self, batch: &mut Batch, effects: &mut Vec<Effect>) {
+        let answers = self.mutation == Some(Mutation::AcknowledgesBeforeCommit);
+        let acts = self.mutation == Some(Mutation::ActsBeforeCommit);
+        let Role::Leading(reign) = &mut self.role else {
+            return;
+        };
+        let (mut early, mut late) = (Batch::default(), Batch::default());
+        for action in std::mem::take(&mut batch.decision.actions) {
+            let is_early = match action {
+                Action::AcknowledgeResult { .. } => answers,
+                _ => acts,
+            };
+            let part = if is_early { &mut early } else { &mut late };
+            part.decision.actions.push(action);
+        }
+        if answers {
+            early.replies = std::mem::take(&mut batch.replies);
+        }
+        reign.act(&mut early, effects);
+        batch.decision.actions = late.decision.actions;
     }
 
     /// Goes on when something waits, or when the engine wants to look again.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mutation {
-    /// The coordinator acts on a decision before it is durable.
+    /// The coordinator tells workers what it decided before that is durable.
     ActsBeforeCommit,
     /// The coordinator answers clients and acknowledges results before they are durable.
     AcknowledgesBeforeCommit,
