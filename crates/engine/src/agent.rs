@@ -356,7 +356,10 @@ mod tests {
             token: token(1, 1),
             result: success(),
         };
-        assert_eq!(worker.step(AgentInput::HeartbeatDue), [heartbeat.clone()]);
+        assert_eq!(
+            worker.step(AgentInput::HeartbeatDue),
+            std::slice::from_ref(&heartbeat)
+        );
         assert_eq!(worker.step(AgentInput::HeartbeatDue), [heartbeat, report]);
         worker.step(AgentInput::Acknowledged { token: token(1, 1) });
         assert_eq!(worker.step(AgentInput::HeartbeatDue).len(), 1);

@@ -187,8 +187,8 @@ impl Engine {
             };
             self.record(record, decision)?;
             self.arm_timeout(timeout, &token, now);
-            let assignment = Box::new(assignment);
             self.workers.grant(&worker, assignment.clone());
+            let assignment = Box::new(assignment);
             decision.actions.push(Action::Assign {
                 worker,
                 session,

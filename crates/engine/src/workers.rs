@@ -23,7 +23,7 @@ pub(crate) struct Worker {
 /// An assignment that may not have arrived.
 #[derive(Debug, Clone)]
 struct Unconfirmed {
-    assignment: Box<Assignment>,
+    assignment: Assignment,
     /// A heartbeat did not list it. It may have been on its way then: the next one decides.
     was_missed: bool,
 }
@@ -31,7 +31,7 @@ struct Unconfirmed {
 impl Worker {
     /// Takes notice of what a heartbeat lists. Gives the assignments that are missing in two heartbeats
     /// in a row: they got lost. Pushing one once more is harmless where it did not.
-    pub(crate) fn unheard(&mut self, held: &[FencingToken]) -> Vec<Box<Assignment>> {
+    pub(crate) fn unheard(&mut self, held: &[FencingToken]) -> Vec<Assignment> {
         for token in held {
             self.unconfirmed.remove(token);
         }
@@ -118,7 +118,7 @@ impl Workers {
         self.0.remove(id);
     }
 
-    pub(crate) fn grant(&mut self, id: &WorkerId, assignment: Box<Assignment>) {
+    pub(crate) fn grant(&mut self, id: &WorkerId, assignment: Assignment) {
         if let Some(worker) = self.0.get_mut(id) {
             let token = assignment.token.clone();
             worker.granted.insert(token.clone());

@@ -570,3 +570,26 @@ fn an_assignment_that_two_heartbeats_do_not_list_is_pushed_once_more() {
         assert_eq!(assignments(&world.step(heartbeat(vec![]))), []);
     }
 }
+
+#[test]
+fn a_resumption_that_comes_twice_before_its_commit_resumes_once() {
+    let mut world = world();
+    world.step(hello("w1", 1, 2, vec![]));
+    let graph = workflow(vec![stage("a", &[], json!({}))]);
+    let token = assigned(&world.step(submission(1, &graph))).token;
+    let (run, reason) = (run_id(1), "enough".to_owned());
+    world.step(Input::CancelRun { run, reason });
+    world.step(finished("w1", 1, &token, success(&token)));
+    world.engine.release(&run_id(1));
+    // All that the run was cancelled before is done, so that it ends as soon as it is resumed.
+    let state = Box::new(world.state(1));
+    assert_eq!(state.status, RunStatus::Cancelled);
+    let resume = Input::ResumeRun { state };
+    let first = world.step(resume.clone());
+    assert_eq!(first.records.len(), 2, "resumed and succeeded");
+    let rejection = Rejection::NotResumable {
+        run: run_id(1),
+        status: RunStatus::Succeeded,
+    };
+    assert_eq!(world.engine.step(world.now, resume), Err(rejection));
+}
