@@ -176,9 +176,9 @@ impl World {
     fn partition(&mut self, coordinator: usize, worker: usize) {
         let until = self.pause_length();
         let one = Endpoint::Coordinator(coordinator);
-        let other = match self.dice.index(4) {
-            0 => Endpoint::Journal,
-            1 => Endpoint::Client(self.dice.index(self.clients.len())),
+        let other = match self.dice.index(6) {
+            0..=2 => Endpoint::Journal,
+            3 => Endpoint::Client(self.dice.index(self.clients.len())),
             _ => Endpoint::Worker(worker),
         };
         let ways = self.dice.index(3);

@@ -111,16 +111,10 @@ impl Journal {
             let run = record.run();
             let inconsistent =
                 |bad: marquetry_engine::BadRecord| AppendError::Inconsistent(bad.to_string());
-            let known = changed.get_mut(run);
-            let state = match known {
-                Some(state) => Some(state),
-                None => match self.runs.get(run) {
-                    Some(state) => {
-                        Some(changed.entry(run.clone()).or_insert_with(|| state.clone()))
-                    }
-                    None => None,
-                },
-            };
+            if let Some(state) = self.runs.get(run) {
+                changed.entry(run.clone()).or_insert_with(|| state.clone());
+            }
+            let state = changed.get_mut(run);
             match state {
                 Some(state) => state.apply(record).map_err(inconsistent)?,
                 None => {

@@ -34,6 +34,8 @@ pub(crate) struct WorkerHost {
     owed: BTreeSet<FencingToken>,
     /// The highest epoch that welcomed it.
     highest: Epoch,
+    /// The epoch that welcomed it on its stream.
+    welcomed_by: Epoch,
     next_coordinator: usize,
 }
 
@@ -51,6 +53,7 @@ impl WorkerHost {
             deaf: BTreeSet::new(),
             owed: BTreeSet::new(),
             highest: Epoch(0),
+            welcomed_by: Epoch(0),
             next_coordinator,
         }
     }
@@ -122,6 +125,10 @@ impl World {
         if host.stream == Some(number) {
             host.stream = None;
             let life = host.life;
+            if self.dice.chance(500) {
+                let next = host.next_coordinator.saturating_add(1);
+                host.next_coordinator = next.checked_rem(self.coordinators.len()).unwrap_or(0);
+            }
             self.step_agent(place, AgentInput::Disconnected, None);
             let pause = self.dice.between(20, 300);
             self.after(pause, Event::WorkerConnects(place, life));
@@ -163,6 +170,7 @@ impl World {
                     epoch
                 };
                 host.highest = host.highest.max(epoch);
+                host.welcomed_by = epoch;
                 AgentInput::Welcomed { epoch: told }
             }
             ToWorker::Assign(assignment) => AgentInput::Assigned(*assignment),
@@ -239,7 +247,16 @@ impl World {
                     held,
                 }
             }
-            AgentEffect::SendHeartbeat { held } => ToCoordinator::Heartbeat { held },
+            AgentEffect::SendHeartbeat { held } => {
+                if host.welcomed_by < highest {
+                    let what = format!(
+                        "w{place} knows epoch {highest} and stays with epoch {}",
+                        host.welcomed_by
+                    );
+                    self.breach((Invariant::LatestEpoch, what));
+                }
+                ToCoordinator::Heartbeat { held }
+            }
             AgentEffect::SendFinished { token, result } => {
                 ToCoordinator::Finished { token, result }
             }
