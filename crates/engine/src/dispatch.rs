@@ -159,8 +159,9 @@ impl Engine {
             return Ok(());
         }
         for entry in std::mem::take(&mut self.ready) {
-            let (_, index, run) = &entry;
-            let Some(live) = self.runs.get(run) else {
+            let (place, index, run) = &entry;
+            // A run that was resumed has another place: what was ready before is decided anew.
+            let Some(live) = self.runs.get(run).filter(|live| live.place == *place) else {
                 continue;
             };
             // It may have been cancelled, or assigned, since it became ready.

@@ -593,3 +593,28 @@ fn a_resumption_that_comes_twice_before_its_commit_resumes_once() {
     };
     assert_eq!(world.engine.step(world.now, resume), Err(rejection));
 }
+
+#[test]
+fn a_retry_of_before_a_resumption_waits_for_what_is_open_again() {
+    let mut world = world();
+    world.step(hello("w1", 1, 2, vec![]));
+    let cleanup = json!({"condition": "always"});
+    let graph = workflow(vec![
+        stage("a", &[], json!({})),
+        stage("b", &["a"], cleanup),
+    ]);
+    let first = assigned(&world.step(submission(1, &graph))).token;
+    let broken = failure(FailureClass::Invalid);
+    let second = assigned(&world.step(finished("w1", 1, &first, broken))).token;
+    assert_eq!(second.attempt.stage.as_str(), "b");
+    // It is to be tried again in a second, but the run is cancelled, and resumed before that.
+    world.step(finished("w1", 1, &second, failure(FailureClass::Transient)));
+    let (run, reason) = (run_id(1), "enough".to_owned());
+    world.step(Input::CancelRun { run, reason });
+    world.engine.release(&run_id(1));
+    let state = Box::new(world.state(1));
+    let resumed = assigned(&world.step(Input::ResumeRun { state })).token;
+    assert_eq!(resumed.attempt.stage.as_str(), "a");
+    let later = world.advance(Duration::from_secs(2));
+    assert_eq!(assignments(&later), [], "`a` has not ended");
+}
