@@ -70,7 +70,8 @@ pub enum Action {
         session: u64,
         /// Which attempt's.
         token: FencingToken,
-        /// False when the right to report it had passed to another attempt.
+        /// False when the right to report it had passed to another attempt, and when the run has ended
+        /// and left the working set, whatever became of the attempt.
         accepted: bool,
     },
     /// Close a worker's stream: it was silent for too long. If it lives it comes back and says what it
