@@ -10,7 +10,8 @@
 //! - `coordinator`: the reign and the campaigns around it, as a machine without I/O.
 //! - `worker`: a process around the pure agent, with stages that take virtual time.
 //! - `client`: who submits, cancels and resumes, and asks again when unanswered.
-//! - `journal`: what a journal promises, in memory.
+//! - `journal`: what a journal promises, in memory; `storage`: the way there and back.
+//! - `network`: streams, in order unless something goes wrong.
 //! - `audit`: the invariants; `mutation`: rules broken on purpose, to see that the audit notices.
 
 mod audit;
@@ -23,6 +24,7 @@ mod message;
 mod mutation;
 mod network;
 mod report;
+mod storage;
 mod worker;
 mod workload;
 mod world;
