@@ -38,10 +38,11 @@ pub struct Assignment {
     pub base_dir: Option<String>,
 }
 
-/// Something to be done. Losing one is harmless: the lease or the next hello makes up for it.
+/// Something to be done. Losing one is harmless: the lease, the next heartbeats or the next hello make
+/// up for it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
-    /// Push an attempt to a worker.
+    /// Push an attempt to a worker, perhaps once more: it starts it once.
     Assign {
         /// To whom.
         worker: WorkerId,
@@ -69,7 +70,8 @@ pub enum Action {
         session: u64,
         /// Which attempt's.
         token: FencingToken,
-        /// False when the right to report it had passed to another attempt.
+        /// False when the right to report it had passed to another attempt, and when the run has ended
+        /// and left the working set, whatever became of the attempt.
         accepted: bool,
     },
     /// Close a worker's stream: it was silent for too long. If it lives it comes back and says what it

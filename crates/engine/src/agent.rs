@@ -84,7 +84,11 @@ pub enum AgentEffect {
 #[derive(Debug, Clone, PartialEq)]
 enum Held {
     Running,
-    Finished(AttemptResult),
+    Finished {
+        result: AttemptResult,
+        /// A heartbeat passed since it was reported: if another one does, the report got lost.
+        is_overdue: bool,
+    },
 }
 
 /// The machine's memory.
@@ -119,6 +123,14 @@ impl Agent {
                 }]
             }
             AgentInput::Welcomed { epoch } => self.welcomed(epoch),
+            // Who has not said in which epoch it reigns may be deposed: nobody is obeyed before that.
+            AgentInput::Assigned(_)
+            | AgentInput::CancelRequested { .. }
+            | AgentInput::Acknowledged { .. }
+                if !self.welcomed =>
+            {
+                Vec::new()
+            }
             AgentInput::Assigned(assignment) => self.assigned(assignment),
             AgentInput::CancelRequested { token, reason } => {
                 if self.held.get(&token) == Some(&Held::Running) {
@@ -132,11 +144,7 @@ impl Agent {
                 self.held.remove(&token);
                 Vec::new()
             }
-            AgentInput::HeartbeatDue if self.welcomed => {
-                vec![AgentEffect::SendHeartbeat {
-                    held: self.held_tokens(),
-                }]
-            }
+            AgentInput::HeartbeatDue if self.welcomed => self.heartbeat(),
             AgentInput::HeartbeatDue => Vec::new(),
             AgentInput::Disconnected => {
                 self.welcomed = false;
@@ -157,12 +165,30 @@ impl Agent {
         self.welcomed = true;
         let unacknowledged = self.held.iter().filter_map(|(token, held)| match held {
             Held::Running => None,
-            Held::Finished(result) => Some(AgentEffect::SendFinished {
+            Held::Finished { result, .. } => Some(AgentEffect::SendFinished {
                 token: token.clone(),
                 result: result.clone(),
             }),
         });
         unacknowledged.collect()
+    }
+
+    /// Shows what is held, and reports once more what was reported more than a heartbeat ago.
+    fn heartbeat(&mut self) -> Vec<AgentEffect> {
+        let mut effects = vec![AgentEffect::SendHeartbeat {
+            held: self.held_tokens(),
+        }];
+        for (token, held) in &mut self.held {
+            if let Held::Finished { result, is_overdue } = held
+                && std::mem::replace(is_overdue, true)
+            {
+                effects.push(AgentEffect::SendFinished {
+                    token: token.clone(),
+                    result: result.clone(),
+                });
+            }
+        }
+        effects
     }
 
     fn assigned(&mut self, assignment: Assignment) -> Vec<AgentEffect> {
@@ -191,9 +217,14 @@ impl Agent {
 
     fn finished(&mut self, token: FencingToken, result: AttemptResult) -> Vec<AgentEffect> {
         match self.held.get_mut(&token) {
-            Some(held @ Held::Running) => *held = Held::Finished(result.clone()),
+            Some(held @ Held::Running) => {
+                *held = Held::Finished {
+                    result: result.clone(),
+                    is_overdue: false,
+                };
+            }
             // Refused while it still ran, or ended twice: there is nobody to tell.
-            Some(Held::Finished(_)) | None => return Vec::new(),
+            Some(Held::Finished { .. }) | None => return Vec::new(),
         }
         if self.welcomed {
             vec![AgentEffect::SendFinished { token, result }]
@@ -308,6 +339,48 @@ mod tests {
             [],
             "it was never welcomed"
         );
+    }
+
+    #[test]
+    fn a_report_that_got_lost_is_made_again_with_the_second_heartbeat() {
+        let mut worker = welcomed_worker(1);
+        worker.step(AgentInput::Assigned(assignment(token(1, 1))));
+        worker.step(AgentInput::Finished {
+            token: token(1, 1),
+            result: success(),
+        });
+        let heartbeat = AgentEffect::SendHeartbeat {
+            held: vec![token(1, 1)],
+        };
+        let report = AgentEffect::SendFinished {
+            token: token(1, 1),
+            result: success(),
+        };
+        assert_eq!(
+            worker.step(AgentInput::HeartbeatDue),
+            std::slice::from_ref(&heartbeat)
+        );
+        assert_eq!(worker.step(AgentInput::HeartbeatDue), [heartbeat, report]);
+        worker.step(AgentInput::Acknowledged { token: token(1, 1) });
+        assert_eq!(worker.step(AgentInput::HeartbeatDue).len(), 1);
+    }
+
+    #[test]
+    fn nobody_is_obeyed_before_the_welcome() {
+        let mut worker = welcomed_worker(5);
+        let started = assignment(token(5, 1));
+        worker.step(AgentInput::Assigned(started));
+        worker.step(AgentInput::Disconnected);
+        worker.step(AgentInput::Connected);
+        let cancel = AgentInput::CancelRequested {
+            token: token(5, 1),
+            reason: "it was given up".into(),
+        };
+        assert_eq!(worker.step(cancel.clone()), [], "it may be deposed");
+        worker.step(AgentInput::Acknowledged { token: token(5, 1) });
+        assert!(!worker.is_idle(), "it may be deposed");
+        worker.step(AgentInput::Welcomed { epoch: Epoch(5) });
+        assert_eq!(worker.step(cancel).len(), 1);
     }
 
     #[test]

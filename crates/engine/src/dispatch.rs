@@ -159,8 +159,9 @@ impl Engine {
             return Ok(());
         }
         for entry in std::mem::take(&mut self.ready) {
-            let (_, index, run) = &entry;
-            let Some(live) = self.runs.get(run) else {
+            let (place, index, run) = &entry;
+            // A run that was resumed has another place: what was ready before is decided anew.
+            let Some(live) = self.runs.get(run).filter(|live| live.place == *place) else {
                 continue;
             };
             // It may have been cancelled, or assigned, since it became ready.
@@ -187,7 +188,7 @@ impl Engine {
             };
             self.record(record, decision)?;
             self.arm_timeout(timeout, &token, now);
-            self.workers.grant(&worker, token);
+            self.workers.grant(&worker, assignment.clone());
             let assignment = Box::new(assignment);
             decision.actions.push(Action::Assign {
                 worker,

@@ -181,8 +181,9 @@ impl Engine {
             }
             Input::ResumeRun { state } => {
                 let run = state.id().clone();
-                let status = match state.status {
-                    _ if is_running(&run) => RunStatus::Running,
+                // What was read may be older than memory: another resumption in the same commit.
+                let known = self.run(&run).unwrap_or(state);
+                let status = match known.status {
                     RunStatus::Failed | RunStatus::Cancelled => return Ok(()),
                     other => other,
                 };
@@ -279,6 +280,7 @@ impl Engine {
         decision: &mut Decision,
     ) -> Result<(), Rejection> {
         let run = state.id().clone();
+        let state = self.run(&run).cloned().unwrap_or(state);
         self.enter(state);
         Ok(self.record(Record::RunResumed { run, at: now }, decision)?)
     }
@@ -328,6 +330,14 @@ impl Engine {
     ) {
         if let Some(known) = self.workers.current(worker, session) {
             known.last_seen = now;
+            for assignment in known.unheard(held) {
+                let assignment = Box::new(assignment);
+                decision.actions.push(Action::Assign {
+                    worker: worker.clone(),
+                    session,
+                    assignment,
+                });
+            }
             self.refuse_stale(worker, held, decision);
         }
     }

@@ -112,11 +112,13 @@ impl LiveRun {
         self.state.stages.get_index(index).map(|(name, _)| name)
     }
 
-    /// Whether the stage waits for an attempt, and when that may begin.
+    /// Whether the stage waits for an attempt and for nothing that it needs, and when that may begin. A
+    /// timer of before the run was resumed may ask while its needs are open again.
     pub(crate) fn waits_until(&self, index: usize) -> Option<Option<Timestamp>> {
         let (_, stage) = self.state.stages.get_index(index)?;
         let waits = matches!(stage.status, StageStatus::Pending | StageStatus::Retrying);
-        waits.then_some(stage.retry_at)
+        let is_free = self.unmet.get(index) == Some(&0);
+        (waits && is_free).then_some(stage.retry_at)
     }
 
     /// Whether a stage that this one needs, directly or not, failed: what `failure()` asks.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use marquetry_types::{FencingToken, StageKind, Timestamp, WorkerId};
 
-use crate::WorkerHello;
+use crate::{Assignment, WorkerHello};
 
 /// A worker as its hello, its heartbeats and its grants make it.
 #[derive(Debug, Clone)]
@@ -16,9 +16,34 @@ pub(crate) struct Worker {
     kinds: BTreeSet<StageKind>,
     /// Grants that have not ended.
     pub(crate) granted: BTreeSet<FencingToken>,
+    /// Assignments of this connection that no heartbeat listed yet.
+    unconfirmed: BTreeMap<FencingToken, Unconfirmed>,
+}
+
+/// An assignment that may not have arrived.
+#[derive(Debug, Clone)]
+struct Unconfirmed {
+    assignment: Assignment,
+    /// A heartbeat did not list it. It may have been on its way then: the next one decides.
+    was_missed: bool,
 }
 
 impl Worker {
+    /// Takes notice of what a heartbeat lists. Gives the assignments that are missing in two heartbeats
+    /// in a row: they got lost. Pushing one once more is harmless where it did not.
+    pub(crate) fn unheard(&mut self, held: &[FencingToken]) -> Vec<Assignment> {
+        for token in held {
+            self.unconfirmed.remove(token);
+        }
+        let mut lost = Vec::new();
+        for unconfirmed in self.unconfirmed.values_mut() {
+            if std::mem::replace(&mut unconfirmed.was_missed, true) {
+                lost.push(unconfirmed.assignment.clone());
+            }
+        }
+        lost
+    }
+
     fn free_slots(&self) -> usize {
         if self.is_connected {
             self.slots.saturating_sub(self.granted.len())
@@ -59,6 +84,7 @@ impl Workers {
             slots: usize::try_from(hello.slots).unwrap_or(usize::MAX),
             kinds: hello.kinds.clone(),
             granted,
+            unconfirmed: BTreeMap::new(),
         };
         self.0.insert(hello.worker.clone(), worker);
         self.0.get(&hello.worker)
@@ -73,6 +99,7 @@ impl Workers {
             slots: 0,
             kinds: BTreeSet::new(),
             granted: BTreeSet::new(),
+            unconfirmed: BTreeMap::new(),
         };
         self.0
             .entry(id.clone())
@@ -91,15 +118,22 @@ impl Workers {
         self.0.remove(id);
     }
 
-    pub(crate) fn grant(&mut self, id: &WorkerId, token: FencingToken) {
+    pub(crate) fn grant(&mut self, id: &WorkerId, assignment: Assignment) {
         if let Some(worker) = self.0.get_mut(id) {
-            worker.granted.insert(token);
+            let token = assignment.token.clone();
+            worker.granted.insert(token.clone());
+            let unconfirmed = Unconfirmed {
+                assignment,
+                was_missed: false,
+            };
+            worker.unconfirmed.insert(token, unconfirmed);
         }
     }
 
     pub(crate) fn release(&mut self, id: &WorkerId, token: &FencingToken) {
         if let Some(worker) = self.0.get_mut(id) {
             worker.granted.remove(token);
+            worker.unconfirmed.remove(token);
         }
     }
 

@@ -1,6 +1,6 @@
 //! The engine is tested by feeding inputs: single situations, and simulations of whole clusters.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-mod simulation;
+mod fencing;
 mod support;
 mod transitions;

@@ -99,6 +99,7 @@ pub(crate) fn failure(class: FailureClass) -> AttemptResult {
 }
 
 /// An engine with its journal, and a clock to be moved by hand.
+#[derive(Clone)]
 pub(crate) struct World {
     pub(crate) engine: Engine,
     pub(crate) journal: Vec<Record>,

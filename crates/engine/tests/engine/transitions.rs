@@ -546,3 +546,75 @@ fn a_stage_that_decides_gets_the_policy_that_was_current_when_its_run_began() {
     let b = assigned(&world.step(finished("w1", 1, &a.token, success(&a.token))));
     assert_eq!(b.options["policy"]["$policy"]["version"], json!(1));
 }
+
+#[test]
+fn an_assignment_that_two_heartbeats_do_not_list_is_pushed_once_more() {
+    let mut world = World::new(EngineConfig::default());
+    world.step(hello("w1", 1, 2, vec![]));
+    let pushed = assigned(&world.step(submission(1, &workflow(vec![stage("a", &[], json!({}))]))));
+    let heartbeat = |held: Vec<marquetry_types::FencingToken>| Input::Heartbeat {
+        worker: worker_id("w1"),
+        session: 1,
+        held,
+    };
+    let first = world.step(heartbeat(vec![]));
+    assert_eq!(assignments(&first), [], "it may be on its way");
+    for _ in 0..2 {
+        let again = world.step(heartbeat(vec![]));
+        assert_eq!(assigned(&again), pushed, "it got lost");
+        assert_eq!(again.records, [], "the grant is the same");
+    }
+    world.step(heartbeat(vec![pushed.token.clone()]));
+    // Once it arrived, a heartbeat without it is an old one that was overtaken.
+    for _ in 0..2 {
+        assert_eq!(assignments(&world.step(heartbeat(vec![]))), []);
+    }
+}
+
+#[test]
+fn a_resumption_that_comes_twice_before_its_commit_resumes_once() {
+    let mut world = world();
+    world.step(hello("w1", 1, 2, vec![]));
+    let graph = workflow(vec![stage("a", &[], json!({}))]);
+    let token = assigned(&world.step(submission(1, &graph))).token;
+    let (run, reason) = (run_id(1), "enough".to_owned());
+    world.step(Input::CancelRun { run, reason });
+    world.step(finished("w1", 1, &token, success(&token)));
+    world.engine.release(&run_id(1));
+    // All that the run was cancelled before is done, so that it ends as soon as it is resumed.
+    let state = Box::new(world.state(1));
+    assert_eq!(state.status, RunStatus::Cancelled);
+    let resume = Input::ResumeRun { state };
+    let first = world.step(resume.clone());
+    assert_eq!(first.records.len(), 2, "resumed and succeeded");
+    let rejection = Rejection::NotResumable {
+        run: run_id(1),
+        status: RunStatus::Succeeded,
+    };
+    assert_eq!(world.engine.step(world.now, resume), Err(rejection));
+}
+
+#[test]
+fn a_retry_of_before_a_resumption_waits_for_what_is_open_again() {
+    let mut world = world();
+    world.step(hello("w1", 1, 2, vec![]));
+    let cleanup = json!({"condition": "always"});
+    let graph = workflow(vec![
+        stage("a", &[], json!({})),
+        stage("b", &["a"], cleanup),
+    ]);
+    let first = assigned(&world.step(submission(1, &graph))).token;
+    let broken = failure(FailureClass::Invalid);
+    let second = assigned(&world.step(finished("w1", 1, &first, broken))).token;
+    assert_eq!(second.attempt.stage.as_str(), "b");
+    // It is to be tried again in a second, but the run is cancelled, and resumed before that.
+    world.step(finished("w1", 1, &second, failure(FailureClass::Transient)));
+    let (run, reason) = (run_id(1), "enough".to_owned());
+    world.step(Input::CancelRun { run, reason });
+    world.engine.release(&run_id(1));
+    let state = Box::new(world.state(1));
+    let resumed = assigned(&world.step(Input::ResumeRun { state })).token;
+    assert_eq!(resumed.attempt.stage.as_str(), "a");
+    let later = world.advance(Duration::from_secs(2));
+    assert_eq!(assignments(&later), [], "`a` has not ended");
+}

@@ -10,6 +10,7 @@ mod policy;
 mod process;
 mod retail;
 mod rules;
+mod simulate;
 mod startup;
 mod text;
 
@@ -37,6 +38,8 @@ enum Benchmark {
     Orchestration(orchestration::Options),
     /// Rules over customers: those that become expressions of the query engine, and the others.
     Rules,
+    /// Clusters under a deterministic simulator: seeds, steps a second, virtual hours, violations.
+    Simulate(simulate::Options),
 }
 
 /// Runs a benchmark.
@@ -48,5 +51,6 @@ pub(crate) fn run(arguments: &BenchArguments) -> Result<(), String> {
         Benchmark::Policy => policy::run(),
         Benchmark::Orchestration(options) => orchestration::run(options),
         Benchmark::Rules => rules::run(),
+        Benchmark::Simulate(options) => simulate::run(options),
     }
 }

@@ -1,0 +1,429 @@
+//! What must hold, checked from records of its own: it believes neither the engine's memory nor the
+//! journal's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use marquetry_engine::{AttemptEnd, Record, RunState, RunStatus, StageStatus};
+use marquetry_types::{
+    Epoch, FencingToken, PublishedKind, PublishedName, RunId, StageName, WorkerId,
+};
+use marquetry_workflow::Workflow;
+use serde::Serialize;
+
+use crate::message::{Answer, Ask, ToWorker};
+
+/// What must hold at every step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Invariant {
+    /// No attempt is granted and no stage starts before everything that it needs is committed.
+    NeedsFirst,
+    /// A stage of a run has one committed output, and it is that of the attempt that won.
+    OneOutput,
+    /// A stage has at most one grant that has not ended, and every token is granted once.
+    OneLease,
+    /// No record is appended by a stale epoch, and no worker starts or ends anything on its word.
+    LatestEpoch,
+    /// What was acknowledged is in the journal, and a worker keeps a result until it is.
+    NothingLost,
+    /// A request id makes one run.
+    OneRunARequest,
+    /// Published versions follow one another without gaps.
+    VersionsFollow,
+    /// When faults cease every run ends, and its stages ended consistently.
+    EveryRunEnds,
+    /// What a coordinator sends follows from what is durable.
+    CommitThenAct,
+    /// The records of the latest epoch follow from the journal: its memory is the fold of the records.
+    MemoryIsFold,
+}
+
+impl fmt::Display for Invariant {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::NeedsFirst => "needs first",
+            Self::OneOutput => "one output a stage",
+            Self::OneLease => "one lease a stage",
+            Self::LatestEpoch => "the latest epoch only",
+            Self::NothingLost => "nothing acknowledged is lost",
+            Self::OneRunARequest => "one run a request",
+            Self::VersionsFollow => "versions follow one another",
+            Self::EveryRunEnds => "every run ends",
+            Self::CommitThenAct => "commit, then act",
+            Self::MemoryIsFold => "memory is the fold of the records",
+        })
+    }
+}
+
+/// An invariant that does not hold, and what was seen.
+pub(crate) type Breach = (Invariant, String);
+
+/// How a grant stands in the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Lease {
+    Live(WorkerId),
+    Ended,
+}
+
+type Place = (RunId, StageName);
+
+/// The auditor's own books.
+#[derive(Debug, Default)]
+pub(crate) struct Audit {
+    latest: Epoch,
+    workflows: BTreeMap<RunId, Workflow>,
+    pins: BTreeMap<RunId, u64>,
+    leases: BTreeMap<FencingToken, Lease>,
+    live: BTreeMap<Place, FencingToken>,
+    ended: BTreeMap<Place, StageStatus>,
+    requests: BTreeMap<String, RunId>,
+    cancelled: BTreeSet<RunId>,
+    resumed: BTreeSet<RunId>,
+    versions: BTreeMap<(PublishedKind, PublishedName), u64>,
+    learns_from: BTreeMap<FencingToken, u64>,
+}
+
+impl Audit {
+    pub(crate) fn attempts(&self) -> usize {
+        self.leases.len()
+    }
+
+    pub(crate) fn epoch_begins(&mut self, epoch: Epoch) -> Result<(), Breach> {
+        if epoch <= self.latest {
+            let what = format!("epoch {epoch} begins after epoch {}", self.latest);
+            return Err((Invariant::LatestEpoch, what));
+        }
+        self.latest = epoch;
+        Ok(())
+    }
+
+    /// Records that the journal is about to keep.
+    pub(crate) fn appended(&mut self, epoch: Epoch, records: &[Record]) -> Result<(), Breach> {
+        if epoch != self.latest {
+            let what = format!("epoch {epoch} appends in epoch {}", self.latest);
+            return Err((Invariant::LatestEpoch, what));
+        }
+        records.iter().try_for_each(|record| self.record(record))
+    }
+
+    fn record(&mut self, record: &Record) -> Result<(), Breach> {
+        match record {
+            Record::RunSubmitted(submitted) => {
+                let run = submitted.run.clone();
+                if let Some(id) = &submitted.request_id
+                    && let Some(other) = self.requests.insert(id.clone(), run.clone())
+                {
+                    let what = format!("request {id} made runs {other} and {run}");
+                    return Err((Invariant::OneRunARequest, what));
+                }
+                let table = submitted
+                    .pins
+                    .iter()
+                    .find(|pin| pin.kind == PublishedKind::Table);
+                self.pins
+                    .insert(run.clone(), table.map_or(0, |pin| pin.version));
+                self.workflows.insert(run, (*submitted.workflow).clone());
+            }
+            Record::AttemptAssigned {
+                token,
+                worker,
+                learns_from,
+                ..
+            } => {
+                self.needs_ended(token)?;
+                self.learns_from
+                    .extend(learns_from.map(|version| (token.clone(), version)));
+                let place = place(token);
+                if let Some(other) = self.live.insert(place.clone(), token.clone()) {
+                    let what = format!("{token} is granted while {other} is");
+                    return Err((Invariant::OneLease, what));
+                }
+                let lease = Lease::Live(worker.clone());
+                if self.leases.insert(token.clone(), lease).is_some() {
+                    return Err((Invariant::OneLease, format!("{token} is granted twice")));
+                }
+                if self.ended.contains_key(&place) {
+                    let what = format!("{token} is granted after the stage ended");
+                    return Err((Invariant::OneOutput, what));
+                }
+            }
+            Record::AttemptFailed {
+                token, retry_at, ..
+            } => {
+                self.ends(token)?;
+                if self.cancelled.contains(&token.attempt.run) {
+                    self.ended.insert(place(token), StageStatus::Cancelled);
+                } else if retry_at.is_none() {
+                    self.ended.insert(place(token), StageStatus::Failed);
+                }
+            }
+            Record::AttemptLost { token, .. } => {
+                self.ends(token)?;
+                if self.cancelled.contains(&token.attempt.run) {
+                    self.ended.insert(place(token), StageStatus::Cancelled);
+                }
+            }
+            Record::StageSucceeded {
+                token,
+                outcome,
+                published,
+                ..
+            } => {
+                self.ends(token)?;
+                let before = self.ended.insert(place(token), StageStatus::Succeeded);
+                if before.is_some() {
+                    let what = format!("{token} succeeds after its stage ended");
+                    return Err((Invariant::OneOutput, what));
+                }
+                let is_own =
+                    |output: &marquetry_types::DatasetRef| output.manifest == token.to_string();
+                if !outcome.outputs.values().all(is_own) {
+                    let what = format!("{token} commits the output of another attempt");
+                    return Err((Invariant::OneOutput, what));
+                }
+                for version in published {
+                    let key = (version.kind, version.name.clone());
+                    let before = self.versions.insert(key, version.version).unwrap_or(0);
+                    let base = match version.kind {
+                        PublishedKind::Table => self.pins.get(&token.attempt.run),
+                        PublishedKind::Policy => self.learns_from.get(token),
+                    };
+                    if version.version != before.saturating_add(1) || base != Some(&before) {
+                        let what = format!(
+                            "{version} is published by {token}, made from {base:?}, after version {before}"
+                        );
+                        return Err((Invariant::VersionsFollow, what));
+                    }
+                }
+            }
+            Record::StageSkipped { run, stage, .. } => {
+                self.ended
+                    .insert((run.clone(), stage.clone()), StageStatus::Skipped);
+            }
+            Record::StageFailed { run, stage, .. } => {
+                self.ended
+                    .insert((run.clone(), stage.clone()), StageStatus::Failed);
+            }
+            Record::CancelRequested { run, .. } => {
+                self.cancelled.insert(run.clone());
+            }
+            Record::RunResumed { run, .. } => {
+                self.resumed.insert(run.clone());
+                self.cancelled.remove(run);
+                self.ended
+                    .retain(|(of, _), status| of != run || *status == StageStatus::Succeeded);
+            }
+            Record::RunFinished { run, .. } => {
+                if let Some((_, token)) = self.live.iter().find(|((of, _), _)| of == run) {
+                    let what = format!("run {run} ends while {token} is granted");
+                    return Err((Invariant::OneLease, what));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A grant ends; only the live one can.
+    fn ends(&mut self, token: &FencingToken) -> Result<(), Breach> {
+        if self.live.get(&place(token)) != Some(token) {
+            let what = format!("{token} ends and is not granted");
+            return Err((Invariant::OneLease, what));
+        }
+        self.live.remove(&place(token));
+        self.leases.insert(token.clone(), Lease::Ended);
+        Ok(())
+    }
+
+    fn needs_ended(&self, token: &FencingToken) -> Result<(), Breach> {
+        let run = &token.attempt.run;
+        let stage = self
+            .workflows
+            .get(run)
+            .and_then(|workflow| workflow.stages.get(&token.attempt.stage));
+        let Some(stage) = stage else {
+            let what = format!("{token} is granted, and its run is not in the journal");
+            return Err((Invariant::NeedsFirst, what));
+        };
+        for need in &stage.needs {
+            let status = self.ended.get(&(run.clone(), need.clone()));
+            let is_met = match (&stage.condition, status) {
+                (_, None) => false,
+                (None, Some(status)) => *status == StageStatus::Succeeded,
+                (Some(_), Some(_)) => true,
+            };
+            if !is_met {
+                let what = format!("{token} goes ahead while stage `{need}` is {status:?}");
+                return Err((Invariant::NeedsFirst, what));
+            }
+        }
+        Ok(())
+    }
+
+    /// A coordinator of `epoch` speaks to `worker`.
+    pub(crate) fn sends(
+        &self,
+        epoch: Epoch,
+        worker: &WorkerId,
+        message: &ToWorker,
+    ) -> Result<(), Breach> {
+        let act = Invariant::CommitThenAct;
+        match message {
+            ToWorker::Welcome { epoch } if *epoch > self.latest => {
+                Err((act, format!("epoch {epoch} is spoken of before it began")))
+            }
+            ToWorker::Welcome { .. } => Ok(()),
+            ToWorker::Assign(assignment) => {
+                let token = &assignment.token;
+                match self.leases.get(token) {
+                    None => Err((act, format!("{token} is pushed before it is granted"))),
+                    Some(Lease::Live(holder)) if holder != worker => {
+                        Err((act, format!("{token} of {holder} is pushed to {worker}")))
+                    }
+                    Some(_) if token.epoch != epoch => {
+                        Err((act, format!("{token} is pushed in epoch {epoch}")))
+                    }
+                    Some(_) => Ok(()),
+                }
+            }
+            ToWorker::Cancel { token, reason } => {
+                let is_live = matches!(self.leases.get(token), Some(Lease::Live(_)));
+                // A grant that was cancelled and whose run went on has ended.
+                if is_live && !self.cancelled.contains(&token.attempt.run) && epoch == self.latest {
+                    let what = format!("{token} is to end because {reason}, and nothing says so");
+                    return Err((act, what));
+                }
+                Ok(())
+            }
+            ToWorker::Acknowledged { token, accepted } => {
+                let has_ended = self.leases.get(token) == Some(&Lease::Ended);
+                if *accepted && !has_ended {
+                    let what = format!("the result of {token} is acknowledged and not durable");
+                    return Err((Invariant::NothingLost, what));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// A coordinator answers a client.
+    pub(crate) fn answers(&self, ask: &Ask, answer: &Answer) -> Result<(), Breach> {
+        let is_durable = match (ask, answer) {
+            (Ask::Submit { request_id, .. }, Answer::Begun(run)) => {
+                self.requests.get(request_id) == Some(run)
+            }
+            (Ask::Cancel { run }, Answer::Done) => {
+                self.cancelled.contains(run) || self.resumed.contains(run)
+            }
+            (Ask::Resume { run }, Answer::Done) => self.resumed.contains(run),
+            _ => true,
+        };
+        if is_durable {
+            Ok(())
+        } else {
+            let what = format!("{answer:?} is answered and not in the journal");
+            Err((Invariant::NothingLost, what))
+        }
+    }
+
+    /// A worker starts an attempt on the word of a coordinator of `epoch`.
+    pub(crate) fn starts(
+        &self,
+        token: &FencingToken,
+        epoch: Epoch,
+        highest: Epoch,
+    ) -> Result<(), Breach> {
+        self.obeys(token, epoch, highest)?;
+        if !self.leases.contains_key(token) {
+            let what = format!("{token} starts and is not granted");
+            return Err((Invariant::NeedsFirst, what));
+        }
+        // A run that was resumed meanwhile has open needs again; the grant is an old one then.
+        if self.leases.get(token) == Some(&Lease::Ended) {
+            return Ok(());
+        }
+        self.needs_ended(token)
+    }
+
+    /// A worker does something with an attempt on the word of a coordinator of `epoch`.
+    pub(crate) fn obeys(
+        &self,
+        token: &FencingToken,
+        epoch: Epoch,
+        highest: Epoch,
+    ) -> Result<(), Breach> {
+        if epoch < highest {
+            let what = format!("{token}: a worker that knows epoch {highest} obeys epoch {epoch}");
+            return Err((Invariant::LatestEpoch, what));
+        }
+        Ok(())
+    }
+
+    /// Memory of the leader beside the journal.
+    pub(crate) fn remembers(
+        &self,
+        memory: Option<&RunState>,
+        journal: Option<&RunState>,
+    ) -> Result<(), Breach> {
+        match (memory, journal) {
+            (Some(memory), Some(journal)) if memory != journal => {
+                let what = format!("run {} is remembered otherwise", journal.id());
+                Err((Invariant::MemoryIsFold, what))
+            }
+            (Some(memory), None) => {
+                let what = format!("run {} is only remembered", memory.id());
+                Err((Invariant::MemoryIsFold, what))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Every run, when it should long have ended.
+    pub(crate) fn ended<'a>(&self, runs: impl Iterator<Item = &'a RunState>) -> Result<(), Breach> {
+        let breach = |what: String| Err((Invariant::EveryRunEnds, what));
+        for state in runs {
+            let run = state.id();
+            if state.status == RunStatus::Running {
+                let open = state
+                    .stages
+                    .iter()
+                    .find(|(_, stage)| !stage.status.is_terminal());
+                let open = open.map(|(name, stage)| {
+                    let last = stage.attempts.last();
+                    let last = last.map(|last| format!("{} on {}", last.token, last.worker));
+                    format!("stage `{name}` is {}, last {last:?}", stage.status.as_str())
+                });
+                return breach(format!("run {run} hangs: {open:?}"));
+            }
+            for (name, stage) in &state.stages {
+                if !stage.status.is_terminal() {
+                    return breach(format!("run {run} ended, and stage `{name}` did not"));
+                }
+                let Some(declared) = state.workflow().stages.get(name) else {
+                    continue;
+                };
+                let all_succeeded = declared.needs.iter().all(|need| {
+                    let need = state.stages.get(need);
+                    need.is_some_and(|need| need.status == StageStatus::Succeeded)
+                });
+                let is_success = stage.status == StageStatus::Succeeded;
+                if is_success && declared.condition.is_none() && !all_succeeded {
+                    return breach(format!(
+                        "stage `{name}` of {run} succeeded without its needs"
+                    ));
+                }
+                let last = stage.attempts.last().and_then(|last| last.end.as_ref());
+                if is_success != (last == Some(&AttemptEnd::Succeeded)) {
+                    return breach(format!(
+                        "stage `{name}` of {run} and its last attempt differ"
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn place(token: &FencingToken) -> Place {
+    (token.attempt.run.clone(), token.attempt.stage.clone())
+}
