@@ -95,10 +95,7 @@ fn a_drained_worker_finishes_what_it_runs_and_takes_nothing_new() {
 
 /// Two servers on one PostgreSQL, the first of which leads, and a worker that knows both.
 fn pair() -> Option<(PostgresServer, Cluster)> {
-    let Some(postgres) = PostgresServer::start() else {
-        eprintln!("skipped: PostgreSQL is missing; `cargo xtask test` brings it");
-        return None;
-    };
+    let postgres = PostgresServer::start()?;
     let mut cluster = Cluster::start(&["--journal", &postgres.new_journal()]);
     cluster.add_server();
     cluster.place.file("sleeps.yaml", SLEEPS);

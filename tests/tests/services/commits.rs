@@ -56,7 +56,7 @@ async fn a_submission_whose_commit_fails_is_refused_and_another_one_runs() {
     assert_eq!(diagnostic.code, codes::JOURNAL);
     assert_eq!(
         diagnostic.to_string(),
-        "cannot write to the journal: a planned fault [MQ0601]; help: check the disk's health and free space, then resume the run"
+        "cannot write to the journal: a planned fault [MQ0601]; help: check the health and free space of the disk or the database; nothing acknowledged is lost"
     );
     assert_eq!(worker.next().await, None, "its stream is closed");
 

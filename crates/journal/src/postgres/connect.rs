@@ -164,6 +164,8 @@ pub(super) fn cause(error: &tokio_postgres::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     #[test]

@@ -22,15 +22,6 @@ impl Store for Schema {
     }
 }
 
-/// A server, or none and a word about it.
-fn server() -> Option<PostgresServer> {
-    let server = PostgresServer::start();
-    if server.is_none() {
-        eprintln!("skipped: PostgreSQL is missing; `cargo xtask test` brings it");
-    }
-    server
-}
-
 fn candidate(name: &str, lease: Duration) -> Candidate {
     Candidate {
         lease,
@@ -40,13 +31,17 @@ fn candidate(name: &str, lease: Duration) -> Candidate {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_does_what_every_journal_does() {
-    let Some(server) = server() else { return };
+    let Some(server) = PostgresServer::start() else {
+        return;
+    };
     conformance::run(|| Schema(server.new_journal())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_coordinators_the_one_that_was_deposed_commits_nothing() {
-    let Some(server) = server() else { return };
+    let Some(server) = PostgresServer::start() else {
+        return;
+    };
     let url = server.new_journal();
     let old = PostgresJournal::open(&url).await.unwrap();
     let new = PostgresJournal::open(&url).await.unwrap();
@@ -79,7 +74,9 @@ async fn of_two_coordinators_the_one_that_was_deposed_commits_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lease_that_is_not_renewed_ends_by_the_clock_of_the_database() {
-    let Some(server) = server() else { return };
+    let Some(server) = PostgresServer::start() else {
+        return;
+    };
     let url = server.new_journal();
     let journal = PostgresJournal::open(&url).await.unwrap();
     let short = Duration::from_millis(200);
@@ -101,7 +98,9 @@ async fn a_lease_that_is_not_renewed_ends_by_the_clock_of_the_database() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_missing_after_the_server_was_killed() {
-    let Some(mut server) = server() else { return };
+    let Some(mut server) = PostgresServer::start() else {
+        return;
+    };
     let url = server.new_journal();
     let journal = Arc::new(PostgresJournal::open(&url).await.unwrap());
     let mut acknowledged = Vec::new();

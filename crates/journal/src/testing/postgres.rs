@@ -1,5 +1,9 @@
 //! A PostgreSQL server for tests: its own data, its own socket, killed with the value.
-#![expect(clippy::unwrap_used, reason = "test support fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "test support fails by panicking, and says what is skipped"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -24,7 +28,8 @@ pub struct PostgresServer {
 }
 
 impl PostgresServer {
-    /// Starts a server in a temporary folder, if this machine has PostgreSQL. In CI it must.
+    /// Starts a server in a temporary folder, if this machine has PostgreSQL, and says so if it has
+    /// not. In CI it must.
     ///
     /// # Panics
     /// It has, and the server does not start; or it has not, in CI.
@@ -35,6 +40,7 @@ impl PostgresServer {
                 std::env::var_os("CI").is_none(),
                 "PostgreSQL is missing, and in CI nothing is skipped"
             );
+            eprintln!("skipped: PostgreSQL is missing; `cargo xtask test` brings it");
             return None;
         };
         let folder = tempfile::tempdir().unwrap();
