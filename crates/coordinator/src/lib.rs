@@ -11,6 +11,7 @@
 
 mod access;
 mod bundles;
+mod clock;
 mod config;
 mod coordinator;
 mod front;

@@ -11,11 +11,12 @@ use marquetry_journal::{Campaign, Journal, JournalError};
 use marquetry_proto::v1;
 use marquetry_proto::v1::attach_response::Message;
 use marquetry_proto::v1::watch_run_response::Event;
-use marquetry_types::{Diagnostic, Epoch, RunId, StageName, Timestamp, WorkerId, codes};
+use marquetry_types::{Diagnostic, Epoch, RunId, StageName, WorkerId, codes};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::CoordinatorConfig;
+use crate::clock::Clock;
 use crate::hub::Hub;
 use crate::leadership::{Lease, campaign};
 use crate::request::{Begun, Outbound, Refusal, Reply, Request};
@@ -39,8 +40,7 @@ pub(crate) struct Reign {
     own: HashSet<RunId>,
     /// Clients' request ids of late, so that of two that come at once one makes a run.
     request_ids: RecentRequests,
-    /// The latest time told to the engine, for which time does not run backwards.
-    latest: Timestamp,
+    clock: Clock,
 }
 
 /// What one commit makes durable, and what follows from it.
@@ -90,8 +90,9 @@ impl Reign {
         hub: Hub,
         epoch: Epoch,
     ) -> Result<Self, JournalError> {
-        let latest = Timestamp::now();
-        let engine = Engine::restore(epoch, config.engine.clone(), latest, Vec::new(), Vec::new());
+        let mut clock = Clock::new();
+        let now = clock.now();
+        let engine = Engine::restore(epoch, config.engine.clone(), now, Vec::new(), Vec::new());
         let mut reign = Self {
             config,
             journal,
@@ -101,7 +102,7 @@ impl Reign {
             lines: HashMap::new(),
             own: HashSet::new(),
             request_ids: RecentRequests::default(),
-            latest,
+            clock,
         };
         let grace = reign.config.engine.takeover_grace;
         reign.restore(grace).await?;
@@ -119,7 +120,7 @@ impl Reign {
         let mut lease = Lease::keep(Arc::clone(&self.journal), self.epoch, self.config.lease);
         loop {
             pending.clear();
-            let wake = self.engine.next_wake();
+            let wait = self.engine.next_wake().map(|wake| self.clock.until(wake));
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return self.resign().await,
@@ -132,7 +133,7 @@ impl Reign {
                         return Ended::ShutDown;
                     }
                 }
-                () = sleep_until(wake) => {}
+                () = sleep(wait) => {}
             }
             let Err(error) = self.serve(pending.drain(..)).await else {
                 failures = 0;
@@ -211,8 +212,7 @@ impl Reign {
     }
 
     fn step(&mut self, input: Input) -> Result<Decision, Rejection> {
-        self.latest = self.latest.max(Timestamp::now());
-        self.engine.step(self.latest, input)
+        self.engine.step(self.clock.now(), input)
     }
 
     /// Adds a decision that nobody waits for.
@@ -466,13 +466,12 @@ impl Reign {
         }
         let running: HashSet<&RunId> = runs.iter().map(RunState::id).collect();
         self.own.retain(|run| running.contains(run));
-        self.latest = self.latest.max(Timestamp::now());
         let patience = EngineConfig {
             takeover_grace,
             ..self.config.engine.clone()
         };
         let published = published.into_iter().map(|it| it.published).collect();
-        self.engine = Engine::restore(self.epoch, patience, self.latest, published, runs);
+        self.engine = Engine::restore(self.epoch, patience, self.clock.now(), published, runs);
         self.hub.tell_to_look_again();
         Ok(())
     }
@@ -547,10 +546,10 @@ fn refusal_of_journal(error: &JournalError) -> Refusal {
     }
 }
 
-/// Waits until the wall clock shows `wake`; for ever if there is none.
-async fn sleep_until(wake: Option<Timestamp>) {
-    match wake {
-        Some(wake) => tokio::time::sleep(wake.saturating_since(Timestamp::now())).await,
+/// Waits; for ever where there is nothing to wait for.
+async fn sleep(pause: Option<Duration>) {
+    match pause {
+        Some(pause) => tokio::time::sleep(pause).await,
         None => std::future::pending().await,
     }
 }
