@@ -28,6 +28,8 @@ use crate::{bundles, views};
 const PAGE: u32 = 50;
 /// The most runs in a page.
 const LARGEST_PAGE: u32 = 1000;
+/// The longest name of a request, in bytes.
+const LONGEST_REQUEST_ID: usize = 256;
 const STOPPING: &str = "the coordinator is stopping";
 
 pub(crate) struct Runs {
@@ -97,6 +99,12 @@ impl RunService for Runs {
         must_lead(&self.role)?;
         let request = request.into_inner();
         let request_id = (!request.request_id.is_empty()).then_some(request.request_id);
+        if request_id.as_deref().is_some_and(|id| !is_request_id(id)) {
+            let message = format!(
+                "`request_id` is longer than {LONGEST_REQUEST_ID} bytes, or holds control characters"
+            );
+            return Err(bad_request(&message));
+        }
         if let Some(request_id) = &request_id
             && let Some(run) = self.submitted_before(request_id).await?
         {
@@ -298,6 +306,11 @@ fn ends(event: &Event) -> bool {
         Event::Stage(_) | Event::Progress(_) | Event::Log(_) => None,
     };
     summary.is_some_and(|summary| summary.status() != v1::RunStatus::Running)
+}
+
+/// Whether a client may name its request so: every journal can keep it, and find it.
+fn is_request_id(text: &str) -> bool {
+    text.len() <= LONGEST_REQUEST_ID && !text.chars().any(char::is_control)
 }
 
 fn run_id(text: String) -> Result<RunId, Status> {

@@ -231,3 +231,15 @@ async fn ask_everything(exchange: &Exchange, run_id: &str) -> [Status; 4] {
         in_time(client.resume_run(resume)).await.unwrap_err(),
     ]
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_is_not_named_by_more_than_a_journal_can_keep() {
+    for request_id in ["x".repeat(257), "a\0b".to_owned()] {
+        let refused = refused(v1::SubmitRunRequest {
+            request_id,
+            ..submission(ONE)
+        })
+        .await;
+        assert_eq!(refused.0[0].code, codes::BAD_REQUEST, "{refused}");
+    }
+}

@@ -15,7 +15,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// After how long a connection whose other end is silent is given up by the system.
 const SILENCE: Duration = Duration::from_secs(5);
 /// Patience of a session: for a statement, for a lock, and for whoever forgot a transaction.
-const PATIENCE: &str = "-c statement_timeout=10000 -c lock_timeout=5000 \
+const PATIENCE: &str = "-c statement_timeout=10000 -c lock_timeout=2000 \
                         -c idle_in_transaction_session_timeout=2000 -c synchronous_commit=on";
 
 /// A database, and the schema in it.

@@ -1,7 +1,9 @@
 //! Reading, over a few connections of its own.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod};
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
 use marquetry_engine::{Record, RunState, RunSummary};
 use marquetry_types::{Epoch, Publication, PublishedKind, PublishedName, RunId};
 use tokio_postgres::types::ToSql;
@@ -15,6 +17,8 @@ use crate::rows::{bundle_checksum, missing, run_id};
 use crate::{JournalError, JournalReader, Leader, Page, RunFilter, Unfinished};
 
 const READING: &str = "read the journal";
+/// How long a reader waits for a connection.
+const PATIENCE: Duration = Duration::from_secs(15);
 /// Connections that are kept for readers.
 const CONNECTIONS: usize = 4;
 
@@ -37,7 +41,15 @@ impl PostgresReader {
             recycling_method: RecyclingMethod::Fast,
         };
         let manager = Manager::from_config(place.config.clone(), tls(), config);
-        let pool = Pool::builder(manager).max_size(CONNECTIONS).build();
+        let pool = Pool::builder(manager)
+            .max_size(CONNECTIONS)
+            .runtime(Runtime::Tokio1)
+            .timeouts(Timeouts {
+                wait: Some(PATIENCE),
+                create: Some(PATIENCE),
+                recycle: Some(PATIENCE),
+            })
+            .build();
         let pool = pool.map_err(|error| JournalError::Open {
             journal: place.shown.clone(),
             reason: error.to_string(),

@@ -1,6 +1,6 @@
 //! What is particular to PostgreSQL: several coordinators, a server that goes away.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::sync::Arc;
 
@@ -70,6 +70,30 @@ async fn of_two_coordinators_the_one_that_was_deposed_commits_nothing() {
     assert!(matches!(lost, Campaign::Lost(leader) if leader.url == "http://new:7070"));
     let runs = new.list_runs(&RunFilter::default(), &Page::first(9)).await;
     assert_eq!(runs.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_coordinator_that_leads_again_goes_on_from_what_others_wrote_meanwhile() {
+    let Some(server) = PostgresServer::start() else {
+        return;
+    };
+    let url = server.new_journal();
+    let a = PostgresJournal::open(&url).await.unwrap();
+    let b = PostgresJournal::open(&url).await.unwrap();
+    let run = samples::run_id(1);
+    let records = samples::finished_run(&run, "retail", None);
+    assert!(records.len() >= 3);
+    for (index, record) in records.iter().enumerate() {
+        let journal = if index % 2 == 0 { &a } else { &b };
+        let name = if index % 2 == 0 { "a" } else { "b" };
+        let won = journal.campaign(&candidate(name, Duration::ZERO)).await;
+        let Ok(Campaign::Won(epoch)) = won else {
+            panic!("{won:?}");
+        };
+        journal.append(epoch, vec![record.clone()]).await.unwrap();
+    }
+    let state = a.load_run(&run).await.unwrap();
+    assert_eq!(state, samples::replayed(&records));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -198,7 +198,7 @@ impl Committer {
                 let stored = match record {
                     // Its id is new.
                     Record::RunSubmitted(_) => None,
-                    _ => reader::load_history(&session.client, run).await?,
+                    _ => read_in_time(reader::load_history(&session.client, run)).await?,
                 };
                 let history = stored.unwrap_or_else(|| History::new(run.clone()));
                 self.histories.insert(run.clone(), history);
@@ -209,7 +209,7 @@ impl Committer {
             history.apply(record)?;
             batch.record(history, record)?;
             for publication in record.publications() {
-                batch.publication(&session.client, &publication).await?;
+                read_in_time(batch.publication(&session.client, &publication)).await?;
             }
             if !touched.contains(&run) {
                 touched.push(run);
@@ -241,7 +241,11 @@ impl Committer {
         let session = session(&mut self.session, &self.place).await?;
         let client = &session.client;
         let answer = match work {
-            Work::Campaign(candidate) => campaign(client, candidate).await,
+            Work::Campaign(candidate) => {
+                // Another coordinator may have written since this one led.
+                self.histories.clear();
+                campaign(client, candidate).await
+            }
             Work::Renew { epoch, lease } => renew(client, *epoch, *lease).await,
             Work::PutBundle { digest, bytes } => put_bundle(client, digest, bytes).await,
             // Appends are grouped by the caller.
@@ -264,7 +268,7 @@ async fn session<'s>(
     let fresh = match kept.take().filter(|session| !session.client.is_closed()) {
         Some(session) => session,
         None => {
-            let client = place.connect().await?;
+            let client = read_in_time(place.connect()).await?;
             let commit = in_time(prepare(&client)).await;
             let commit = commit.map_err(|failure| match failure.into() {
                 // Preparing changes nothing, so there is nothing to doubt.
@@ -323,8 +327,22 @@ async fn in_time<T>(
     }
 }
 
+/// The same for what changes nothing: there is nothing to doubt.
+async fn read_in_time<T>(
+    reading: impl Future<Output = Result<T, JournalError>>,
+) -> Result<T, JournalError> {
+    tokio::time::timeout(PATIENCE, reading)
+        .await
+        .unwrap_or_else(|_| {
+            Err(JournalError::Storage {
+                doing: "read the journal",
+                reason: format!("the database did not answer within {PATIENCE:?}"),
+            })
+        })
+}
+
 async fn fenced(client: &Client, ours: Epoch) -> JournalError {
-    match reader::leader(client).await {
+    match read_in_time(reader::leader(client)).await {
         Ok(leader) => JournalError::Fenced {
             ours,
             current: leader.map_or(Epoch(0), |leader| leader.epoch),
@@ -346,7 +364,7 @@ async fn duplicate(
         let Some(request_id) = &submitted.request_id else {
             continue;
         };
-        match reader::find_by_request(client, request_id).await {
+        match read_in_time(reader::find_by_request(client, request_id)).await {
             Ok(Some(first)) if first.run != submitted.run => {
                 return JournalError::DuplicateRequest {
                     request_id: request_id.clone(),
@@ -387,7 +405,7 @@ async fn campaign(client: &Client, candidate: &Candidate) -> Answer {
         let epoch: i64 = row.try_get(0).map_err(Failure::Database)?;
         return Ok(Campaign::Won(Epoch(from_database(epoch))));
     }
-    let leader: Option<Leader> = reader::leader(client).await?;
+    let leader: Option<Leader> = read_in_time(reader::leader(client)).await?;
     leader
         .map(Campaign::Lost)
         .ok_or_else(|| JournalError::Storage {
