@@ -6,6 +6,7 @@
 )]
 
 mod cluster;
+pub mod interrupted;
 mod python;
 mod run;
 mod table;

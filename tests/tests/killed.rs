@@ -2,35 +2,11 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::fmt::Write;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use marquetry_tests::{Place, said};
+use marquetry_tests::{Place, interrupted, said};
 use serde_json::Value;
-
-const WORKFLOW: &str = r#"
-marquetry: v1
-name: killed
-stages:
-  customers:
-    uses: ingest/files
-    with:
-      path: customers.csv
-      columns: { customer_id: int64, recency_days: float64, frequency: float64, monetary: float64 }
-  rfm:
-    uses: segmentation/rfm
-    with: { rows: "${{ stages.customers }}" }
-  segments:
-    uses: segmentation/kmeans
-    with: { rows: "${{ stages.customers }}", k: 3, columns: [frequency, monetary], seed: 1 }
-  rules:
-    uses: segmentation/rules
-    with:
-      rows: "${{ stages.rfm }}"
-      rules: [{ name: best, when: "r == 5 && m >= 4" }]
-      otherwise: rest
-"#;
 
 /// Moments at which a run is killed.
 const MOMENTS: u32 = 50;
@@ -43,20 +19,11 @@ fn results(place: &Place) -> Vec<Value> {
 
 #[test]
 fn a_killed_run_resumes_to_the_same_result() {
-    let mut customers = "customer_id,recency_days,frequency,monetary\n".to_owned();
-    for id in 0_u32..300 {
-        let (recency, frequency) = (id * 37 % 365, id * 13 % 40 + 1);
-        writeln!(
-            customers,
-            "{id},{recency},{frequency},{}.5",
-            frequency * (id % 17 + 3)
-        )
-        .unwrap();
-    }
+    let customers = interrupted::customers();
     let place_of = || {
         let place = Place::new();
         place.file("customers.csv", &customers);
-        place.file("killed.yaml", WORKFLOW);
+        place.file("killed.yaml", interrupted::WORKFLOW);
         place
     };
     let undisturbed = place_of();

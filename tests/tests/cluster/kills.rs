@@ -1,33 +1,9 @@
 //! Servers and workers are killed at moments of chance while real workflows run: all of them end, and
 //! their rows are those of an undisturbed run.
 
-use std::fmt::Write;
 use std::time::Duration;
 
-use marquetry_tests::{Cluster, Table, said};
-
-const WORKFLOW: &str = r#"
-marquetry: v1
-name: killed
-stages:
-  customers:
-    uses: ingest/files
-    with:
-      path: customers.csv
-      columns: { customer_id: int64, recency_days: float64, frequency: float64, monetary: float64 }
-  rfm:
-    uses: segmentation/rfm
-    with: { rows: "${{ stages.customers }}" }
-  segments:
-    uses: segmentation/kmeans
-    with: { rows: "${{ stages.customers }}", k: 3, columns: [frequency, monetary], seed: 1 }
-  rules:
-    uses: segmentation/rules
-    with:
-      rows: "${{ stages.rfm }}"
-      rules: [{ name: best, when: "r == 5 && m >= 4" }]
-      otherwise: rest
-"#;
+use marquetry_tests::{Cluster, Table, interrupted, said};
 
 /// Outputs that are compared.
 const OUTPUTS: [&str; 3] = ["rfm", "segments", "rules"];
@@ -54,16 +30,6 @@ impl Dice {
     }
 }
 
-fn customers() -> String {
-    let mut customers = "customer_id,recency_days,frequency,monetary\n".to_owned();
-    for id in 0_u32..300 {
-        let (recency, frequency) = (id * 37 % 365, id * 13 % 40 + 1);
-        let monetary = frequency * (id % 17 + 3);
-        writeln!(customers, "{id},{recency},{frequency},{monetary}.5").unwrap();
-    }
-    customers
-}
-
 fn rows(cluster: &Cluster, run: &str, output: &str) -> Table {
     let dataset = format!("{run}/{output}");
     let file = cluster.place.path().join("exported");
@@ -79,8 +45,10 @@ fn rows(cluster: &Cluster, run: &str, output: &str) -> Table {
 fn every_run_ends_with_the_rows_of_an_undisturbed_one() {
     let (runs, kills) = scale();
     let mut cluster = Cluster::start(&[]);
-    cluster.place.file("customers.csv", &customers());
-    cluster.place.file("killed.yaml", WORKFLOW);
+    cluster
+        .place
+        .file("customers.csv", &interrupted::customers());
+    cluster.place.file("killed.yaml", interrupted::WORKFLOW);
     let worker = ["--slots", "2", "--threads", "1"];
     cluster.add_worker(&worker);
     cluster.add_worker(&worker);

@@ -17,14 +17,13 @@ mod writer;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use marquetry_engine::{Record, RunState, RunSummary};
-use marquetry_types::{Epoch, Publication, PublishedKind, PublishedName, RunId};
+use marquetry_engine::Record;
+use marquetry_types::Epoch;
 
 use self::connect::Place;
 use self::writer::{Work, Writer};
-use crate::{
-    Campaign, Candidate, Journal, JournalError, JournalReader, Leader, Page, RunFilter, Unfinished,
-};
+use crate::journal::ReadThrough;
+use crate::{Campaign, Candidate, Journal, JournalError, JournalReader};
 
 pub use self::reader::PostgresReader;
 
@@ -90,69 +89,8 @@ impl Journal for PostgresJournal {
     }
 }
 
-#[async_trait]
-impl JournalReader for PostgresJournal {
-    async fn list_runs(
-        &self,
-        filter: &RunFilter,
-        page: &Page,
-    ) -> Result<Vec<RunSummary>, JournalError> {
-        self.reader.list_runs(filter, page).await
-    }
-
-    async fn load_run(&self, run: &RunId) -> Result<RunState, JournalError> {
-        self.reader.load_run(run).await
-    }
-
-    async fn load_unfinished(&self) -> Result<Unfinished, JournalError> {
-        self.reader.load_unfinished().await
-    }
-
-    async fn find_by_request_id(
-        &self,
-        request_id: &str,
-    ) -> Result<Option<RunSummary>, JournalError> {
-        self.reader.find_by_request_id(request_id).await
-    }
-
-    async fn find_runs_by_prefix(
-        &self,
-        prefix: &str,
-        limit: usize,
-    ) -> Result<Vec<RunSummary>, JournalError> {
-        self.reader.find_runs_by_prefix(prefix, limit).await
-    }
-
-    async fn list_published(
-        &self,
-        kind: Option<PublishedKind>,
-    ) -> Result<Vec<Publication>, JournalError> {
-        self.reader.list_published(kind).await
-    }
-
-    async fn published_versions(
-        &self,
-        kind: PublishedKind,
-        name: &PublishedName,
-        limit: usize,
-    ) -> Result<Vec<Publication>, JournalError> {
-        self.reader.published_versions(kind, name, limit).await
-    }
-
-    async fn find_published(
-        &self,
-        kind: PublishedKind,
-        name: &PublishedName,
-        version: Option<u64>,
-    ) -> Result<Option<Publication>, JournalError> {
-        self.reader.find_published(kind, name, version).await
-    }
-
-    async fn get_bundle(&self, digest: &str) -> Result<Option<Vec<u8>>, JournalError> {
-        self.reader.get_bundle(digest).await
-    }
-
-    async fn leader(&self) -> Result<Option<Leader>, JournalError> {
-        self.reader.leader().await
+impl ReadThrough for PostgresJournal {
+    fn reader(&self) -> &dyn JournalReader {
+        &self.reader
     }
 }

@@ -4,9 +4,12 @@
 
 use std::sync::Arc;
 
+use marquetry_types::RunId;
+
 use super::*;
 use crate::testing::conformance::{self, Store};
 use crate::testing::{PostgresServer, samples};
+use crate::{Page, RunFilter};
 
 /// A journal of the server's.
 struct Schema(String);

@@ -25,6 +25,7 @@ use self::lock::WriterLock;
 use self::readers::Readers;
 use self::writer::{Work, Writer};
 use crate::history::History;
+use crate::journal::ReadThrough;
 use crate::{
     Campaign, Candidate, Journal, JournalError, JournalReader, Leader, Page, RunFilter, Unfinished,
 };
@@ -204,70 +205,9 @@ impl JournalReader for SqliteReader {
     }
 }
 
-#[async_trait]
-impl JournalReader for SqliteJournal {
-    async fn list_runs(
-        &self,
-        filter: &RunFilter,
-        page: &Page,
-    ) -> Result<Vec<RunSummary>, JournalError> {
-        self.reader.list_runs(filter, page).await
-    }
-
-    async fn load_run(&self, run: &RunId) -> Result<RunState, JournalError> {
-        self.reader.load_run(run).await
-    }
-
-    async fn load_unfinished(&self) -> Result<Unfinished, JournalError> {
-        self.reader.load_unfinished().await
-    }
-
-    async fn find_by_request_id(
-        &self,
-        request_id: &str,
-    ) -> Result<Option<RunSummary>, JournalError> {
-        self.reader.find_by_request_id(request_id).await
-    }
-
-    async fn find_runs_by_prefix(
-        &self,
-        prefix: &str,
-        limit: usize,
-    ) -> Result<Vec<RunSummary>, JournalError> {
-        self.reader.find_runs_by_prefix(prefix, limit).await
-    }
-
-    async fn list_published(
-        &self,
-        kind: Option<PublishedKind>,
-    ) -> Result<Vec<Publication>, JournalError> {
-        self.reader.list_published(kind).await
-    }
-
-    async fn published_versions(
-        &self,
-        kind: PublishedKind,
-        name: &PublishedName,
-        limit: usize,
-    ) -> Result<Vec<Publication>, JournalError> {
-        self.reader.published_versions(kind, name, limit).await
-    }
-
-    async fn find_published(
-        &self,
-        kind: PublishedKind,
-        name: &PublishedName,
-        version: Option<u64>,
-    ) -> Result<Option<Publication>, JournalError> {
-        self.reader.find_published(kind, name, version).await
-    }
-
-    async fn get_bundle(&self, digest: &str) -> Result<Option<Vec<u8>>, JournalError> {
-        self.reader.get_bundle(digest).await
-    }
-
-    async fn leader(&self) -> Result<Option<Leader>, JournalError> {
-        self.reader.leader().await
+impl ReadThrough for SqliteJournal {
+    fn reader(&self) -> &dyn JournalReader {
+        &self.reader
     }
 }
 

@@ -9,13 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use marquetry_engine::{Record, RunState, RunSummary};
-use marquetry_types::{Epoch, Publication, PublishedKind, PublishedName, RunId};
+use marquetry_engine::Record;
+use marquetry_types::Epoch;
 use tokio::sync::Semaphore;
 
-use crate::{
-    Campaign, Candidate, Journal, JournalError, JournalReader, Leader, Page, RunFilter, Unfinished,
-};
+use crate::journal::ReadThrough;
+use crate::{Campaign, Candidate, Journal, JournalError, JournalReader};
 
 /// What happens to a commit.
 #[derive(Debug, Clone)]
@@ -213,69 +212,8 @@ impl<J: Journal> Journal for FaultyJournal<J> {
     }
 }
 
-#[async_trait]
-impl<J: Journal> JournalReader for FaultyJournal<J> {
-    async fn list_runs(
-        &self,
-        filter: &RunFilter,
-        page: &Page,
-    ) -> Result<Vec<RunSummary>, JournalError> {
-        self.inner.list_runs(filter, page).await
-    }
-
-    async fn load_run(&self, run: &RunId) -> Result<RunState, JournalError> {
-        self.inner.load_run(run).await
-    }
-
-    async fn load_unfinished(&self) -> Result<Unfinished, JournalError> {
-        self.inner.load_unfinished().await
-    }
-
-    async fn find_by_request_id(
-        &self,
-        request_id: &str,
-    ) -> Result<Option<RunSummary>, JournalError> {
-        self.inner.find_by_request_id(request_id).await
-    }
-
-    async fn find_runs_by_prefix(
-        &self,
-        prefix: &str,
-        limit: usize,
-    ) -> Result<Vec<RunSummary>, JournalError> {
-        self.inner.find_runs_by_prefix(prefix, limit).await
-    }
-
-    async fn list_published(
-        &self,
-        kind: Option<PublishedKind>,
-    ) -> Result<Vec<Publication>, JournalError> {
-        self.inner.list_published(kind).await
-    }
-
-    async fn published_versions(
-        &self,
-        kind: PublishedKind,
-        name: &PublishedName,
-        limit: usize,
-    ) -> Result<Vec<Publication>, JournalError> {
-        self.inner.published_versions(kind, name, limit).await
-    }
-
-    async fn find_published(
-        &self,
-        kind: PublishedKind,
-        name: &PublishedName,
-        version: Option<u64>,
-    ) -> Result<Option<Publication>, JournalError> {
-        self.inner.find_published(kind, name, version).await
-    }
-
-    async fn get_bundle(&self, digest: &str) -> Result<Option<Vec<u8>>, JournalError> {
-        self.inner.get_bundle(digest).await
-    }
-
-    async fn leader(&self) -> Result<Option<Leader>, JournalError> {
-        self.inner.leader().await
+impl<J: Journal> ReadThrough for FaultyJournal<J> {
+    fn reader(&self) -> &dyn JournalReader {
+        &self.inner
     }
 }
