@@ -135,8 +135,28 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  marquetry cancel latest --reason 'wrong month'")]
     Cancel(Cancel),
     /// Let a coordinator go on with a run that failed or was cancelled, from its last committed stages.
-    #[command(after_help = "Example:\n  marquetry retry latest --wait")]
+    ///
+    /// With `--from` an ended run is done again from some of its stages on, whether they succeeded or not.
+    #[command(
+        after_help = "Examples:\n  marquetry retry latest --wait\n  marquetry retry latest --from segments"
+    )]
     Retry(Retry),
+    /// Approve what a stage of kind wait/approval waits for, or reject it.
+    #[command(
+        after_help = "Examples:\n  marquetry approve latest send_offers\n  marquetry approve latest send_offers --reject --comment 'the discount is wrong'"
+    )]
+    Approve(Approve),
+    /// List the workers of a cluster, with what they do.
+    #[command(
+        after_help = "Example:\n  marquetry workers --coordinator https://marquetry.example:7070"
+    )]
+    Workers,
+    /// List the queues of a cluster, with what waits in them.
+    #[command(after_help = "Example:\n  marquetry queues")]
+    Queues,
+    /// Let a worker finish what it runs, take nothing new, and end.
+    #[command(after_help = "Example:\n  marquetry drain worker-4711-ab12 --reason 'a new version'")]
+    Drain(Drain),
     /// Make tokens for clients and workers.
     #[command(subcommand)]
     Token(TokenCommand),
@@ -334,9 +354,35 @@ pub(crate) struct Cancel {
 pub(crate) struct Retry {
     /// The run: its id, the beginning of one, or `latest`.
     pub(crate) run: String,
+    /// A stage to be done again although it succeeded, with all that needs it; may be repeated.
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    pub(crate) from: Vec<String>,
     /// Waits for the run's end and shows it.
     #[arg(long)]
     pub(crate) wait: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Approve {
+    /// The run: its id, the beginning of one, or `latest`.
+    pub(crate) run: String,
+    /// The stage that waits.
+    pub(crate) stage: String,
+    /// Rejects: the stage fails.
+    #[arg(long)]
+    pub(crate) reject: bool,
+    /// What there is to say; it is shown where the run is shown.
+    #[arg(long)]
+    pub(crate) comment: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Drain {
+    /// The worker, as `marquetry workers` names it.
+    pub(crate) worker: String,
+    /// Why; it stands in the worker's log.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

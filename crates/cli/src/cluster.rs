@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use marquetry_client::{ClientConfig, ClientTls, Connection, Coordinators, MESSAGE_BYTES, Secret};
 use marquetry_proto::v1;
+use marquetry_proto::v1::cluster_service_client::ClusterServiceClient;
 use marquetry_proto::v1::run_service_client::RunServiceClient;
 use marquetry_types::{Diagnostic, RunId, codes};
 use tonic::{Response, Status};
@@ -43,14 +44,8 @@ impl Cluster {
         Ok(Self { coordinators })
     }
 
-    /// The service of the coordinator that is asked now.
-    fn runs(&self) -> RunServiceClient<Connection> {
-        RunServiceClient::new(self.coordinators.current())
-            .max_decoding_message_size(MESSAGE_BYTES)
-            .max_encoding_message_size(MESSAGE_BYTES)
-    }
-
-    /// Calls until a coordinator that leads answers. The call must be one that may be made twice.
+    /// Asks for something about runs until a coordinator that leads answers. The call must be one that may
+    /// be made twice.
     pub(crate) async fn call<T, F>(
         &self,
         mut call: impl FnMut(RunServiceClient<Connection>) -> F,
@@ -58,10 +53,35 @@ impl Cluster {
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {
+        self.persist(|connection| {
+            let runs = RunServiceClient::new(connection)
+                .max_decoding_message_size(MESSAGE_BYTES)
+                .max_encoding_message_size(MESSAGE_BYTES);
+            call(runs)
+        })
+        .await
+    }
+
+    /// The same about the cluster itself.
+    pub(crate) async fn ask_cluster<T, F>(
+        &self,
+        mut call: impl FnMut(ClusterServiceClient<Connection>) -> F,
+    ) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        self.persist(|connection| call(ClusterServiceClient::new(connection)))
+            .await
+    }
+
+    async fn persist<T, F>(&self, mut call: impl FnMut(Connection) -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
         let start = Instant::now();
         let mut is_told = false;
         loop {
-            let status = match call(self.runs()).await {
+            let status = match call(self.coordinators.current()).await {
                 Ok(response) => return Ok(response.into_inner()),
                 Err(status) => status,
             };

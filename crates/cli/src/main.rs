@@ -89,6 +89,10 @@ fn start(arguments: Arguments) -> Result<(), Failure> {
             Command::Watch(arguments) => commands::submit::watch(common, arguments).await,
             Command::Cancel(arguments) => commands::submit::cancel(common, arguments).await,
             Command::Retry(arguments) => commands::submit::retry(common, arguments).await,
+            Command::Approve(arguments) => commands::submit::approve(common, arguments).await,
+            Command::Workers => commands::cluster::workers(common).await,
+            Command::Queues => commands::cluster::queues(common).await,
+            Command::Drain(arguments) => commands::cluster::drain(common, arguments).await,
             Command::Validate(_)
             | Command::Token(_)
             | Command::StageHost(_)

@@ -16,6 +16,7 @@ pub(crate) struct Progress {
     bars: Option<MultiProgress>,
     running: HashMap<String, ProgressBar>,
     told: HashMap<String, StageStatus>,
+    waits: HashMap<String, String>,
     width: usize,
     is_silent: bool,
 }
@@ -29,6 +30,7 @@ impl Progress {
             bars,
             running: HashMap::new(),
             told: HashMap::new(),
+            waits: HashMap::new(),
             width: 0,
             is_silent,
         }
@@ -59,6 +61,28 @@ impl Progress {
                 ));
             }
             Event::Log(_) | Event::Summary(_) => {}
+        }
+    }
+
+    /// Tells, once, what stages wait for that could run but for something outside the run.
+    pub(crate) fn waiting(&mut self, run: &v1::Run) {
+        if self.is_silent {
+            return;
+        }
+        for stage in &run.stages {
+            let Some(waiting) = &stage.waiting else {
+                continue;
+            };
+            let is_news = self.waits.get(&stage.name) != Some(&waiting.message);
+            if waiting.waiting_for() != v1::WaitingFor::Needs && is_news {
+                let name = format!("{:width$}", stage.name, width = self.width);
+                self.say(&format!(
+                    "{DIM}{name}  waiting for {}{DIM:#}",
+                    waiting.message
+                ));
+                self.waits
+                    .insert(stage.name.clone(), waiting.message.clone());
+            }
         }
     }
 

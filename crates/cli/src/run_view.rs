@@ -60,6 +60,17 @@ pub(crate) struct StageView {
     pub(crate) error: Option<Diagnostic>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) skip_reason: Option<String>,
+    /// What it waits for, while it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) waiting_for: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) approval: Option<ApprovalView>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct ApprovalView {
+    pub(crate) by: String,
+    pub(crate) comment: String,
 }
 
 #[derive(Debug, Serialize)]

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 use futures::Stream;
 use marquetry_client::MESSAGE_BYTES;
 use marquetry_journal::{Journal, JournalError};
+use marquetry_proto::v1::cluster_service_server::ClusterServiceServer;
 use marquetry_proto::v1::run_service_server::RunServiceServer;
 use marquetry_proto::v1::worker_service_server::WorkerServiceServer;
 use marquetry_workflow::StageCatalogue;
@@ -14,6 +15,8 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
 
+use crate::cluster_service::Clusters;
+use crate::front::Services;
 use crate::hub::Hub;
 use crate::leadership::{Leadership, Role};
 use crate::request::Request;
@@ -109,6 +112,10 @@ impl Coordinator {
             hub: self.hub.clone(),
             role: self.role.clone(),
         };
+        let clusters = ClusterServiceServer::new(Clusters {
+            requests: self.requests.clone(),
+            role: self.role.clone(),
+        });
         let workers = Workers {
             requests: self.requests,
             journal: self.journal,
@@ -122,6 +129,11 @@ impl Coordinator {
         let runs = RunServiceServer::new(runs)
             .max_decoding_message_size(MESSAGE_BYTES)
             .max_encoding_message_size(MESSAGE_BYTES);
-        crate::front::serve(front, runs, workers, role, incoming, self.ended).await
+        let services = Services {
+            runs,
+            workers,
+            clusters,
+        };
+        crate::front::serve(front, services, role, incoming, self.ended).await
     }
 }

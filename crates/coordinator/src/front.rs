@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use futures::Stream;
+use marquetry_proto::v1::cluster_service_server::ClusterServiceServer;
 use marquetry_proto::v1::run_service_server::RunServiceServer;
 use marquetry_proto::v1::worker_service_server::WorkerServiceServer;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -15,6 +16,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::access::{AccessLayer, Tokens};
+use crate::cluster_service::Clusters;
 use crate::leadership::Role;
 use crate::run_service::Runs;
 use crate::worker_service::Workers;
@@ -52,11 +54,17 @@ impl std::fmt::Debug for ServerTls {
     }
 }
 
+/// What is served.
+pub(crate) struct Services {
+    pub(crate) runs: RunServiceServer<Runs>,
+    pub(crate) workers: WorkerServiceServer<Workers>,
+    pub(crate) clusters: ClusterServiceServer<Clusters>,
+}
+
 /// Serves until `ended`.
 pub(crate) async fn serve<C>(
     front: Front,
-    runs: RunServiceServer<Runs>,
-    workers: WorkerServiceServer<Workers>,
+    services: Services,
     role: watch::Receiver<Role>,
     incoming: impl Stream<Item = std::io::Result<C>>,
     ended: CancellationToken,
@@ -84,8 +92,9 @@ where
     }
     let mut router = server
         .layer(AccessLayer::new(front.tokens))
-        .add_service(runs)
-        .add_service(workers)
+        .add_service(services.runs)
+        .add_service(services.workers)
+        .add_service(services.clusters)
         .add_service(health);
     match reflection {
         Ok(reflection) => router = router.add_service(reflection),
@@ -113,7 +122,8 @@ async fn tell_health(reporter: HealthReporter, mut role: watch::Receiver<Role>) 
             Role::Leading(_) => ServingStatus::Serving,
             Role::Following(_) => ServingStatus::NotServing,
         };
-        for service in ["marquetry.v1.RunService", "marquetry.v1.WorkerService"] {
+        for service in ["RunService", "WorkerService", "ClusterService"] {
+            let service = format!("marquetry.v1.{service}");
             reporter.set_service_status(service, status).await;
         }
         if role.changed().await.is_err() {

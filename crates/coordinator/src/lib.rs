@@ -12,6 +12,7 @@
 mod access;
 mod bundles;
 mod clock;
+mod cluster_service;
 mod config;
 mod coordinator;
 mod front;

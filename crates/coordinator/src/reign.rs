@@ -247,10 +247,17 @@ impl Reign {
                         batch.replies.push(Pending::Begun(reply, begun));
                         return Ok(());
                     }
-                    self.request_ids.put(request_id.clone(), run.clone());
+                }
+                let request_id = submission.request_id.clone();
+                let decided = self.step(Input::Submit(*submission));
+                if let Err(rejection @ Rejection::GroupFull { .. }) = &decided {
+                    drop(reply.send(Err(refusal_of_rejection(rejection))));
+                    return Ok(());
+                }
+                if let Some(request_id) = request_id {
+                    self.request_ids.put(request_id, run.clone());
                 }
                 self.own.insert(run.clone());
-                let decided = self.step(Input::Submit(*submission));
                 batch
                     .replies
                     .push(Pending::Begun(reply, Begun { run, is_new: true }));
@@ -271,14 +278,57 @@ impl Reign {
                     }
                 }
             }
-            Request::Resume { run, reply } => self.resume(run, reply, batch).await,
+            Request::Retry { run, from, reply } => self.retry(run, from, reply, batch).await,
+            Request::Approve {
+                run,
+                stage,
+                is_approved,
+                approval,
+                reply,
+            } => {
+                let decided = self.step(Input::Approve {
+                    run,
+                    stage,
+                    is_approved,
+                    approval,
+                });
+                self.answer_when_durable(decided, reply, batch)
+            }
+            Request::Drain {
+                worker,
+                reason,
+                reply,
+            } => {
+                let decided = self.step(Input::DrainWorker { worker, reason });
+                self.answer_when_durable(decided, reply, batch)
+            }
+            Request::Waiting { run, reply } => {
+                let state = self.engine.run(&run);
+                let names = state.into_iter().flat_map(|state| state.stages.keys());
+                let waiting = names
+                    .filter_map(|name| Some((name.clone(), self.engine.waiting(&run, name)?)))
+                    .collect();
+                drop(reply.send(Ok(waiting)));
+                Ok(())
+            }
+            Request::Workers(reply) => {
+                drop(reply.send(Ok(self.engine.workers())));
+                Ok(())
+            }
+            Request::Queues(reply) => {
+                drop(reply.send(Ok(self.engine.queues())));
+                Ok(())
+            }
             Request::Attach { hello, outbound } => {
                 self.welcome(&hello.worker, hello.session, outbound);
                 let decided = self.step(Input::WorkerConnected(hello));
                 self.collect(decided, batch)
             }
             Request::Worker(input) => {
-                if let Input::WorkerDisconnected { worker, session } = &input
+                if let Input::WorkerDisconnected { worker, session }
+                | Input::WorkerLeft {
+                    worker, session, ..
+                } = &input
                     && self
                         .lines
                         .get(worker)
@@ -292,9 +342,29 @@ impl Reign {
         }
     }
 
-    async fn resume(
+    /// Answers once what was decided is durable, or at once with why it cannot be.
+    fn answer_when_durable(
+        &self,
+        decided: Result<Decision, Rejection>,
+        reply: Reply<()>,
+        batch: &mut Batch,
+    ) -> Result<(), JournalError> {
+        match decided {
+            Err(Rejection::Spoilt(_)) | Ok(_) => {
+                batch.replies.push(Pending::Done(reply));
+                self.collect(decided, batch)
+            }
+            Err(rejection) => {
+                drop(reply.send(Err(refusal_of_rejection(&rejection))));
+                Ok(())
+            }
+        }
+    }
+
+    async fn retry(
         &mut self,
         run: RunId,
+        from: BTreeSet<StageName>,
         reply: Reply<()>,
         batch: &mut Batch,
     ) -> Result<(), JournalError> {
@@ -305,18 +375,11 @@ impl Reign {
                 return Ok(());
             }
         };
-        match self.step(Input::ResumeRun { state }) {
-            Err(rejection @ Rejection::NotResumable { .. }) => {
-                let diagnostic = Diagnostic::new(codes::WRONG_RUN_STATE, rejection.to_string());
-                drop(reply.send(Err(Refusal::WrongState(diagnostic))));
-                Ok(())
-            }
-            decided => {
-                self.own.insert(run);
-                batch.replies.push(Pending::Done(reply));
-                self.collect(decided, batch)
-            }
+        let decided = self.step(Input::ResumeRun { state, from });
+        if decided.is_ok() {
+            self.own.insert(run);
         }
+        self.answer_when_durable(decided, reply, batch)
     }
 
     fn welcome(&mut self, worker: &WorkerId, session: u64, outbound: Outbound) {
@@ -342,7 +405,9 @@ impl Reign {
                 }
                 (Record::RunResumed { run, .. } | Record::CancelRequested { run, .. }, None) => {
                     if let Some(state) = self.engine.run(run) {
-                        self.hub.tell(run, || Event::Run(views::run(state)));
+                        let waiting = |name: &StageName| self.engine.waiting(run, name);
+                        self.hub
+                            .tell(run, || Event::Run(views::run(state, &waiting)));
                     }
                 }
                 (_, None) => {
@@ -354,7 +419,7 @@ impl Reign {
             if let Some(view) = self
                 .engine
                 .run(run)
-                .and_then(|state| views::stage(state, stage))
+                .and_then(|state| views::stage(state, stage, self.engine.waiting(run, stage)))
             {
                 self.hub.tell(run, || Event::Stage(view));
             }
@@ -412,6 +477,11 @@ impl Reign {
                 let acknowledged = v1::ResultAcknowledged { token, accepted };
                 self.send(&worker, session, Message::Acknowledged(acknowledged));
             }
+            Action::DrainWorker {
+                worker,
+                session,
+                reason,
+            } => self.send(&worker, session, Message::Drain(v1::Drain { reason })),
             Action::CloseStream { worker, session } => {
                 if self
                     .lines
@@ -536,6 +606,28 @@ impl RecentRequests {
         }
         self.order.push_back(request_id.clone());
         self.runs.insert(request_id, run);
+    }
+}
+
+/// What a rejection means to whoever asked.
+fn refusal_of_rejection(rejection: &Rejection) -> Refusal {
+    let diagnostic = |code| Diagnostic::new(code, rejection.to_string());
+    match rejection {
+        Rejection::UnknownWorker(_) => Refusal::NotFound(
+            diagnostic(codes::UNKNOWN_WORKER).help("`marquetry workers` lists those that are"),
+        ),
+        Rejection::UnknownStage { .. } => Refusal::NotFound(
+            diagnostic(codes::BAD_REQUEST).help("`marquetry show RUN` lists its stages"),
+        ),
+        Rejection::GroupFull { .. } => Refusal::WrongState(
+            diagnostic(codes::GROUP_FULL)
+                .help("submit again when it has ended, or let runs wait with `on_conflict: queue`"),
+        ),
+        Rejection::NotRunning(run) => Refusal::NotRunning(run.clone()),
+        Rejection::DuplicateRun(_)
+        | Rejection::NotResumable { .. }
+        | Rejection::NotAwaited { .. }
+        | Rejection::Spoilt(_) => Refusal::WrongState(diagnostic(codes::WRONG_RUN_STATE)),
     }
 }
 

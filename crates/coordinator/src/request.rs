@@ -1,10 +1,13 @@
 //! What the services ask of the reign.
 
-use marquetry_engine::{Input, Submission, WorkerHello};
+use std::collections::{BTreeMap, BTreeSet};
+
+use marquetry_engine::{Approval, Input, QueueView, Submission, Waiting, WorkerHello, WorkerView};
 use marquetry_journal::Leader;
 use marquetry_proto::v1;
-use marquetry_types::{Diagnostic, RunId};
+use marquetry_types::{Diagnostic, RunId, StageName, WorkerId};
 use tokio::sync::{mpsc, oneshot};
+use tonic::Status;
 
 /// The answer to somebody who waits; it is sent once the decision is durable.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
@@ -44,10 +47,30 @@ pub(crate) enum Request {
         reason: String,
         reply: Reply<()>,
     },
-    Resume {
+    Retry {
         run: RunId,
+        from: BTreeSet<StageName>,
         reply: Reply<()>,
     },
+    Approve {
+        run: RunId,
+        stage: StageName,
+        is_approved: bool,
+        approval: Approval,
+        reply: Reply<()>,
+    },
+    Drain {
+        worker: WorkerId,
+        reason: String,
+        reply: Reply<()>,
+    },
+    /// What the stages of a run wait for.
+    Waiting {
+        run: RunId,
+        reply: Reply<BTreeMap<StageName, Waiting>>,
+    },
+    Workers(Reply<Vec<WorkerView>>),
+    Queues(Reply<Vec<QueueView>>),
     Attach {
         hello: WorkerHello,
         outbound: Outbound,
@@ -61,11 +84,29 @@ impl Request {
     pub(crate) fn refuse(self, refusal: Refusal) {
         match self {
             Self::Submit { reply, .. } => drop(reply.send(Err(refusal))),
-            Self::Cancel { reply, .. } | Self::Resume { reply, .. } => {
+            Self::Cancel { reply, .. }
+            | Self::Retry { reply, .. }
+            | Self::Approve { reply, .. }
+            | Self::Drain { reply, .. } => {
                 drop(reply.send(Err(refusal)));
             }
+            Self::Waiting { reply, .. } => drop(reply.send(Err(refusal))),
+            Self::Workers(reply) => drop(reply.send(Err(refusal))),
+            Self::Queues(reply) => drop(reply.send(Err(refusal))),
             // Their streams are closed with the rest; they come back and say it again.
             Self::Attach { .. } | Self::Worker(_) => {}
         }
     }
+}
+
+/// Asks the reign and waits for its answer.
+pub(crate) async fn ask<T>(
+    requests: &mpsc::Sender<Request>,
+    request: impl FnOnce(Reply<T>) -> Request,
+) -> Result<Result<T, Refusal>, Status> {
+    const STOPPING: &str = "the coordinator is stopping";
+    let (reply, answer) = oneshot::channel();
+    let sent = requests.send(request(reply)).await;
+    sent.map_err(|_| Status::unavailable(STOPPING))?;
+    answer.await.map_err(|_| Status::unavailable(STOPPING))
 }

@@ -1,27 +1,28 @@
 //! Runs: submitting, reading, watching, stopping and resuming them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::Stream;
 use marquetry_client::LEADER_KEY;
-use marquetry_engine::{RunStatus, Submission};
+use marquetry_engine::{Approval, RunState, RunStatus, Submission};
 use marquetry_journal::{Journal, JournalError, Leader, Page, RunFilter};
 use marquetry_proto::v1::run_service_server::RunService;
 use marquetry_proto::v1::watch_run_response::Event;
 use marquetry_proto::{from_prost_value, status_from_diagnostics, status_with_metadata, v1};
-use marquetry_types::{Diagnostic, Diagnostics, RunId, Timestamp, codes};
+use marquetry_types::{Diagnostic, Diagnostics, InvalidName, RunId, StageName, Timestamp, codes};
 use marquetry_workflow::{Bundle, ParamInput, StageCatalogue};
 use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tonic::{Code, Request as GrpcRequest, Response, Status};
 
+use crate::access::Caller;
 use crate::hub::{Hub, Notice};
 use crate::leadership::Role;
-use crate::request::{Refusal, Reply, Request};
+use crate::request::{Refusal, Reply, Request, ask};
 use crate::{bundles, views};
 
 /// Runs in a page when the client does not say.
@@ -30,6 +31,8 @@ const PAGE: u32 = 50;
 const LARGEST_PAGE: u32 = 1000;
 /// The longest name of a request, in bytes.
 const LONGEST_REQUEST_ID: usize = 256;
+/// The longest comment of an approval, in bytes.
+const LONGEST_COMMENT: usize = 16 * 1024;
 const STOPPING: &str = "the coordinator is stopping";
 
 pub(crate) struct Runs {
@@ -43,17 +46,25 @@ pub(crate) struct Runs {
 impl Runs {
     /// Asks the reign and waits for a durable answer.
     async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, Status> {
-        let (reply, answer) = oneshot::channel();
-        self.requests
-            .send(request(reply))
-            .await
-            .map_err(|_| Status::unavailable(STOPPING))?;
-        let answer = answer.await.map_err(|_| Status::unavailable(STOPPING))?;
-        match answer {
+        match ask(&self.requests, request).await? {
             Ok(answer) => Ok(answer),
             Err(Refusal::NotRunning(run)) => Err(self.why_not_running(&run).await),
             Err(refusal) => Err(status_of_refusal(refusal)),
         }
+    }
+
+    /// A run as a client sees it, with what its stages wait for where that is known.
+    async fn view(&self, state: &RunState) -> v1::Run {
+        let run = state.id().clone();
+        let is_known = state.status == RunStatus::Running && must_lead(&self.role).is_ok();
+        let told = match is_known {
+            true => self.ask(|reply| Request::Waiting { run, reply }).await.ok(),
+            false => None,
+        };
+        views::run(state, &|name| match &told {
+            Some(waiting) => waiting.get(name).cloned(),
+            None => state.waiting(name),
+        })
     }
 
     async fn why_not_running(&self, run: &RunId) -> Status {
@@ -134,6 +145,10 @@ impl RunService for Runs {
             })
             .collect();
         let params = workflow.resolve_params(&given).map_err(invalid)?;
+        let group = workflow.group(&params).map_err(|error| {
+            let message = format!("the name of the concurrency group: {}", error.message);
+            invalid(Diagnostic::new(error.code(), message).into())
+        })?;
         let digest = self.store(&bundle).await?;
         let submission = Submission {
             run: RunId::new(Timestamp::now(), rand::random()),
@@ -142,6 +157,7 @@ impl RunService for Runs {
             params,
             request_id,
             base_dir: (!request.base_dir.is_empty()).then_some(request.base_dir),
+            group,
         };
         let submission = Box::new(submission);
         let begun = self
@@ -165,7 +181,7 @@ impl RunService for Runs {
             .await
             .map_err(|error| status_of_journal(&error))?;
         Ok(Response::new(v1::GetRunResponse {
-            run: Some(views::run(&state)),
+            run: Some(self.view(&state).await),
         }))
     }
 
@@ -255,14 +271,55 @@ impl RunService for Runs {
         Ok(Response::new(v1::CancelRunResponse {}))
     }
 
-    async fn resume_run(
+    async fn retry_run(
         &self,
-        request: GrpcRequest<v1::ResumeRunRequest>,
-    ) -> Result<Response<v1::ResumeRunResponse>, Status> {
+        request: GrpcRequest<v1::RetryRunRequest>,
+    ) -> Result<Response<v1::RetryRunResponse>, Status> {
         must_lead(&self.role)?;
-        let run = run_id(request.into_inner().run_id)?;
-        self.ask(|reply| Request::Resume { run, reply }).await?;
-        Ok(Response::new(v1::ResumeRunResponse {}))
+        let request = request.into_inner();
+        let run = run_id(request.run_id)?;
+        let from = request.from_stages.into_iter().map(stage_name);
+        let from = from.collect::<Result<BTreeSet<_>, _>>()?;
+        self.ask(|reply| Request::Retry { run, from, reply })
+            .await?;
+        Ok(Response::new(v1::RetryRunResponse {}))
+    }
+
+    async fn approve_stage(
+        &self,
+        request: GrpcRequest<v1::ApproveStageRequest>,
+    ) -> Result<Response<v1::ApproveStageResponse>, Status> {
+        must_lead(&self.role)?;
+        let caller = request.extensions().get::<Caller>().cloned();
+        let request = request.into_inner();
+        let is_approved = match request.decision() {
+            v1::ApprovalDecision::Approve => true,
+            v1::ApprovalDecision::Reject => false,
+            v1::ApprovalDecision::Unspecified => {
+                return Err(bad_request("`decision` says neither approve nor reject"));
+            }
+        };
+        let by = match (caller, request.approver) {
+            (Some(Caller(name)), _) => name,
+            (None, approver) if approver.is_empty() => "somebody".to_owned(),
+            (None, approver) => approver,
+        };
+        let comment = request.comment;
+        if by.len().saturating_add(comment.len()) > LONGEST_COMMENT {
+            let message = format!("`comment` is longer than {LONGEST_COMMENT} bytes");
+            return Err(bad_request(&message));
+        }
+        let run = run_id(request.run_id)?;
+        let stage = stage_name(request.stage)?;
+        self.ask(|reply| Request::Approve {
+            run,
+            stage,
+            is_approved,
+            approval: Approval { by, comment },
+            reply,
+        })
+        .await?;
+        Ok(Response::new(v1::ApproveStageResponse {}))
     }
 }
 
@@ -277,9 +334,8 @@ struct Watch {
 impl Watch {
     async fn whole_run(&self) -> Result<Event, Status> {
         let state = self.journal.load_run(&self.run).await;
-        Ok(Event::Run(views::run(
-            &state.map_err(|error| status_of_journal(&error))?,
-        )))
+        let state = state.map_err(|error| status_of_journal(&error))?;
+        Ok(Event::Run(views::run(&state, &|name| state.waiting(name))))
     }
 
     /// The next message, and what comes after it. A watcher that fell behind gets the whole run.
@@ -317,7 +373,11 @@ fn run_id(text: String) -> Result<RunId, Status> {
     RunId::try_from(text).map_err(|error| bad_request(&error.to_string()))
 }
 
-fn bad_request(message: &str) -> Status {
+fn stage_name(text: String) -> Result<StageName, Status> {
+    StageName::try_from(text).map_err(|error: InvalidName| bad_request(&error.to_string()))
+}
+
+pub(crate) fn bad_request(message: &str) -> Status {
     let diagnostic = Diagnostic::new(codes::BAD_REQUEST, message);
     status_from_diagnostics(Code::InvalidArgument, &diagnostic.into())
 }
@@ -346,7 +406,7 @@ fn not_leading(leader: Option<&Leader>) -> Status {
     status_with_metadata(Code::Unavailable, &diagnostic.into(), metadata.into())
 }
 
-fn status_of_refusal(refusal: Refusal) -> Status {
+pub(crate) fn status_of_refusal(refusal: Refusal) -> Status {
     let (code, diagnostic) = match refusal {
         Refusal::NotFound(diagnostic) => (Code::NotFound, diagnostic),
         Refusal::WrongState(diagnostic) => (Code::FailedPrecondition, diagnostic),

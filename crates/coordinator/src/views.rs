@@ -1,20 +1,22 @@
 //! Runs as clients see them.
 
-use marquetry_engine::{AttemptEnd, AttemptState, RunState, RunStatus, RunSummary, StageStatus};
+use marquetry_engine::{
+    AttemptEnd, AttemptState, RunState, RunStatus, RunSummary, StageStatus, Waiting,
+};
 use marquetry_proto::{diagnostic_to_wire, timestamp_to_wire, to_prost_struct, v1};
 use marquetry_types::{
     Diagnostic, FailureClass, Published, PublishedKind, StageFailure, StageName, codes,
 };
 
-/// A run with all its stages.
-pub(crate) fn run(state: &RunState) -> v1::Run {
+/// A run with all its stages. `waiting` says for what a stage waits.
+pub(crate) fn run(state: &RunState, waiting: &dyn Fn(&StageName) -> Option<Waiting>) -> v1::Run {
     v1::Run {
         summary: Some(summary(&state.summary())),
         params: Some(to_prost_struct(state.params())),
         stages: state
             .stages
             .keys()
-            .filter_map(|name| stage(state, name))
+            .filter_map(|name| stage(state, name, waiting(name)))
             .collect(),
     }
 }
@@ -58,7 +60,7 @@ pub(crate) fn summary(summary: &RunSummary) -> v1::RunSummary {
 }
 
 /// One stage of a run.
-pub(crate) fn stage(run: &RunState, name: &StageName) -> Option<v1::Stage> {
+pub(crate) fn stage(run: &RunState, name: &StageName, waits: Option<Waiting>) -> Option<v1::Stage> {
     let state = run.stages.get(name)?;
     let declared = run.workflow().stages.get(name)?;
     Some(v1::Stage {
@@ -79,7 +81,28 @@ pub(crate) fn stage(run: &RunState, name: &StageName) -> Option<v1::Stage> {
                 reason: withheld.reason.clone(),
             })
             .collect(),
+        waiting: waits.as_ref().map(waiting),
+        approval: state.approval.as_ref().map(|approval| v1::Approval {
+            by: approval.by.clone(),
+            comment: approval.comment.clone(),
+        }),
     })
+}
+
+fn waiting(waiting: &Waiting) -> v1::Waiting {
+    let waiting_for = match waiting {
+        Waiting::Needs(_) => v1::WaitingFor::Needs,
+        Waiting::Group { .. } => v1::WaitingFor::Group,
+        Waiting::Retry(_) => v1::WaitingFor::Retry,
+        Waiting::Approval { .. } => v1::WaitingFor::Approval,
+        Waiting::Until(_) => v1::WaitingFor::Time,
+        Waiting::Slot { .. } => v1::WaitingFor::Slot,
+        Waiting::Worker { .. } => v1::WaitingFor::Worker,
+    };
+    v1::Waiting {
+        waiting_for: waiting_for.into(),
+        message: waiting.to_string(),
+    }
 }
 
 fn published(version: &Published) -> v1::PublishedVersion {

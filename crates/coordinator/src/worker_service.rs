@@ -1,6 +1,6 @@
 //! The line to the workers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +14,7 @@ use marquetry_proto::v1::attach_request::Message;
 use marquetry_proto::v1::attempt_report::Report;
 use marquetry_proto::v1::watch_run_response::Event;
 use marquetry_proto::v1::worker_service_server::WorkerService;
-use marquetry_types::{FencingToken, StageKind, WorkerId};
+use marquetry_types::{FencingToken, QueueName, StageKind, WorkerId};
 use marquetry_workflow::Bundle;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
@@ -104,8 +104,10 @@ struct Line {
 impl Line {
     /// Passes on what the worker says until the stream ends, then says that it did.
     async fn listen(self, mut inbound: Streaming<v1::AttachRequest>) {
+        let mut goodbye = None;
         while let Ok(Some(request)) = inbound.message().await {
-            if matches!(request.message, Some(Message::Goodbye(_))) {
+            if let Some(Message::Goodbye(said)) = request.message {
+                goodbye = Some(said.reason);
                 break;
             }
             match self.understand(request) {
@@ -121,9 +123,14 @@ impl Line {
                 }
             }
         }
-        let gone = Input::WorkerDisconnected {
-            worker: self.worker,
-            session: self.session,
+        let (worker, session) = (self.worker, self.session);
+        let gone = match goodbye {
+            Some(reason) => Input::WorkerLeft {
+                worker,
+                session,
+                reason,
+            },
+            None => Input::WorkerDisconnected { worker, session },
         };
         // A closed channel means that the coordinator is gone itself.
         let _ = self.requests.send(Request::Worker(gone)).await;
@@ -142,6 +149,7 @@ impl Line {
                     worker,
                     session,
                     held,
+                    is_draining: beat.draining,
                 }))
             }
             Some(Message::Finished(finished)) => {
@@ -170,15 +178,21 @@ impl Line {
 
 fn read_hello(hello: v1::Hello, session: u64) -> Result<WorkerHello, Status> {
     let bad = |error: marquetry_types::InvalidName| Status::invalid_argument(error.to_string());
-    let kinds: Result<BTreeSet<StageKind>, _> = hello
+    let kinds: Result<BTreeMap<StageKind, u32>, _> = hello
         .kinds
         .into_iter()
-        .map(|kind| kind.kind.parse())
+        .map(|kind| Ok((kind.kind.parse()?, kind.version)))
         .collect();
+    let queues = hello.queues.into_iter().map(QueueName::try_from);
+    let queues = queues.collect::<Result<BTreeSet<_>, _>>();
     Ok(WorkerHello {
         worker: hello.worker_id.parse().map_err(bad)?,
         session,
         slots: hello.slots,
+        queues: queues.map_err(bad)?,
+        labels: hello.labels.into_iter().collect(),
+        version: hello.version,
+        is_draining: hello.draining,
         kinds: kinds.map_err(bad)?,
         held: read_tokens(hello.held)?,
     })

@@ -74,6 +74,15 @@ pub enum Action {
         /// and left the working set, whatever became of the attempt.
         accepted: bool,
     },
+    /// Tell a worker to take nothing new, and to end when it has nothing to do.
+    DrainWorker {
+        /// Whom.
+        worker: WorkerId,
+        /// Over which connection.
+        session: u64,
+        /// Why.
+        reason: String,
+    },
     /// Close a worker's stream: it was silent for too long. If it lives it comes back and says what it
     /// holds.
     CloseStream {

@@ -3,12 +3,14 @@
 
 use marquetry_script::{ScriptError, StatusFlags};
 use marquetry_types::{
-    AttemptId, Diagnostic, FailureClass, FencingToken, RunId, StageFailure, StageName, Timestamp,
-    codes,
+    AttemptId, Diagnostic, FailureClass, FencingToken, RunId, StageName, Timestamp, WorkerId, codes,
 };
-use marquetry_workflow::{Condition, Stage};
+use marquetry_workflow::{Condition, ControlKind, Stage};
 use serde_json::Value;
 
+use std::collections::BTreeSet;
+
+use crate::backlog::Turn;
 use crate::live_run::LiveRun;
 use crate::scope::{reduce_datasets, scope};
 use crate::timers::Timer;
@@ -31,6 +33,11 @@ impl Engine {
         decision: &mut Decision,
     ) -> Result<(), Rejection> {
         while let Some(run) = self.touched.pop_first() {
+            // One that waits for its group may be cancelled all the same.
+            if !self.admit(&run, now, decision)? {
+                self.finish_if_done(&run, now, decision)?;
+                continue;
+            }
             while let Some(index) = self
                 .runs
                 .get_mut(&run)
@@ -50,17 +57,27 @@ impl Engine {
         now: Timestamp,
         decision: &mut Decision,
     ) -> Result<(), Rejection> {
-        let Some(live) = self.runs.get_mut(run) else {
+        let Some(live) = self.runs.get(run) else {
             return Ok(());
         };
         let (Some(name), Some(retry_at)) = (live.name(index).cloned(), live.waits_until(index))
         else {
             return Ok(());
         };
+        if self.end_if_late(run, &name, now, decision)? {
+            return Ok(());
+        }
+        if let Some(due) = self.deadline(run, &name) {
+            self.timers
+                .arm(due, Timer::Deadline(run.clone(), name.clone()));
+        }
         if let Some(at) = retry_at.filter(|at| *at > now) {
             self.timers.arm(at, Timer::Retry(run.clone(), name));
             return Ok(());
         }
+        let Some(live) = self.runs.get_mut(run) else {
+            return Ok(());
+        };
         if !live.options.contains_key(&index) {
             match verdict(live, &name) {
                 Verdict::Run(options) => {
@@ -77,21 +94,85 @@ impl Engine {
                     return Ok(self.record(record, decision)?);
                 }
                 Verdict::Fail(diagnostic) => {
-                    let failure = StageFailure {
-                        class: FailureClass::Invalid,
-                        diagnostic,
-                    };
-                    let record = Record::StageFailed {
-                        run: run.clone(),
-                        stage: name,
-                        failure,
-                        at: now,
-                    };
-                    return Ok(self.record(record, decision)?);
+                    let class = FailureClass::Invalid;
+                    return self.fail_stage(run, name, class, diagnostic, now, decision);
                 }
             }
         }
-        self.ready.insert((live.place, index, run.clone()));
+        let uses = live
+            .state
+            .workflow()
+            .stages
+            .get(&name)
+            .map(|stage| &stage.uses);
+        if let Some(control) = uses.and_then(ControlKind::of) {
+            let options = live.options.get(&index).cloned().unwrap_or_default();
+            return self.wait(control, run, name, &options, now, decision);
+        }
+        if let Some((demand, turn)) = live.turn(index) {
+            self.backlog.put(demand, turn, now);
+        }
+        Ok(())
+    }
+
+    /// Whether a run may begin stages: the turn of one of a concurrency group may have come.
+    fn admit(
+        &mut self,
+        run: &RunId,
+        now: Timestamp,
+        decision: &mut Decision,
+    ) -> Result<bool, Rejection> {
+        let Some(live) = self.runs.get(run) else {
+            return Ok(false);
+        };
+        let (Some(group), false) = (live.state.submitted.group.clone(), live.state.is_admitted)
+        else {
+            return Ok(true);
+        };
+        let concurrency = live.state.workflow().concurrency.as_ref();
+        let limit = concurrency.map_or(1, |concurrency| concurrency.limit);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        if live.state.cancel_reason.is_some() || !self.groups.may_begin(&group, run, limit) {
+            return Ok(false);
+        }
+        self.groups.begin(&group, run);
+        let record = Record::RunAdmitted {
+            run: run.clone(),
+            at: now,
+        };
+        self.record(record, decision)?;
+        // The limit may have room for more.
+        self.touched.extend(self.groups.next(&group).cloned());
+        Ok(true)
+    }
+
+    /// A run of a concurrency group takes its place in it.
+    pub(crate) fn join_group(&mut self, run: &RunId) {
+        let Some(live) = self.runs.get(run) else {
+            return;
+        };
+        if let Some(group) = &live.state.submitted.group {
+            if live.state.is_admitted {
+                self.groups.activate(group, run.clone());
+            } else {
+                self.groups.queue(group, live.place, run.clone());
+            }
+        }
+    }
+
+    /// Cancels the runs of a group that a new one takes the place of.
+    pub(crate) fn make_room(
+        &mut self,
+        group: &str,
+        newcomer: &RunId,
+        now: Timestamp,
+        decision: &mut Decision,
+    ) -> Result<(), Rejection> {
+        let members: BTreeSet<RunId> = self.groups.members(group).cloned().collect();
+        for run in members {
+            let reason = format!("run {newcomer} of group `{group}` takes its place");
+            self.cancel(&run, reason, now, decision)?;
+        }
         Ok(())
     }
 
@@ -145,57 +226,90 @@ impl Engine {
         )?;
         self.touched.remove(run);
         decision.actions.push(Action::RunEnded { run: run.clone() });
+        let group = self
+            .run(run)
+            .and_then(|state| state.submitted.group.clone());
+        if let Some(group) = group {
+            self.groups.leave(&group, run);
+            self.touched.extend(self.groups.next(&group).cloned());
+        }
         Ok(())
     }
 
-    /// Grants ready stages to workers with free slots: runs in the order of their submission, stages
-    /// in the order of the graph.
+    /// Grants ready stages to workers with free slots: by priority, then runs in the order of their
+    /// submission, then stages in the order of the graph.
     pub(crate) fn assign_ready(
         &mut self,
         now: Timestamp,
         decision: &mut Decision,
     ) -> Result<(), Rejection> {
-        if self.ready.is_empty() || !self.workers.has_free_slot() {
+        if self.backlog.is_empty() || !self.workers.has_free_slot() {
             return Ok(());
         }
-        for entry in std::mem::take(&mut self.ready) {
-            let (place, index, run) = &entry;
-            // A run that was resumed has another place: what was ready before is decided anew.
-            let Some(live) = self.runs.get(run).filter(|live| live.place == *place) else {
+        // The first of each line that somebody can serve.
+        let heads = self.backlog.heads();
+        let mut heads: BTreeSet<(Turn, _)> = heads
+            .filter(|(demand, _)| self.workers.can_serve(demand))
+            .map(|(demand, turn)| (turn.clone(), std::sync::Arc::clone(demand)))
+            .collect();
+        while let Some((turn, demand)) = heads.pop_first() {
+            let shunned = self
+                .runs
+                .get(&turn.run)
+                .and_then(|live| live.shunned(turn.index));
+            let Some((worker, session)) = self.workers.least_loaded(&demand, shunned) else {
                 continue;
             };
-            // It may have been cancelled, or assigned, since it became ready.
-            let (Some(name), Some(_)) = (live.name(*index), live.waits_until(*index)) else {
-                continue;
-            };
-            let Some(stage) = live.state.workflow().stages.get(name) else {
-                continue;
-            };
-            let Some((worker, session)) = self.workers.least_loaded(&stage.uses) else {
-                self.ready.insert(entry);
-                continue;
-            };
-            let options = live.options.get(index).cloned().unwrap_or_default();
-            let assignment = self.assignment(live, name, stage, options);
-            let token = assignment.token.clone();
-            let timeout = stage.timeout;
-            let learns_from = self.shelf.learns_from(&stage.publish);
-            let record = Record::AttemptAssigned {
-                token: token.clone(),
-                worker: worker.clone(),
-                learns_from,
-                at: now,
-            };
-            self.record(record, decision)?;
-            self.arm_timeout(timeout, &token, now);
-            self.workers.grant(&worker, assignment.clone());
-            let assignment = Box::new(assignment);
-            decision.actions.push(Action::Assign {
-                worker,
-                session,
-                assignment,
-            });
+            self.backlog.take(&demand, &turn);
+            self.grant(&turn, worker, session, now, decision)?;
+            if let Some(next) = self.backlog.head(&demand) {
+                heads.insert((next.clone(), demand));
+            }
         }
+        Ok(())
+    }
+
+    fn grant(
+        &mut self,
+        turn: &Turn,
+        worker: WorkerId,
+        session: u64,
+        now: Timestamp,
+        decision: &mut Decision,
+    ) -> Result<(), Rejection> {
+        let Some(live) = self
+            .runs
+            .get(&turn.run)
+            .filter(|live| live.place == turn.place)
+        else {
+            return Ok(());
+        };
+        let (Some(name), Some(_)) = (live.name(turn.index), live.waits_until(turn.index)) else {
+            return Ok(());
+        };
+        let Some(stage) = live.state.workflow().stages.get(name) else {
+            return Ok(());
+        };
+        let options = live.options.get(&turn.index).cloned().unwrap_or_default();
+        let assignment = self.assignment(live, name, stage, options);
+        let token = assignment.token.clone();
+        let timeout = stage.timeout;
+        let learns_from = self.shelf.learns_from(&stage.publish);
+        let record = Record::AttemptAssigned {
+            token: token.clone(),
+            worker: worker.clone(),
+            learns_from,
+            at: now,
+        };
+        self.record(record, decision)?;
+        self.arm_timeout(timeout, &token, now);
+        self.workers.grant(&worker, assignment.clone());
+        let assignment = Box::new(assignment);
+        decision.actions.push(Action::Assign {
+            worker,
+            session,
+            assignment,
+        });
         Ok(())
     }
 

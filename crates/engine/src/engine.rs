@@ -1,13 +1,15 @@
 //! The engine: one input at a time, to records and actions.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use marquetry_types::{
     AttemptResult, Diagnostic, Epoch, FailureClass, FencingToken, Outcome, Published, RunId,
-    StageFailure, Timestamp, WorkerId, codes,
+    StageFailure, StageName, Timestamp, WorkerId, codes,
 };
+use marquetry_workflow::{Concurrency, OnConflict, Retry};
 
+use crate::backlog::Backlog;
+use crate::groups::Groups;
 use crate::live_run::LiveRun;
 use crate::shelf::{Shelf, Shelved};
 use crate::timers::{Timer, Timers};
@@ -34,6 +36,35 @@ pub enum Rejection {
         /// Where it stands.
         status: RunStatus,
     },
+    /// The run has no such stage.
+    #[error("run {run} has no stage `{stage}`")]
+    UnknownStage {
+        /// The run.
+        run: RunId,
+        /// What was asked for.
+        stage: StageName,
+    },
+    /// The stage does not wait for anybody's approval.
+    #[error("stage `{stage}` of run {run} does not wait for approval: {why}")]
+    NotAwaited {
+        /// The run.
+        run: RunId,
+        /// The stage.
+        stage: StageName,
+        /// Why not.
+        why: String,
+    },
+    /// The run's concurrency group is full, and its workflow says that it is refused then.
+    #[error("concurrency group `{group}` is full: run {} runs", runs.iter().map(RunId::as_str).collect::<Vec<_>>().join(", "))]
+    GroupFull {
+        /// The group.
+        group: String,
+        /// The runs that run.
+        runs: Vec<RunId>,
+    },
+    /// No such worker is connected.
+    #[error("no worker `{0}` is connected")]
+    UnknownWorker(WorkerId),
     /// A record does not follow: memory is spoilt and must be restored from the journal.
     #[error(transparent)]
     Spoilt(#[from] BadRecord),
@@ -43,12 +74,14 @@ pub enum Rejection {
 #[derive(Debug, Clone)]
 pub struct Engine {
     epoch: Epoch,
-    config: EngineConfig,
+    pub(crate) config: EngineConfig,
     pub(crate) runs: BTreeMap<RunId, LiveRun>,
     pub(crate) workers: Workers,
     pub(crate) timers: Timers,
-    /// Stages that may run now and wait for a worker, by the place of their run and their own.
-    pub(crate) ready: BTreeSet<(u64, usize, RunId)>,
+    /// Stages that may run now and wait for a worker.
+    pub(crate) backlog: Backlog,
+    /// Runs of which a few run at a time.
+    pub(crate) groups: Groups,
     /// Runs about which something is to be decided before this step ends.
     pub(crate) touched: BTreeSet<RunId>,
     /// The current version of everything published.
@@ -74,11 +107,20 @@ impl Engine {
             runs: BTreeMap::new(),
             workers: Workers::default(),
             timers: Timers::default(),
-            ready: BTreeSet::new(),
+            backlog: Backlog::default(),
+            groups: Groups::default(),
             touched: BTreeSet::new(),
             shelf: published.into_iter().collect(),
             next_place: 0,
         };
+        let mut runs = runs;
+        // Those that wait for their group do so in the order in which they came.
+        runs.sort_by_key(|state| {
+            (
+                state.begun_at.unwrap_or(state.submitted.at),
+                state.id().clone(),
+            )
+        });
         for state in runs {
             if state.status != RunStatus::Running {
                 continue;
@@ -92,7 +134,18 @@ impl Engine {
                 let stage = state.workflow().stages.get(&token.attempt.stage);
                 engine.arm_timeout(stage.and_then(|stage| stage.timeout), token, now);
             }
+            let run = state.id().clone();
+            let granted: Vec<_> = state
+                .grants()
+                .map(|(token, _)| token.attempt.stage.clone())
+                .collect();
             engine.enter(state);
+            engine.join_group(&run);
+            for stage in granted {
+                if let Some(due) = engine.deadline(&run, &stage) {
+                    engine.timers.arm(due, Timer::Deadline(run.clone(), stage));
+                }
+            }
         }
         engine
     }
@@ -136,17 +189,27 @@ impl Engine {
             self.timer_due(timer, now, &mut decision)?;
         }
         match input {
-            Input::Submit(submission) => self.submit(submission, now, &mut decision),
+            Input::Submit(submission) => self.submit(submission, now, &mut decision)?,
             Input::WorkerConnected(hello) => self.connected(&hello, now, &mut decision)?,
             Input::WorkerDisconnected { worker, session } => {
                 self.disconnected(&worker, session, now)
             }
+            Input::WorkerLeft {
+                worker,
+                session,
+                reason,
+            } => self.left(&worker, session, &reason, now, &mut decision)?,
+            Input::DrainWorker { worker, reason } => self.drain(worker, reason, &mut decision),
             Input::Heartbeat {
                 worker,
                 session,
                 held,
+                is_draining,
             } => {
                 self.heartbeat(&worker, session, &held, now, &mut decision);
+                if is_draining && self.workers.current(&worker, session).is_some() {
+                    self.workers.set_draining(&worker, true);
+                }
             }
             Input::AttemptFinished {
                 worker,
@@ -157,7 +220,13 @@ impl Engine {
                 self.finished(&worker, session, token, result, now, &mut decision)?;
             }
             Input::CancelRun { run, reason } => self.cancel(&run, reason, now, &mut decision)?,
-            Input::ResumeRun { state } => self.resume(*state, now, &mut decision)?,
+            Input::ResumeRun { state, from } => self.resume(*state, from, now, &mut decision)?,
+            Input::Approve {
+                run,
+                stage,
+                is_approved,
+                approval,
+            } => self.approve(&run, stage, is_approved, approval, now, &mut decision)?,
             Input::Tick => {}
         }
         self.settle(now, &mut decision)?;
@@ -176,21 +245,53 @@ impl Engine {
             Input::Submit(submission) if self.runs.contains_key(&submission.run) => {
                 Err(Rejection::DuplicateRun(submission.run.clone()))
             }
+            Input::Submit(submission) => {
+                let concurrency = submission.workflow.concurrency.as_ref();
+                self.check_group(submission.group.as_ref(), concurrency)
+            }
+            Input::Approve { run, stage, .. } => self.check_approval(run, stage),
+            Input::DrainWorker { worker, .. } => match self.workers.get(worker) {
+                Some(known) if known.is_connected => Ok(()),
+                _ => Err(Rejection::UnknownWorker(worker.clone())),
+            },
             Input::CancelRun { run, .. } if !is_running(run) => {
                 Err(Rejection::NotRunning(run.clone()))
             }
-            Input::ResumeRun { state } => {
+            Input::ResumeRun { state, from } => {
                 let run = state.id().clone();
                 // What was read may be older than memory: another resumption in the same commit.
                 let known = self.run(&run).unwrap_or(state);
-                let status = match known.status {
-                    RunStatus::Failed | RunStatus::Cancelled => return Ok(()),
-                    other => other,
-                };
-                Err(Rejection::NotResumable { run, status })
+                if let Some(stage) = from.iter().find(|name| !known.stages.contains_key(*name)) {
+                    let stage = stage.clone();
+                    return Err(Rejection::UnknownStage { run, stage });
+                }
+                if !known.can_resume(from) {
+                    let status = known.status;
+                    return Err(Rejection::NotResumable { run, status });
+                }
+                let concurrency = known.workflow().concurrency.as_ref();
+                self.check_group(known.submitted.group.as_ref(), concurrency)
             }
             _ => Ok(()),
         }
+    }
+
+    /// Refuses a run whose group is full, where its workflow says so.
+    fn check_group(
+        &self,
+        group: Option<&String>,
+        concurrency: Option<&Concurrency>,
+    ) -> Result<(), Rejection> {
+        let (Some(group), Some(concurrency)) = (group, concurrency) else {
+            return Ok(());
+        };
+        let runs: Vec<RunId> = self.groups.members(group).cloned().collect();
+        let limit = usize::try_from(concurrency.limit).unwrap_or(usize::MAX);
+        if concurrency.on_conflict == OnConflict::Reject && runs.len() >= limit {
+            let group = group.clone();
+            return Err(Rejection::GroupFull { group, runs });
+        }
+        Ok(())
     }
 
     /// Applies a record to memory and puts it among those to be made durable.
@@ -204,12 +305,28 @@ impl Engine {
                 .iter()
                 .for_each(|version| self.shelf.put(version.clone()));
         }
+        self.take_out_of_line(&record);
         if let Some(live) = self.runs.get_mut(record.run()) {
             live.apply(&record)?;
             self.touched.insert(record.run().clone());
         }
         decision.records.push(record);
         Ok(())
+    }
+
+    /// Nothing waits for a worker about which something else was decided.
+    fn take_out_of_line(&mut self, record: &Record) {
+        let Some(live) = self.runs.get(record.run()) else {
+            return;
+        };
+        let whole_run = matches!(record, Record::CancelRequested { .. });
+        let stage = record
+            .stage()
+            .and_then(|stage| live.state.stages.get_index_of(stage));
+        let all = live.options.keys().copied().filter(|_| whole_run);
+        for (demand, turn) in all.chain(stage).filter_map(|index| live.turn(index)) {
+            self.backlog.take(&demand, &turn);
+        }
     }
 
     /// Takes a run into the working set.
@@ -221,7 +338,12 @@ impl Engine {
         self.touched.insert(run);
     }
 
-    fn submit(&mut self, submission: Submission, now: Timestamp, decision: &mut Decision) {
+    fn submit(
+        &mut self,
+        submission: Submission,
+        now: Timestamp,
+        decision: &mut Decision,
+    ) -> Result<(), Rejection> {
         let Submission {
             run,
             workflow,
@@ -229,6 +351,7 @@ impl Engine {
             params,
             request_id,
             base_dir,
+            group,
         } = submission;
         let pins = self.shelf.pins(&workflow);
         let submitted = RunSubmitted {
@@ -239,13 +362,33 @@ impl Engine {
             params,
             request_id,
             base_dir,
+            group,
             pins,
         };
+        self.take_place(&submitted, now, decision)?;
+        let run = submitted.run.clone();
         self.enter(RunState::submitted(submitted.clone()));
+        self.join_group(&run);
         decision.records.push(Record::RunSubmitted(submitted));
+        Ok(())
     }
 
-    fn cancel(
+    /// Makes room in a concurrency group whose workflow says that the newest run goes first.
+    fn take_place(
+        &mut self,
+        submitted: &RunSubmitted,
+        now: Timestamp,
+        decision: &mut Decision,
+    ) -> Result<(), Rejection> {
+        let concurrency = submitted.workflow.concurrency.as_ref();
+        let cancels = concurrency.is_some_and(|it| it.on_conflict == OnConflict::CancelRunning);
+        match &submitted.group {
+            Some(group) if cancels => self.make_room(group, &submitted.run, now, decision),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn cancel(
         &mut self,
         run: &RunId,
         reason: String,
@@ -276,13 +419,50 @@ impl Engine {
     fn resume(
         &mut self,
         state: RunState,
+        from: BTreeSet<StageName>,
         now: Timestamp,
         decision: &mut Decision,
     ) -> Result<(), Rejection> {
         let run = state.id().clone();
         let state = self.run(&run).cloned().unwrap_or(state);
+        self.take_place(&state.submitted, now, decision)?;
         self.enter(state);
-        Ok(self.record(Record::RunResumed { run, at: now }, decision)?)
+        let record = Record::RunResumed {
+            run: run.clone(),
+            from,
+            at: now,
+        };
+        self.record(record, decision)?;
+        self.join_group(&run);
+        Ok(())
+    }
+
+    /// A worker that leaves for good takes no grace.
+    fn left(
+        &mut self,
+        worker: &WorkerId,
+        session: u64,
+        reason: &str,
+        now: Timestamp,
+        decision: &mut Decision,
+    ) -> Result<(), Rejection> {
+        if self.workers.current(worker, session).is_none() {
+            return Ok(());
+        }
+        self.lose_worker(worker, &format!("its worker left: {reason}"), now, decision)
+    }
+
+    fn drain(&mut self, worker: WorkerId, reason: String, decision: &mut Decision) {
+        let Some(known) = self.workers.get(&worker).filter(|known| known.is_connected) else {
+            return;
+        };
+        let session = known.session;
+        self.workers.set_draining(&worker, true);
+        decision.actions.push(Action::DrainWorker {
+            worker,
+            session,
+            reason,
+        });
     }
 
     fn connected(
@@ -430,10 +610,10 @@ impl Engine {
         )?)
     }
 
-    fn fail(
+    pub(crate) fn fail(
         &mut self,
         token: FencingToken,
-        failure: StageFailure,
+        mut failure: StageFailure,
         now: Timestamp,
         decision: &mut Decision,
     ) -> Result<(), Rejection> {
@@ -442,8 +622,12 @@ impl Engine {
         };
         let is_cancelled = run.cancel_reason.is_some();
         if failure.class == FailureClass::Cancelled && !is_cancelled {
-            // Nobody asked the stage to stop: its worker is going away.
-            return self.lose(&token, "its worker stopped", now, decision);
+            // Nobody asked the stage to stop.
+            failure.class = FailureClass::Transient;
+            failure.diagnostic.message = format!(
+                "the stage stopped as if it were cancelled, and nobody cancelled it: {}",
+                failure.diagnostic.message
+            );
         }
         let retry = run
             .workflow()
@@ -456,7 +640,7 @@ impl Engine {
             .map_or(0, |stage| stage.failed_attempts.saturating_add(1));
         let retry_at = retry
             .filter(|retry| {
-                !is_cancelled && failure.class.is_retryable() && failures < retry.attempts
+                !is_cancelled && retry.on.includes(failure.class) && failures < retry.attempts
             })
             .map(|retry| now.saturating_add(backoff::delay(retry, failures, &token.attempt)));
         Ok(self.record(
@@ -489,9 +673,13 @@ impl Engine {
         let lost = stage.lost_attempts.saturating_add(1);
         let is_cancelled = run.is_some_and(|run| run.cancel_reason.is_some());
         self.workers.release(&worker, token);
+        // The first time at once: the worker is to blame. Then with more and more patience: it may be the
+        // stage, or what they all depend on.
+        let pause = (lost > 1).then(|| backoff::delay(&Retry::default(), lost - 1, &token.attempt));
         let record = Record::AttemptLost {
             token: token.clone(),
             reason: reason.to_owned(),
+            retry_at: pause.map(|pause| now.saturating_add(pause)),
             at: now,
         };
         self.record(record, decision)?;
@@ -499,20 +687,9 @@ impl Engine {
             let message = format!("{lost} attempts were lost, the last one because {reason}");
             let diagnostic = Diagnostic::new(codes::WORKER_LOST, message)
                 .help("look at the workers' logs: the stage may need more memory than they have");
-            let failure = StageFailure {
-                class: FailureClass::Transient,
-                diagnostic,
-            };
-            let (run, stage) = (token.attempt.run.clone(), token.attempt.stage.clone());
-            self.record(
-                Record::StageFailed {
-                    run,
-                    stage,
-                    failure,
-                    at: now,
-                },
-                decision,
-            )?;
+            let (run, stage) = (&token.attempt.run, token.attempt.stage.clone());
+            let class = FailureClass::Transient;
+            self.fail_stage(run, stage, class, diagnostic, now, decision)?;
         }
         Ok(())
     }
@@ -559,6 +736,9 @@ impl Engine {
                     self.lose_worker(&id, "its worker went away", now, decision)?;
                 }
             }
+            Timer::Deadline(run, stage) => {
+                self.end_if_late(&run, &stage, now, decision)?;
+            }
             Timer::Timeout(token) => self.outlived(&token, now, decision)?,
         }
         Ok(())
@@ -583,58 +763,7 @@ impl Engine {
         Ok(())
     }
 
-    /// The worker should have ended the attempt itself; it is not listening to its own clock.
-    fn outlived(
-        &mut self,
-        token: &FencingToken,
-        now: Timestamp,
-        decision: &mut Decision,
-    ) -> Result<(), Rejection> {
-        let stage = self
-            .run(&token.attempt.run)
-            .and_then(|run| run.stages.get(&token.attempt.stage));
-        let grant = stage
-            .and_then(|stage| stage.granted())
-            .filter(|grant| grant.token == *token);
-        let Some(grant) = grant else { return Ok(()) };
-        let worker = grant.worker.clone();
-        let ran = now.saturating_since(grant.assigned_at);
-        let message = format!(
-            "the stage ran for {} s, longer than its timeout",
-            ran.as_secs()
-        );
-        let diagnostic = Diagnostic::new(codes::STAGE_TIMEOUT, message)
-            .help("raise the stage's `timeout`, or give it less to do");
-        let failure = StageFailure {
-            class: FailureClass::Transient,
-            diagnostic,
-        };
-        self.tell_cancel(
-            &worker,
-            token.clone(),
-            "it outlived its timeout".to_owned(),
-            decision,
-        );
-        self.workers.release(&worker, token);
-        self.fail(token.clone(), failure, now, decision)
-    }
-
-    /// Arms the engine's own watch over a stage's timeout, for a worker that does not keep it.
-    pub(crate) fn arm_timeout(
-        &mut self,
-        timeout: Option<Duration>,
-        token: &FencingToken,
-        from: Timestamp,
-    ) {
-        if let Some(timeout) = timeout {
-            let due = from
-                .saturating_add(timeout)
-                .saturating_add(self.config.timeout_grace);
-            self.timers.arm(due, Timer::Timeout(token.clone()));
-        }
-    }
-
-    fn tell_cancel(
+    pub(crate) fn tell_cancel(
         &self,
         worker: &WorkerId,
         token: FencingToken,

@@ -1,12 +1,14 @@
 //! What happens to the engine.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use marquetry_types::{AttemptResult, FencingToken, RunId, StageKind, WorkerId};
+use marquetry_types::{
+    AttemptResult, FencingToken, QueueName, RunId, StageKind, StageName, WorkerId,
+};
 use marquetry_workflow::Workflow;
 use serde_json::{Map, Value};
 
-use crate::RunState;
+use crate::{Approval, RunState};
 
 /// A checked workflow with resolved parameters, to be run.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +25,8 @@ pub struct Submission {
     pub request_id: Option<String>,
     /// The folder in which relative source paths start.
     pub base_dir: Option<String>,
+    /// The concurrency group that it belongs to, its expressions evaluated.
+    pub group: Option<String>,
 }
 
 /// What a worker says of itself when it connects.
@@ -34,8 +38,16 @@ pub struct WorkerHello {
     pub session: u64,
     /// How many attempts it runs at a time.
     pub slots: u32,
-    /// The stage kinds that it has.
-    pub kinds: BTreeSet<StageKind>,
+    /// The queues that it serves; none means `default`.
+    pub queues: BTreeSet<QueueName>,
+    /// What stages may ask for, as in `zone: a`.
+    pub labels: BTreeMap<String, String>,
+    /// The stage kinds that it has, with their versions.
+    pub kinds: BTreeMap<StageKind, u32>,
+    /// The version of its binary.
+    pub version: String,
+    /// It runs what it has and wants nothing new.
+    pub is_draining: bool,
     /// Attempts that it runs, or whose results are not acknowledged.
     pub held: Vec<FencingToken>,
 }
@@ -54,6 +66,22 @@ pub enum Input {
         /// Which of its connections.
         session: u64,
     },
+    /// A worker leaves for good.
+    WorkerLeft {
+        /// Which worker.
+        worker: WorkerId,
+        /// Which of its connections.
+        session: u64,
+        /// Why.
+        reason: String,
+    },
+    /// Somebody wants a worker to take nothing new, and to end when it has nothing to do.
+    DrainWorker {
+        /// Which worker.
+        worker: WorkerId,
+        /// Why.
+        reason: String,
+    },
     /// A worker shows that it lives.
     Heartbeat {
         /// Which worker.
@@ -62,6 +90,8 @@ pub enum Input {
         session: u64,
         /// Attempts that it runs, or whose results are not acknowledged.
         held: Vec<FencingToken>,
+        /// It runs what it has and wants nothing new.
+        is_draining: bool,
     },
     /// A worker reports how an attempt ended.
     AttemptFinished {
@@ -85,6 +115,19 @@ pub enum Input {
     ResumeRun {
         /// The run as the journal has it.
         state: Box<RunState>,
+        /// Stages to be done again although they succeeded, with all that needs them.
+        from: BTreeSet<StageName>,
+    },
+    /// Somebody approves what a stage waits for, or rejects it.
+    Approve {
+        /// The run.
+        run: RunId,
+        /// The stage.
+        stage: StageName,
+        /// Whether it may go on.
+        is_approved: bool,
+        /// Who, and what they say.
+        approval: Approval,
     },
     /// Time moved on.
     Tick,

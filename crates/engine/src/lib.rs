@@ -10,10 +10,14 @@
 
 mod action;
 mod agent;
+mod approval;
+mod backlog;
 mod backoff;
 mod config;
+mod deadlines;
 mod dispatch;
 mod engine;
+mod groups;
 mod input;
 mod live_run;
 mod record;
@@ -22,6 +26,8 @@ mod scope;
 mod shelf;
 mod stage_state;
 mod timers;
+mod views;
+mod waiting;
 mod workers;
 
 pub use action::{Action, Assignment, Decision};
@@ -29,6 +35,8 @@ pub use agent::{Agent, AgentEffect, AgentInput};
 pub use config::EngineConfig;
 pub use engine::{Engine, Rejection};
 pub use input::{Input, Submission, WorkerHello};
-pub use record::{Record, RunSubmitted, Withheld};
+pub use record::{Approval, Record, RunSubmitted, Withheld};
 pub use run_state::{BadRecord, RunFailure, RunState, RunStatus, RunSummary, StageCounts};
 pub use stage_state::{AttemptEnd, AttemptState, StageState, StageStatus};
+pub use views::{QueueView, WorkerView};
+pub use waiting::Waiting;

@@ -1,12 +1,14 @@
 //! A run that has not ended, with what the engine works out from its records: which stages wait for
 //! which, and how many are still open. None of it is stored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use marquetry_types::{StageName, Timestamp};
+use marquetry_types::{StageName, Timestamp, WorkerId};
 use serde_json::Value;
 
-use crate::{BadRecord, Record, RunState, StageStatus};
+use crate::backlog::{Demand, Turn};
+use crate::{AttemptEnd, BadRecord, Record, RunState, StageStatus};
 
 /// A run in the working set.
 #[derive(Debug, Clone)]
@@ -22,13 +24,23 @@ pub(crate) struct LiveRun {
     open: usize,
     /// Stages, all of whose needs ended, and that nothing was decided about yet.
     pub(crate) decidable: Vec<usize>,
+    /// By stage: what it asks of a worker.
+    demands: Vec<Arc<Demand>>,
+    /// Stages that wait for a person.
+    pub(crate) awaits_approval: BTreeSet<StageName>,
     /// Options of the stages that may run, by stage, as they were evaluated once.
     pub(crate) options: BTreeMap<usize, Value>,
 }
 
 impl LiveRun {
     pub(crate) fn new(state: RunState, place: u64) -> Self {
+        let stages = state.stages.keys();
+        let demands = stages
+            .filter_map(|name| state.workflow().stages.get(name))
+            .map(|stage| Arc::new(Demand::of(stage)));
         let mut run = Self {
+            demands: demands.collect(),
+            awaits_approval: BTreeSet::new(),
             dependents: Vec::new(),
             unmet: Vec::new(),
             open: 0,
@@ -80,6 +92,7 @@ impl LiveRun {
             Record::CancelRequested { .. } | Record::RunResumed { .. }
         ) {
             self.options.clear();
+            self.awaits_approval.clear();
             self.take_stock();
             return Ok(());
         }
@@ -92,6 +105,7 @@ impl LiveRun {
         if state.status.is_terminal() {
             self.open = self.open.saturating_sub(1);
             self.options.remove(&index);
+            self.awaits_approval.remove(stage);
             for &dependent in &self.dependents[index] {
                 self.unmet[dependent] = self.unmet[dependent].saturating_sub(1);
                 if self.unmet[dependent] == 0 {
@@ -110,6 +124,22 @@ impl LiveRun {
 
     pub(crate) fn name(&self, index: usize) -> Option<&StageName> {
         self.state.stages.get_index(index).map(|(name, _)| name)
+    }
+
+    /// What a stage asks of a worker, and its turn among those that ask for the same.
+    pub(crate) fn turn(&self, index: usize) -> Option<(Arc<Demand>, Turn)> {
+        let demand = Arc::clone(self.demands.get(index)?);
+        let stage = self.state.workflow().stages.get(self.name(index)?)?;
+        let run = self.state.id().clone();
+        Some((demand, Turn::new(stage, self.place, index, run)))
+    }
+
+    /// The worker whose attempt at the stage ended without success: another one may do better.
+    pub(crate) fn shunned(&self, index: usize) -> Option<&WorkerId> {
+        let (_, stage) = self.state.stages.get_index(index)?;
+        let last = stage.attempts.last()?;
+        let failed = !matches!(last.end, None | Some(AttemptEnd::Succeeded));
+        failed.then_some(&last.worker)
     }
 
     /// Whether the stage waits for an attempt and for nothing that it needs, and when that may begin. A

@@ -1,5 +1,7 @@
 //! What the journal keeps: each record is a transition that was decided, once.
 
+use std::collections::BTreeSet;
+
 use marquetry_types::{
     FencingToken, Outcome, Publication, Published, RunId, StageFailure, StageName, Timestamp,
     WorkerId,
@@ -29,6 +31,9 @@ pub struct RunSubmitted {
     /// The folder in which relative source paths start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_dir: Option<String>,
+    /// The concurrency group that it belongs to, its expressions evaluated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
     /// The versions of published things that it works with, whatever is published later. What it
     /// reads or publishes and is not among them had no version yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -44,12 +49,29 @@ pub struct Withheld {
     pub reason: String,
 }
 
+/// A person's approval.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    /// Who, as the coordinator knows them.
+    pub by: String,
+    /// What they said.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub comment: String,
+}
+
 /// A durable transition of one run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Record {
     /// A run began.
     RunSubmitted(RunSubmitted),
+    /// A run of a concurrency group may begin.
+    RunAdmitted {
+        /// The run.
+        run: RunId,
+        /// When.
+        at: Timestamp,
+    },
     /// A worker was granted an attempt.
     AttemptAssigned {
         /// The grant.
@@ -79,6 +101,9 @@ pub enum Record {
         token: FencingToken,
         /// What was seen, as in `its worker was silent for 15 s`.
         reason: String,
+        /// When the next attempt may begin; at once if nothing is said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retry_at: Option<Timestamp>,
         /// When.
         at: Timestamp,
     },
@@ -94,6 +119,18 @@ pub enum Record {
         /// What it did not publish, for somebody else was first.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         withheld: Vec<Withheld>,
+        /// When.
+        at: Timestamp,
+    },
+    /// A stage that takes no worker is over: what it waited for came.
+    StagePassed {
+        /// The run.
+        run: RunId,
+        /// The stage.
+        stage: StageName,
+        /// Who approved, if it waited for that.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        approval: Option<Approval>,
         /// When.
         at: Timestamp,
     },
@@ -132,6 +169,9 @@ pub enum Record {
     RunResumed {
         /// The run.
         run: RunId,
+        /// Stages that are open again although they succeeded, and with them all that needs them.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        from: BTreeSet<StageName>,
         /// When.
         at: Timestamp,
     },
@@ -158,7 +198,9 @@ impl Record {
             | Self::AttemptFailed { token, .. }
             | Self::AttemptLost { token, .. }
             | Self::StageSucceeded { token, .. } => &token.attempt.run,
-            Self::StageSkipped { run, .. }
+            Self::RunAdmitted { run, .. }
+            | Self::StagePassed { run, .. }
+            | Self::StageSkipped { run, .. }
             | Self::StageFailed { run, .. }
             | Self::CancelRequested { run, .. }
             | Self::RunResumed { run, .. }
@@ -174,8 +216,11 @@ impl Record {
             | Self::AttemptFailed { token, .. }
             | Self::AttemptLost { token, .. }
             | Self::StageSucceeded { token, .. } => Some(&token.attempt.stage),
-            Self::StageSkipped { stage, .. } | Self::StageFailed { stage, .. } => Some(stage),
+            Self::StagePassed { stage, .. }
+            | Self::StageSkipped { stage, .. }
+            | Self::StageFailed { stage, .. } => Some(stage),
             Self::RunSubmitted(_)
+            | Self::RunAdmitted { .. }
             | Self::CancelRequested { .. }
             | Self::RunResumed { .. }
             | Self::RunFinished { .. } => None,
@@ -209,7 +254,9 @@ impl Record {
     pub fn at(&self) -> Timestamp {
         match self {
             Self::RunSubmitted(submitted) => submitted.at,
-            Self::AttemptAssigned { at, .. }
+            Self::RunAdmitted { at, .. }
+            | Self::StagePassed { at, .. }
+            | Self::AttemptAssigned { at, .. }
             | Self::AttemptFailed { at, .. }
             | Self::AttemptLost { at, .. }
             | Self::StageSucceeded { at, .. }

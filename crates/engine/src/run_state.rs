@@ -1,9 +1,11 @@
 //! A run as its records made it.
 
+use std::collections::BTreeSet;
+
 use indexmap::IndexMap;
 use marquetry_types::{
-    Diagnostic, FencingToken, Published, PublishedKind, RunId, StageFailure, StageName, Timestamp,
-    WorkerId,
+    Diagnostic, FencingToken, Outcome, Published, PublishedKind, RunId, StageFailure, StageName,
+    Timestamp, WorkerId,
 };
 use marquetry_workflow::Workflow;
 use serde::{Deserialize, Serialize};
@@ -106,6 +108,16 @@ pub struct RunState {
     pub finished_at: Option<Timestamp>,
     /// Why it failed or was cancelled.
     pub failure: Option<RunFailure>,
+    /// When it last began: when it was admitted by its concurrency group, or resumed.
+    #[serde(default)]
+    pub begun_at: Option<Timestamp>,
+    /// Whether it may begin stages: a run of a concurrency group waits for its turn.
+    #[serde(default = "admitted")]
+    pub is_admitted: bool,
+}
+
+const fn admitted() -> bool {
+    true
 }
 
 impl RunState {
@@ -127,6 +139,7 @@ impl RunState {
     }
 
     pub(crate) fn submitted(submitted: RunSubmitted) -> Self {
+        let is_admitted = submitted.group.is_none();
         let order = submitted.workflow.topological_order();
         let stages = order
             .into_iter()
@@ -139,6 +152,8 @@ impl RunState {
             cancel_reason: None,
             finished_at: None,
             failure: None,
+            begun_at: None,
+            is_admitted,
         }
     }
 
@@ -165,6 +180,27 @@ impl RunState {
     pub fn pin(&self, kind: PublishedKind, name: &str) -> Option<&Published> {
         let mut pins = self.submitted.pins.iter();
         pins.find(|pin| pin.kind == kind && pin.name.as_str() == name)
+    }
+
+    /// The version of a table that this run has seen: the one that it is pinned to, or that it published
+    /// itself before it was resumed; 0 for none.
+    #[must_use]
+    pub fn seen_version(&self, kind: PublishedKind, name: &str) -> u64 {
+        let own = self.stages.values().flat_map(|stage| &stage.published);
+        let own = own.filter(|own| own.kind == kind && own.name.as_str() == name);
+        let all = own.chain(self.pin(kind, name));
+        all.map(|it| it.version).max().unwrap_or(0)
+    }
+
+    /// Since when everything that a stage needs has ended: what its own time is counted from. Where
+    /// nothing is needed, since the run began or was resumed.
+    #[must_use]
+    pub fn open_since(&self, name: &StageName) -> Timestamp {
+        let begun = self.begun_at.unwrap_or(self.submitted.at);
+        let stage = self.workflow().stages.get(name);
+        let needs = stage.into_iter().flat_map(|stage| &stage.needs);
+        let ends = needs.filter_map(|need| self.stages.get(need)?.ended_at);
+        ends.max().map_or(begun, |end| end.max(begun))
     }
 
     /// Grants that have not ended, with their workers.
@@ -207,6 +243,14 @@ impl RunState {
     pub fn apply(&mut self, record: &Record) -> Result<(), BadRecord> {
         match record {
             Record::RunSubmitted(_) => Err(self.bad("it is submitted twice")),
+            Record::RunAdmitted { at, .. } => {
+                if self.is_admitted {
+                    return Err(self.bad("it is admitted twice"));
+                }
+                self.is_admitted = true;
+                self.begun_at = Some(*at);
+                Ok(())
+            }
             Record::AttemptAssigned {
                 token,
                 worker,
@@ -219,16 +263,22 @@ impl RunState {
                 retry_at,
                 at,
             } => self.fail_attempt(token, failure, *retry_at, *at),
-            Record::AttemptLost { token, reason, at } => {
+            Record::AttemptLost {
+                token,
+                reason,
+                retry_at,
+                at,
+            } => {
                 let is_cancelled = self.cancel_reason.is_some();
                 let stage = self.granted_stage(token)?;
                 stage.end_attempt(AttemptEnd::Lost(reason.clone()), *at);
                 stage.lost_attempts = stage.lost_attempts.saturating_add(1);
-                stage.status = if is_cancelled {
-                    StageStatus::Cancelled
+                if is_cancelled {
+                    stage.end(StageStatus::Cancelled, *at);
                 } else {
-                    StageStatus::Retrying
-                };
+                    stage.status = StageStatus::Retrying;
+                    stage.retry_at = *retry_at;
+                }
                 Ok(())
             }
             Record::StageSucceeded {
@@ -240,26 +290,42 @@ impl RunState {
             } => {
                 let stage = self.granted_stage(token)?;
                 stage.end_attempt(AttemptEnd::Succeeded, *at);
-                stage.status = StageStatus::Succeeded;
+                stage.end(StageStatus::Succeeded, *at);
                 stage.outcome = Some(outcome.clone());
                 stage.published.clone_from(published);
                 stage.withheld.clone_from(withheld);
                 Ok(())
             }
-            Record::StageSkipped { stage, reason, .. } => {
+            Record::StagePassed {
+                stage,
+                approval,
+                at,
+                ..
+            } => {
                 let stage = self.waiting_stage(stage)?;
-                stage.status = StageStatus::Skipped;
+                stage.end(StageStatus::Succeeded, *at);
+                stage.outcome = Some(Outcome::default());
+                stage.approval.clone_from(approval);
+                Ok(())
+            }
+            Record::StageSkipped {
+                stage, reason, at, ..
+            } => {
+                let stage = self.waiting_stage(stage)?;
+                stage.end(StageStatus::Skipped, *at);
                 stage.skip_reason = Some(reason.clone());
                 Ok(())
             }
-            Record::StageFailed { stage, failure, .. } => {
+            Record::StageFailed {
+                stage, failure, at, ..
+            } => {
                 let stage = self.waiting_stage(stage)?;
-                stage.status = StageStatus::Failed;
+                stage.end(StageStatus::Failed, *at);
                 stage.failure = Some(failure.clone());
                 Ok(())
             }
-            Record::CancelRequested { reason, .. } => self.request_cancel(reason),
-            Record::RunResumed { .. } => self.resume(),
+            Record::CancelRequested { reason, at, .. } => self.request_cancel(reason, *at),
+            Record::RunResumed { from, at, .. } => self.resume(from, *at),
             Record::RunFinished {
                 status,
                 failure,
@@ -315,39 +381,69 @@ impl RunState {
         stage.failed_attempts = stage.failed_attempts.saturating_add(1);
         stage.retry_at = retry_at;
         if is_cancelled {
-            stage.status = StageStatus::Cancelled;
+            stage.end(StageStatus::Cancelled, at);
         } else if retry_at.is_some() {
             stage.status = StageStatus::Retrying;
         } else {
-            stage.status = StageStatus::Failed;
+            stage.end(StageStatus::Failed, at);
             stage.failure = Some(failure.clone());
         }
         Ok(())
     }
 
-    fn request_cancel(&mut self, reason: &str) -> Result<(), BadRecord> {
+    fn request_cancel(&mut self, reason: &str, at: Timestamp) -> Result<(), BadRecord> {
         if self.status != RunStatus::Running {
             return Err(self.bad("it is cancelled after its end"));
         }
         self.cancel_reason = Some(reason.to_owned());
         for stage in self.stages.values_mut() {
             if matches!(stage.status, StageStatus::Pending | StageStatus::Retrying) {
-                stage.status = StageStatus::Cancelled;
+                stage.end(StageStatus::Cancelled, at);
             }
         }
         Ok(())
     }
 
-    fn resume(&mut self) -> Result<(), BadRecord> {
-        if !matches!(self.status, RunStatus::Failed | RunStatus::Cancelled) {
+    /// Whether it can go on: it ended early, or it succeeded and is to be done again from some stages.
+    #[must_use]
+    pub(crate) fn can_resume(&self, from: &BTreeSet<StageName>) -> bool {
+        match self.status {
+            RunStatus::Failed | RunStatus::Cancelled => true,
+            RunStatus::Succeeded => !from.is_empty(),
+            RunStatus::Running => false,
+        }
+    }
+
+    fn resume(&mut self, from: &BTreeSet<StageName>, at: Timestamp) -> Result<(), BadRecord> {
+        if !self.can_resume(from) {
             return Err(self.bad("it is resumed but did not end early"));
         }
+        let again = self.with_dependents(from);
         self.status = RunStatus::Running;
+        self.begun_at = Some(at);
+        self.is_admitted = self.submitted.group.is_none();
         self.cancel_reason = None;
         self.finished_at = None;
         self.failure = None;
-        self.stages.values_mut().for_each(StageState::reopen);
+        for (name, stage) in &mut self.stages {
+            if stage.status != StageStatus::Succeeded || again.contains(name) {
+                stage.reopen();
+            }
+        }
         Ok(())
+    }
+
+    /// These stages and all that need them, directly or not.
+    fn with_dependents(&self, from: &BTreeSet<StageName>) -> BTreeSet<StageName> {
+        let mut all = from.clone();
+        // In an order in which they can run, so that one pass finds them.
+        for name in self.stages.keys() {
+            let stage = self.workflow().stages.get(name);
+            if stage.is_some_and(|stage| stage.needs.iter().any(|need| all.contains(need))) {
+                all.insert(name.clone());
+            }
+        }
+        all
     }
 
     /// The stage whose current grant is `token`.

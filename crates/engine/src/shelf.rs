@@ -120,8 +120,7 @@ impl Shelf {
             let current = self.version(*kind, name);
             match kind {
                 PublishedKind::Table => {
-                    let pinned = run.pin(*kind, name.as_str()).map_or(0, |pin| pin.version);
-                    if pinned != current {
+                    if run.seen_version(*kind, name.as_str()) != current {
                         let reason = format!(
                             "another run published version {current} of table `{name}` after this run had begun"
                         );

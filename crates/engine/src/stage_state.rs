@@ -5,7 +5,7 @@ use marquetry_types::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::Withheld;
+use crate::{Approval, Withheld};
 
 /// Where a stage stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -107,6 +107,12 @@ pub struct StageState {
     pub failed_attempts: u32,
     /// Attempts that were lost since the run began or was last resumed.
     pub lost_attempts: u32,
+    /// When it ended, one way or another.
+    #[serde(default)]
+    pub ended_at: Option<Timestamp>,
+    /// Who approved, if it waited for that.
+    #[serde(default)]
+    pub approval: Option<Approval>,
 }
 
 impl StageState {
@@ -122,6 +128,8 @@ impl StageState {
             retry_at: None,
             failed_attempts: 0,
             lost_attempts: 0,
+            ended_at: None,
+            approval: None,
         }
     }
 
@@ -149,6 +157,11 @@ impl StageState {
             .is_some_and(|last| last.token == *token && last.end == Some(AttemptEnd::Succeeded))
     }
 
+    pub(crate) fn end(&mut self, status: StageStatus, at: Timestamp) {
+        self.status = status;
+        self.ended_at = Some(at);
+    }
+
     pub(crate) fn end_attempt(&mut self, end: AttemptEnd, at: Timestamp) {
         if let Some(attempt) = self.attempts.last_mut() {
             attempt.finished_at = Some(at);
@@ -156,14 +169,12 @@ impl StageState {
         }
     }
 
-    /// Opens a stage that did not succeed, for another go. Its past attempts stay on record.
+    /// Opens a stage for another go. Its past attempts stay on record, and so does what it published:
+    /// the next version follows that one.
     pub(crate) fn reopen(&mut self) {
-        if self.status == StageStatus::Succeeded {
-            return;
-        }
-        let attempts = std::mem::take(&mut self.attempts);
         *self = Self {
-            attempts,
+            attempts: std::mem::take(&mut self.attempts),
+            published: std::mem::take(&mut self.published),
             ..Self::new()
         };
     }

@@ -14,6 +14,8 @@ pub(crate) enum Timer {
     Lease(WorkerId),
     /// A worker may not have come back in time; the connection that it had then.
     Grace(WorkerId, u64),
+    /// A stage may have outlived its own timeout, all attempts included.
+    Deadline(RunId, StageName),
     /// An attempt may have outlived its stage's timeout.
     Timeout(FencingToken),
 }

@@ -7,13 +7,13 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use marquetry_types::{AttemptId, DatasetRef};
 use object_store::path::Path as ObjectPath;
-use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt};
 use url::Url;
 
 use crate::LakeError;
 use crate::durable::DurableFolder;
 use crate::manifest::Manifest;
+use crate::prefixed::Prefixed;
 
 /// The name of a dataset's manifest below the dataset's own folder.
 const MANIFEST: &str = "manifest.json";
@@ -62,7 +62,7 @@ impl Lake {
                 let store: Arc<dyn ObjectStore> = if prefix.as_ref().is_empty() {
                     Arc::from(store)
                 } else {
-                    Arc::new(PrefixStore::new(store, prefix))
+                    Arc::new(Prefixed::new(store, prefix))
                 };
                 Ok(Self::with_store(location, store))
             }

@@ -11,6 +11,7 @@ mod error;
 mod lake;
 mod manifest;
 mod parquet_format;
+mod prefixed;
 mod session;
 mod source;
 mod table;

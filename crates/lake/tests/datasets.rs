@@ -74,6 +74,23 @@ async fn rows_come_back_in_order_from_several_objects() {
 }
 
 #[tokio::test]
+async fn rows_come_back_from_below_a_prefix() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::open("memory:///some/prefix").await.unwrap();
+    let batches = [numbers(0, 5), numbers(5, 5)];
+    let dataset = write(&lake, "a/rows", &batches).await.unwrap();
+    let rows = read(&lake, &folder, &dataset).await.unwrap();
+    assert_eq!(rows, (0..10).collect::<Vec<_>>());
+    let listed = lake.list("a").await.unwrap();
+    assert!(
+        listed
+            .iter()
+            .all(|object| object.path.starts_with("a/rows/")),
+        "{listed:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_dataset_without_rows_keeps_its_columns() {
     let folder = tempfile::tempdir().unwrap();
     let lake = Lake::open("memory:///").await.unwrap();

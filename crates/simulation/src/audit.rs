@@ -31,6 +31,8 @@ pub enum Invariant {
     OneRunARequest,
     /// Published versions follow one another without gaps.
     VersionsFollow,
+    /// Of a concurrency group no more runs run than its limit says.
+    GroupLimit,
     /// When faults cease every run ends, and its stages ended consistently.
     EveryRunEnds,
     /// What a coordinator sends follows from what is durable.
@@ -49,6 +51,7 @@ impl fmt::Display for Invariant {
             Self::NothingLost => "nothing acknowledged is lost",
             Self::OneRunARequest => "one run a request",
             Self::VersionsFollow => "versions follow one another",
+            Self::GroupLimit => "no more of a group than its limit",
             Self::EveryRunEnds => "every run ends",
             Self::CommitThenAct => "commit, then act",
             Self::MemoryIsFold => "memory is the fold of the records",
@@ -80,6 +83,8 @@ pub(crate) struct Audit {
     requests: BTreeMap<String, RunId>,
     cancelled: BTreeSet<RunId>,
     resumed: BTreeSet<RunId>,
+    /// Runs of the concurrency group that were admitted and have not ended.
+    admitted: BTreeSet<RunId>,
     versions: BTreeMap<(PublishedKind, PublishedName), u64>,
     learns_from: BTreeMap<FencingToken, u64>,
 }
@@ -125,13 +130,35 @@ impl Audit {
                     .insert(run.clone(), table.map_or(0, |pin| pin.version));
                 self.workflows.insert(run, (*submitted.workflow).clone());
             }
+            Record::RunAdmitted { run, .. } => {
+                self.admitted.insert(run.clone());
+                let workflow = self.workflows.get(run);
+                let limit =
+                    workflow.and_then(|workflow| workflow.concurrency.as_ref()?.limit.into());
+                let limit = usize::try_from(limit.unwrap_or(0)).unwrap_or(0);
+                if self.admitted.len() > limit {
+                    let what = format!(
+                        "run {run} is the {}th of its group, and the limit {limit}",
+                        self.admitted.len()
+                    );
+                    return Err((Invariant::GroupLimit, what));
+                }
+            }
+            Record::StagePassed { run, stage, .. } => {
+                self.may_begin(run, stage)?;
+                let place = (run.clone(), stage.clone());
+                if self.ended.insert(place, StageStatus::Succeeded).is_some() {
+                    let what = format!("{run}/{stage} passes after it ended");
+                    return Err((Invariant::OneOutput, what));
+                }
+            }
             Record::AttemptAssigned {
                 token,
                 worker,
                 learns_from,
                 ..
             } => {
-                self.needs_ended(token)?;
+                self.may_begin(&token.attempt.run, &token.attempt.stage)?;
                 self.learns_from
                     .extend(learns_from.map(|version| (token.clone(), version)));
                 let place = place(token);
@@ -195,6 +222,10 @@ impl Audit {
                         );
                         return Err((Invariant::VersionsFollow, what));
                     }
+                    // What the run itself published it may follow when it is done again.
+                    if version.kind == PublishedKind::Table {
+                        self.pins.insert(token.attempt.run.clone(), version.version);
+                    }
                 }
             }
             Record::StageSkipped { run, stage, .. } => {
@@ -208,13 +239,23 @@ impl Audit {
             Record::CancelRequested { run, .. } => {
                 self.cancelled.insert(run.clone());
             }
-            Record::RunResumed { run, .. } => {
+            Record::RunResumed { run, from, .. } => {
                 self.resumed.insert(run.clone());
                 self.cancelled.remove(run);
-                self.ended
-                    .retain(|(of, _), status| of != run || *status == StageStatus::Succeeded);
+                let mut again = from.clone();
+                let stages = self.workflows.get(run).map(|workflow| &workflow.stages);
+                // They stand in an order in which they can run.
+                for (name, stage) in stages.into_iter().flatten() {
+                    if stage.needs.iter().any(|need| again.contains(need)) {
+                        again.insert(name.clone());
+                    }
+                }
+                self.ended.retain(|(of, name), status| {
+                    of != run || (*status == StageStatus::Succeeded && !again.contains(name))
+                });
             }
             Record::RunFinished { run, .. } => {
+                self.admitted.remove(run);
                 if let Some((_, token)) = self.live.iter().find(|((of, _), _)| of == run) {
                     let what = format!("run {run} ends while {token} is granted");
                     return Err((Invariant::OneLease, what));
@@ -235,16 +276,18 @@ impl Audit {
         Ok(())
     }
 
-    fn needs_ended(&self, token: &FencingToken) -> Result<(), Breach> {
-        let run = &token.attempt.run;
-        let stage = self
-            .workflows
-            .get(run)
-            .and_then(|workflow| workflow.stages.get(&token.attempt.stage));
-        let Some(stage) = stage else {
-            let what = format!("{token} is granted, and its run is not in the journal");
+    /// Whether all that a stage needs has ended as it must, and its run may begin stages.
+    fn may_begin(&self, run: &RunId, name: &StageName) -> Result<(), Breach> {
+        let workflow = self.workflows.get(run);
+        let stage = workflow.and_then(|workflow| workflow.stages.get(name));
+        let (Some(workflow), Some(stage)) = (workflow, stage) else {
+            let what = format!("{run}/{name} begins, and its run is not in the journal");
             return Err((Invariant::NeedsFirst, what));
         };
+        if workflow.concurrency.is_some() && !self.admitted.contains(run) {
+            let what = format!("{run}/{name} begins, and its run was not admitted");
+            return Err((Invariant::GroupLimit, what));
+        }
         for need in &stage.needs {
             let status = self.ended.get(&(run.clone(), need.clone()));
             let is_met = match (&stage.condition, status) {
@@ -253,7 +296,7 @@ impl Audit {
                 (Some(_), Some(_)) => true,
             };
             if !is_met {
-                let what = format!("{token} goes ahead while stage `{need}` is {status:?}");
+                let what = format!("{run}/{name} goes ahead while stage `{need}` is {status:?}");
                 return Err((Invariant::NeedsFirst, what));
             }
         }
@@ -315,7 +358,7 @@ impl Audit {
             (Ask::Cancel { run }, Answer::Done) => {
                 self.cancelled.contains(run) || self.resumed.contains(run)
             }
-            (Ask::Resume { run }, Answer::Done) => self.resumed.contains(run),
+            (Ask::Resume { run, .. }, Answer::Done) => self.resumed.contains(run),
             _ => true,
         };
         if is_durable {
@@ -342,7 +385,7 @@ impl Audit {
         if self.leases.get(token) == Some(&Lease::Ended) {
             return Ok(());
         }
-        self.needs_ended(token)
+        self.may_begin(&token.attempt.run, &token.attempt.stage)
     }
 
     /// A worker does something with an attempt on the word of a coordinator of `epoch`.
@@ -413,7 +456,9 @@ impl Audit {
                     ));
                 }
                 let last = stage.attempts.last().and_then(|last| last.end.as_ref());
-                if is_success != (last == Some(&AttemptEnd::Succeeded)) {
+                let takes_worker = marquetry_workflow::ControlKind::of(&declared.uses).is_none();
+                // One that is done again may end early with an attempt of before that succeeded.
+                if is_success && takes_worker && last != Some(&AttemptEnd::Succeeded) {
                     return breach(format!(
                         "stage `{name}` of {run} and its last attempt differ"
                     ));

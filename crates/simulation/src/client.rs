@@ -54,7 +54,11 @@ impl World {
             let run = client.known.get(run).cloned();
             client.pending = match (choice, run) {
                 (1..=2, Some(run)) if !self.is_calm => Some(Ask::Cancel { run }),
-                (3..=4, Some(run)) if !self.is_calm => Some(Ask::Resume { run }),
+                (3..=4, Some(run)) if !self.is_calm => {
+                    let stage = format!("s{}", self.dice.between(0, 4));
+                    let from = stage.parse().ok().filter(|_| self.dice.chance(500));
+                    Some(Ask::Resume { run, from })
+                }
                 _ if client.quota > 0 => workload::workflow(&mut self.dice).map(|workflow| {
                     client.quota = client.quota.saturating_sub(1);
                     client.requests = client.requests.saturating_add(1);
@@ -124,7 +128,9 @@ impl World {
                     return self.answer(call, Answer::Begun(run.clone()));
                 }
                 let entropy = self.next_number();
+                let group = workflow.group(&serde_json::Map::new()).ok().flatten();
                 let submission = Submission {
+                    group,
                     run: RunId::new(clock.max(Timestamp::from_millis(1)), u128::from(entropy)),
                     workflow,
                     bundle: "b".to_owned(),
@@ -135,7 +141,7 @@ impl World {
                 Request::Submit(Box::new(submission), call)
             }
             Ask::Cancel { run } => Request::Cancel(run, call),
-            Ask::Resume { run } => Request::Resume(run, call),
+            Ask::Resume { run, from } => Request::Resume(run, from, call),
         };
         let delay = self.dice.between(0, 10);
         let happening = Happening::Arrived(Box::new(request));

@@ -9,7 +9,7 @@ use marquetry_engine::{
     Action, Decision, Engine, EngineConfig, Input, Record, Rejection, RunState, StageStatus,
     Submission, WorkerHello,
 };
-use marquetry_types::{Epoch, FencingToken, RunId, Timestamp, WorkerId};
+use marquetry_types::{Epoch, FencingToken, RunId, StageName, Timestamp, WorkerId};
 
 use crate::Mutation;
 use crate::journal::{AppendError, Snapshot};
@@ -35,7 +35,7 @@ pub(crate) enum Request {
     Submit(Box<Submission>, Call),
     Cancel(RunId, Call),
     /// With the run as the journal has it when it is taken.
-    Resume(RunId, Call),
+    Resume(RunId, Option<StageName>, Call),
     Attach(WorkerHello, Line),
     Worker(Input),
 }
@@ -406,22 +406,34 @@ impl Reign {
                         batch.replies.push((call, Answer::Begun(run.clone())));
                         return Ok(true);
                     }
-                    self.request_ids.insert(id.clone(), run.clone());
                 }
+                let id = submission.request_id.clone();
+                if !self.take_input(now, Input::Submit(*submission), batch)? {
+                    effects.push(Effect::Answer(call, Answer::Refused));
+                    return Ok(false);
+                }
+                self.request_ids.extend(id.map(|id| (id, run.clone())));
                 batch.replies.push((call, Answer::Begun(run)));
-                self.take_input(now, Input::Submit(*submission), batch)
+                Ok(true)
             }
             Request::Cancel(run, call) => {
                 let reason = "a client asked".to_owned();
                 let is_taken = self.take_input(now, Input::CancelRun { run, reason }, batch)?;
                 self.reply(is_taken, call, batch, effects)
             }
-            Request::Resume(run, call) => {
+            Request::Resume(run, from, call) => {
                 let Some(state) = read(&run).map(Box::new) else {
                     effects.push(Effect::Answer(call, Answer::Refused));
                     return Ok(false);
                 };
-                let is_taken = self.take_input(now, Input::ResumeRun { state }, batch)?;
+                let is_taken = self.take_input(
+                    now,
+                    Input::ResumeRun {
+                        state,
+                        from: from.into_iter().collect(),
+                    },
+                    batch,
+                )?;
                 self.reply(is_taken, call, batch, effects)
             }
             Request::Attach(hello, line) => {
@@ -496,6 +508,8 @@ impl Reign {
         }
         for action in std::mem::take(&mut batch.decision.actions) {
             match action {
+                // No operator is simulated.
+                Action::DrainWorker { .. } => {}
                 Action::Assign {
                     worker,
                     session,
@@ -545,7 +559,7 @@ impl Reign {
 
 fn refuse(request: Request, effects: &mut Vec<Effect>) {
     match request {
-        Request::Submit(_, call) | Request::Cancel(_, call) | Request::Resume(_, call) => {
+        Request::Submit(_, call) | Request::Cancel(_, call) | Request::Resume(_, _, call) => {
             effects.push(Effect::Answer(call, Answer::Unavailable));
         }
         Request::Attach(_, line) => effects.push(Effect::Close(line)),

@@ -1,7 +1,7 @@
 //! What is said on the network.
 
 use marquetry_engine::Assignment;
-use marquetry_types::{AttemptResult, Epoch, FencingToken, RunId, WorkerId};
+use marquetry_types::{AttemptResult, Epoch, FencingToken, RunId, StageName, WorkerId};
 use marquetry_workflow::Workflow;
 
 /// Who can speak.
@@ -19,6 +19,8 @@ pub(crate) enum ToCoordinator {
     Hello {
         worker: WorkerId,
         slots: u32,
+        /// Whether it serves the queue of bulky stages too.
+        is_bulky: bool,
         held: Vec<FencingToken>,
     },
     Heartbeat {
@@ -51,6 +53,8 @@ pub(crate) enum Ask {
     },
     Resume {
         run: RunId,
+        /// A stage to be done again although it succeeded.
+        from: Option<StageName>,
     },
 }
 

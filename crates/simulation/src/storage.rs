@@ -121,6 +121,8 @@ fn recorded(record: &Record) -> String {
         }
         Record::AttemptLost { token, reason, .. } => format!("{token} lost: {reason}"),
         Record::StageSucceeded { token, .. } => format!("{token} succeeded"),
+        Record::RunAdmitted { run, .. } => format!("run {run} admitted"),
+        Record::StagePassed { run, stage, .. } => format!("{run}/{stage} passed"),
         Record::StageSkipped { run, stage, .. } => format!("{run}/{stage} skipped"),
         Record::StageFailed { run, stage, .. } => format!("{run}/{stage} failed"),
         Record::CancelRequested { run, .. } => format!("run {run} cancelled"),

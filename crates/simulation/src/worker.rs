@@ -244,6 +244,8 @@ impl World {
                 ToCoordinator::Hello {
                     worker,
                     slots,
+                    // The first one can do everything, so that every run can end.
+                    is_bulky: place % 2 == 0,
                     held,
                 }
             }

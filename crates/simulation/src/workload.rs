@@ -1,7 +1,10 @@
 //! Random workflows.
 
+use std::collections::BTreeSet;
+
 use marquetry_types::{
-    AttemptResult, DatasetRef, Diagnostic, FailureClass, FencingToken, Outcome, StageFailure, codes,
+    AttemptResult, DatasetRef, Diagnostic, FailureClass, FencingToken, Outcome, QueueName,
+    StageFailure, codes,
 };
 use marquetry_workflow::Workflow;
 use serde_json::{Map, Value, json};
@@ -10,6 +13,15 @@ use crate::dice::Dice;
 
 /// The kind of every stage.
 pub(crate) const KIND: &str = "test/stage";
+
+/// The queue that not every worker serves.
+const BULK: &str = "bulk";
+
+/// The queues that a worker serves.
+pub(crate) fn queues(is_bulky: bool) -> BTreeSet<QueueName> {
+    let bulk = BULK.parse().ok().filter(|_| is_bulky);
+    bulk.into_iter().chain([QueueName::default()]).collect()
+}
 
 /// A random graph: each stage needs some of those before it.
 pub(crate) fn workflow(dice: &mut Dice) -> Option<Workflow> {
@@ -38,6 +50,23 @@ pub(crate) fn workflow(dice: &mut Dice) -> Option<Workflow> {
         if dice.chance(400) {
             stage["timeout"] = json!({"secs": dice.between(2, 12), "nanos": 0});
         }
+        if dice.chance(200) {
+            stage["placement"] = json!({"queue": BULK, "priority": dice.between(0, 3)});
+        }
+        if dice.chance(100) {
+            stage["stage_timeout"] = json!({"secs": dice.between(4, 30), "nanos": 0});
+        }
+        // Stages that take no worker.
+        if index > 1 && dice.chance(80) {
+            let duration = format!("{}ms", dice.between(1, 4000));
+            stage["uses"] = json!("wait/until");
+            stage["with"] = json!({"map": {"duration": {"scalar": duration}}});
+            stage["outputs"] = json!([]);
+        } else if index > 1 && dice.chance(40) {
+            stage["uses"] = json!("wait/approval");
+            stage["outputs"] = json!([]);
+            stage["stage_timeout"] = json!({"secs": dice.between(1, 10), "nanos": 0});
+        }
         // A workflow publishes a name once, so the first stage publishes a table, the second a policy.
         if index == 0 {
             stage["publish"] = json!([{"output": "rows", "kind": "table", "name": "table"}]);
@@ -48,7 +77,16 @@ pub(crate) fn workflow(dice: &mut Dice) -> Option<Workflow> {
         }
         stages.insert(name, stage);
     }
-    let workflow = json!({"name": "test", "stages": Value::Object(stages)});
+    let mut workflow = json!({"name": "test", "stages": Value::Object(stages)});
+    if dice.chance(300) {
+        let on_conflict = match dice.between(0, 5) {
+            0 => "cancel_running",
+            1 => "reject",
+            _ => "queue",
+        };
+        workflow["concurrency"] =
+            json!({"group": "group", "limit": dice.between(1, 2), "on_conflict": on_conflict});
+    }
     serde_json::from_value(workflow).ok()
 }
 

@@ -399,6 +399,7 @@ impl World {
             ToCoordinator::Hello {
                 worker,
                 slots,
+                is_bulky,
                 held,
             } => {
                 host.sessions = host.sessions.saturating_add(1);
@@ -407,7 +408,15 @@ impl World {
                     worker,
                     session: host.sessions,
                     slots,
-                    kinds: workload::KIND.parse().into_iter().collect(),
+                    queues: workload::queues(is_bulky),
+                    labels: Default::default(),
+                    kinds: workload::KIND
+                        .parse()
+                        .into_iter()
+                        .map(|kind| (kind, 1))
+                        .collect(),
+                    version: String::new(),
+                    is_draining: false,
                     held,
                 };
                 Request::Attach(hello, number)
@@ -416,6 +425,7 @@ impl World {
                 worker,
                 session,
                 held,
+                is_draining: false,
             }),
             ToCoordinator::Finished { token, result } => Request::Worker(Input::AttemptFinished {
                 worker,

@@ -151,6 +151,10 @@ pub mod codes {
         BAD_ENDPOINT = "MQ0706";
         /// The caller has no token, or one whose role does not include the call.
         NOT_ALLOWED = "MQ0707";
+        /// The run's concurrency group is full.
+        GROUP_FULL = "MQ0708";
+        /// No such worker is connected.
+        UNKNOWN_WORKER = "MQ0709";
 
         // MQ08: stages.
         /// The stage ran longer than its timeout.
@@ -169,6 +173,8 @@ pub mod codes {
         POLICY_OVERTAKEN = "MQ0807";
         /// The process that ran the stage died.
         STAGE_CRASHED = "MQ0808";
+        /// A person rejected what the stage waited for.
+        REJECTED = "MQ0809";
 
         // MQ09: the command line.
         /// A file or folder that the command needs cannot be read or written.

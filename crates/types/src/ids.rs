@@ -169,6 +169,35 @@ text_id!(
     }
 );
 
+text_id!(
+    /// Names a queue: stages name the one that they wait in, workers those that they serve.
+    QueueName,
+    "queue name",
+    "1 to 64 lower-case letters, digits, `-` or `_`",
+    |text| {
+        (1..=64).contains(&text.len())
+            && text
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_'))
+    }
+);
+
+impl Default for QueueName {
+    /// The queue of stages and workers that say nothing else: `default`.
+    fn default() -> Self {
+        Self("default".to_owned())
+    }
+}
+
+/// Whether a text can be a label's name or value: 1 to 64 letters, digits, `-`, `_`, `.` or `/`.
+#[must_use]
+pub fn is_label(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/'))
+}
+
 /// The coordinator's reign: it grows by one, durably, at every start and every take-over.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,

@@ -22,11 +22,11 @@ pub use descriptor::{OutputDescriptor, SCHEMA_MARK, SchemaMark, StageDescriptor}
 pub use diagnostic::{Diagnostic, Diagnostics, Location};
 pub use error_code::{ErrorCode, codes};
 pub use ids::{
-    AttemptId, AttemptNumber, Epoch, FencingToken, InvalidName, PublishedName, RunId, StageKind,
-    StageName, WorkerId,
+    AttemptId, AttemptNumber, Epoch, FencingToken, InvalidName, PublishedName, QueueName, RunId,
+    StageKind, StageName, WorkerId, is_label,
 };
 pub use published::{
     POLICY_KEY, POLICY_OUTPUT, PolicyUse, PolicyVersion, Publication, Published, PublishedKind,
 };
 pub use thousands::thousands;
-pub use time::Timestamp;
+pub use time::{InvalidInstant, Timestamp};

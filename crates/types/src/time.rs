@@ -46,6 +46,28 @@ impl Timestamp {
     }
 }
 
+/// Why a text is no instant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not an instant such as `2026-12-01T06:00:00Z`")]
+pub struct InvalidInstant {
+    /// The text as given.
+    pub text: String,
+}
+
+impl std::str::FromStr for Timestamp {
+    type Err = InvalidInstant;
+
+    /// RFC 3339, with an offset or `Z`; cut to milliseconds.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse::<jiff::Timestamp>() {
+            Ok(instant) => Ok(Self(instant.as_millisecond())),
+            Err(_) => Err(InvalidInstant {
+                text: text.to_owned(),
+            }),
+        }
+    }
+}
+
 impl fmt::Display for Timestamp {
     /// RFC 3339 in UTC with milliseconds, as in `2026-11-23T09:30:00.250Z`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use marquetry_types::WorkerId;
+use marquetry_types::{QueueName, WorkerId};
 
 #[cfg(unix)]
 use crate::hosts::HostCommand;
@@ -17,7 +17,7 @@ pub struct WorkerConfig {
     /// How many attempts it runs at a time.
     pub slots: u32,
     /// The queues that it serves; none means `default`.
-    pub queues: BTreeSet<String>,
+    pub queues: BTreeSet<QueueName>,
     /// What stages may ask for, as in `zone: a`.
     pub labels: BTreeMap<String, String>,
     /// Threads of a query and of a numerical kernel.

@@ -148,7 +148,7 @@ impl Worker {
             kinds: kinds.collect(),
             held: Vec::new(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            queues: config.queues.iter().cloned().collect(),
+            queues: config.queues.iter().map(ToString::to_string).collect(),
             labels: config.labels.clone().into_iter().collect(),
             draining: false,
         };
@@ -271,15 +271,19 @@ impl Worker {
                                     });
                                 }
                             }
-                            Some(FromCoordinator::Stop(stop)) => {
-                                tracing::info!(reason = stop.reason, "the coordinator sends this worker home");
-                                return Ended::Stopped;
+                            Some(FromCoordinator::Drain(drain)) => {
+                                tracing::info!(
+                                    reason = drain.reason,
+                                    "the coordinator drains this worker: no new stages are taken"
+                                );
+                                self.is_draining = true;
                             }
                             _ => {}
                         }
                         match understand(response) {
                             Ok(Some(input)) => input,
-                            Ok(None) => continue,
+                            // It was drained: to be seen at once.
+                            Ok(None) => AgentInput::HeartbeatDue,
                             Err(error) => {
                                 tracing::warn!(%error, "the coordinator sent what cannot be understood");
                                 return Ended::Broken(None);
@@ -396,7 +400,7 @@ fn understand(response: v1::AttachResponse) -> Result<Option<AgentInput>, WireEr
         None => Err(WireError::Missing("token")),
     };
     Ok(match response.message {
-        None | Some(FromCoordinator::Stop(_)) => None,
+        None | Some(FromCoordinator::Drain(_)) => None,
         Some(FromCoordinator::Welcome(welcome)) => Some(AgentInput::Welcomed {
             epoch: Epoch(welcome.epoch),
         }),

@@ -6,7 +6,7 @@
 use marquetry_types::{SCHEMA_MARK, StageDescriptor};
 use serde_json::{Map, Value, json};
 
-use crate::StageCatalogue;
+use crate::{StageCatalogue, control_descriptors};
 
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 const NAME_PATTERN: &str = "^[a-z][a-z0-9_]{0,63}$";
@@ -20,6 +20,7 @@ pub fn json_schema(catalogue: Option<&dyn StageCatalogue>) -> Value {
         kinds
             .into_iter()
             .filter_map(|kind| catalogue.descriptor(kind))
+            .chain(control_descriptors())
             .collect()
     });
     let mut definitions = definitions();
@@ -51,8 +52,23 @@ pub fn json_schema(catalogue: Option<&dyn StageCatalogue>) -> Value {
                 "additionalProperties": false,
                 "properties": {
                     "retry": {"$ref": "#/$defs/retry"},
-                    "timeout": {"$ref": "#/$defs/duration"},
+                    "timeout": {"$ref": "#/$defs/timeout"},
                     "memory": {"$ref": "#/$defs/size"},
+                    "queue": {"$ref": "#/$defs/queue"},
+                    "labels": {"$ref": "#/$defs/labels"},
+                    "priority": {"$ref": "#/$defs/priority"},
+                },
+            },
+            "concurrency": {
+                "description": "How many runs of a group run at a time.",
+                "type": ["object", "null"],
+                "additionalProperties": false,
+                "properties": {
+                    "group": {"type": "string",
+                              "description": "The group; may read parameters. Without one, the workflow is its own."},
+                    "limit": {"type": "integer", "minimum": 1, "maximum": 10000, "default": 1},
+                    "on_conflict": {"enum": ["queue", "cancel_running", "reject"], "default": "queue",
+                                    "description": "What becomes of a run that comes while the group is full."},
                 },
             },
             "stages": {
@@ -84,6 +100,31 @@ fn definitions() -> Map<String, Value> {
             "type": "string",
             "pattern": "^[0-9]+ *([kKmMgGtT][iI]?)?[bB]$",
         },
+        "timeout": {
+            "description": "How long an attempt may take, or an attempt and the stage with all its attempts.",
+            "anyOf": [
+                {"$ref": "#/$defs/duration"},
+                {"type": "object", "additionalProperties": false, "properties": {
+                    "attempt": {"$ref": "#/$defs/duration"},
+                    "stage": {"$ref": "#/$defs/duration"},
+                }},
+            ],
+        },
+        "queue": {
+            "description": "The queue in which the stage waits for a worker that serves it.",
+            "type": "string",
+            "pattern": "^[a-z0-9_-]{1,64}$",
+        },
+        "labels": {
+            "description": "Labels that the worker must have.",
+            "type": ["object", "null"],
+            "propertyNames": {"pattern": "^[A-Za-z0-9._/-]{1,64}$"},
+            "additionalProperties": {"type": "string", "pattern": "^[A-Za-z0-9._/-]{1,64}$"},
+        },
+        "priority": {
+            "description": "Of stages that wait for the same workers the one with the highest goes first.",
+            "type": "integer", "minimum": -100, "maximum": 100, "default": 0,
+        },
         "retry": {
             "description": "How often and how soon a stage is tried again.",
             "type": ["object", "null"],
@@ -100,6 +141,11 @@ fn definitions() -> Map<String, Value> {
                         "factor": {"type": "number", "minimum": 1, "maximum": 100},
                         "max": {"$ref": "#/$defs/duration"},
                     },
+                },
+                "on": {
+                    "description": "The classes of failures after which it is tried again; both if nothing is said.",
+                    "type": ["array", "string"],
+                    "items": {"enum": ["transient", "resource_exhausted"]},
                 },
             },
         },
@@ -160,8 +206,11 @@ fn stage(descriptors: &[&StageDescriptor]) -> Value {
                 "type": ["string", "boolean"],
             },
             "retry": {"$ref": "#/$defs/retry"},
-            "timeout": {"$ref": "#/$defs/duration"},
+            "timeout": {"$ref": "#/$defs/timeout"},
             "memory": {"$ref": "#/$defs/size"},
+            "queue": {"$ref": "#/$defs/queue"},
+            "labels": {"$ref": "#/$defs/labels"},
+            "priority": {"$ref": "#/$defs/priority"},
             "publish": {
                 "description": "The name under which the first output is published, or names by output.",
                 "anyOf": [

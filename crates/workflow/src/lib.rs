@@ -12,6 +12,7 @@
 
 mod bundle;
 mod catalogue;
+mod control;
 mod graph;
 mod json_schema;
 mod model;
@@ -25,8 +26,12 @@ mod yaml;
 
 pub use bundle::Bundle;
 pub use catalogue::StageCatalogue;
+pub use control::{ControlKind, control_descriptors, wait_until};
 pub use json_schema::json_schema;
-pub use model::{Condition, ConfigValue, Publish, Retry, Stage, Workflow};
+pub use model::{
+    Concurrency, Condition, ConfigValue, OnConflict, Placement, Publish, Retry, RetryOn, Stage,
+    Workflow,
+};
 pub use options::check_options;
 pub use params::{ParamInput, ParamSpec, ParamType};
 pub use read::parse;

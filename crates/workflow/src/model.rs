@@ -2,12 +2,15 @@
 //!
 //! Every type here is written to journals: add fields with a default, never rename.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use indexmap::IndexMap;
 use marquetry_script::{Expression, ScriptError, Template};
-use marquetry_types::{POLICY_KEY, PolicyUse, PublishedKind, PublishedName, StageKind, StageName};
+use marquetry_types::{
+    FailureClass, POLICY_KEY, PolicyUse, PublishedKind, PublishedName, QueueName, StageKind,
+    StageName,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -29,9 +32,52 @@ pub struct Workflow {
     /// The published tables that its expressions read.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub tables: BTreeSet<PublishedName>,
+    /// How many of its runs, and of those of others, run at a time; without one, as many as come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
+}
+
+/// A group of runs of which a few run at a time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Concurrency {
+    /// The group's name, perhaps with `${{ … }}` over `params` and `run`.
+    pub group: Template,
+    /// How many of the group run at a time; at least 1.
+    pub limit: u32,
+    /// What becomes of a run that comes while the group is full.
+    #[serde(default)]
+    pub on_conflict: OnConflict,
+}
+
+/// What becomes of a run that comes while its concurrency group is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnConflict {
+    /// It waits until those before it have ended.
+    #[default]
+    Queue,
+    /// Those before it are cancelled, and it begins when they have ended.
+    CancelRunning,
+    /// It is refused.
+    Reject,
 }
 
 impl Workflow {
+    /// The concurrency group of a run with these parameters, if its workflow has one.
+    ///
+    /// # Errors
+    /// The expression in its name fails.
+    pub fn group(&self, params: &Map<String, Value>) -> Result<Option<String>, ScriptError> {
+        let Some(concurrency) = &self.concurrency else {
+            return Ok(None);
+        };
+        let scope = Map::from_iter([("params".to_owned(), Value::Object(params.clone()))]);
+        Ok(Some(match concurrency.group.evaluate(&scope)? {
+            Value::String(name) => name,
+            other => other.to_string(),
+        }))
+    }
+
     /// Every published thing that it reads or publishes: a run is pinned to their versions when it
     /// begins.
     #[must_use]
@@ -59,6 +105,9 @@ pub struct Stage {
     pub description: Option<String>,
     /// What it does.
     pub uses: StageKind,
+    /// The version of that kind when the workflow was read: a worker must have it, or a later one.
+    #[serde(default)]
+    pub version: u32,
     /// The options of that kind; a [`ConfigValue::Map`].
     pub with: ConfigValue,
     /// The stages that must end before it starts: those that it names, and those that its options
@@ -74,6 +123,13 @@ pub struct Stage {
     /// How long an attempt may take; without one, as long as it likes.
     #[serde(default)]
     pub timeout: Option<Duration>,
+    /// How long the stage may take from the moment that all it needs has ended, with all attempts, the
+    /// pauses between them and the wait for workers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage_timeout: Option<Duration>,
+    /// Where it runs, and before which others.
+    #[serde(default)]
+    pub placement: Placement,
     /// How much memory an attempt may use, in bytes; without one, the worker's own limit holds.
     #[serde(default)]
     pub memory: Option<u64>,
@@ -83,6 +139,20 @@ pub struct Stage {
     /// The outputs that become versions of published things together with its success.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub publish: Vec<Publish>,
+}
+
+/// Where a stage runs, and before which others.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Placement {
+    /// The queue in which it waits for a worker.
+    #[serde(default)]
+    pub queue: QueueName,
+    /// Labels that its worker must have.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Of stages that wait for the same workers the one with the highest goes first; from -100 to 100.
+    #[serde(default)]
+    pub priority: i32,
 }
 
 /// An output that becomes the next version of a published thing.
@@ -119,6 +189,40 @@ pub struct Retry {
     pub factor: f64,
     /// The longest pause.
     pub max: Duration,
+    /// The failures after which it is tried again.
+    #[serde(default)]
+    pub on: RetryOn,
+}
+
+/// Classes of failures after which a stage is tried again. The others never are: the author of the
+/// workflow must act, or somebody cancelled it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetryOn {
+    /// What may pass by itself: a store that did not answer, a process that died, a timeout.
+    pub transient: bool,
+    /// Too little memory: another worker may have more.
+    pub resource_exhausted: bool,
+}
+
+impl Default for RetryOn {
+    fn default() -> Self {
+        Self {
+            transient: true,
+            resource_exhausted: true,
+        }
+    }
+}
+
+impl RetryOn {
+    /// Whether a failure of that class is tried again.
+    #[must_use]
+    pub const fn includes(self, class: FailureClass) -> bool {
+        match class {
+            FailureClass::Transient => self.transient,
+            FailureClass::ResourceExhausted => self.resource_exhausted,
+            FailureClass::Invalid | FailureClass::Cancelled => false,
+        }
+    }
 }
 
 impl Default for Retry {
@@ -129,6 +233,7 @@ impl Default for Retry {
             initial: Duration::from_secs(1),
             factor: 2.0,
             max: Duration::from_secs(60),
+            on: RetryOn::default(),
         }
     }
 }

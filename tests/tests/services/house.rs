@@ -345,9 +345,12 @@ pub(crate) async fn resume(
     run: &RunId,
 ) -> Result<(), Status> {
     let run_id = run.to_string();
-    in_time(client.resume_run(v1::ResumeRunRequest { run_id }))
-        .await
-        .map(drop)
+    in_time(client.retry_run(v1::RetryRunRequest {
+        run_id,
+        from_stages: Vec::new(),
+    }))
+    .await
+    .map(drop)
 }
 
 /// The one diagnostic of a refusal.

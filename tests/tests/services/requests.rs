@@ -223,12 +223,15 @@ async fn ask_everything(exchange: &Exchange, run_id: &str) -> [Status; 4] {
         run_id: run_id.clone(),
         reason: String::new(),
     };
-    let resume = v1::ResumeRunRequest { run_id };
+    let resume = v1::RetryRunRequest {
+        run_id,
+        from_stages: Vec::new(),
+    };
     [
         in_time(client.get_run(get)).await.unwrap_err(),
         in_time(client.watch_run(watch)).await.unwrap_err(),
         in_time(client.cancel_run(cancel)).await.unwrap_err(),
-        in_time(client.resume_run(resume)).await.unwrap_err(),
+        in_time(client.retry_run(resume)).await.unwrap_err(),
     ]
 }
 

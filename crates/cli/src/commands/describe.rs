@@ -2,7 +2,7 @@
 
 use clap::CommandFactory;
 use marquetry_types::StageDescriptor;
-use marquetry_workflow::{StageCatalogue, json_schema};
+use marquetry_workflow::{StageCatalogue, control_descriptors, json_schema};
 use serde_json::Value;
 
 use crate::arguments::{Arguments, Common, Format, Stages, StagesCommand};
@@ -13,11 +13,17 @@ use crate::stages::registry;
 /// `marquetry stages`
 pub(crate) fn stages(common: &Common, arguments: &Stages) -> Result<(), Failure> {
     let registry = registry();
-    let mut kinds = registry.kinds();
-    kinds.sort_unstable();
+    let mut all: Vec<&StageDescriptor> = registry
+        .kinds()
+        .into_iter()
+        .filter_map(|kind| registry.descriptor(kind))
+        .chain(control_descriptors())
+        .collect();
+    all.sort_unstable_by_key(|descriptor| descriptor.kind.as_str());
     if let Some(StagesCommand::Show { kind }) = &arguments.command {
-        let Some(descriptor) = registry.descriptor(kind) else {
+        let Some(descriptor) = all.iter().find(|it| it.kind.as_str() == kind) else {
             let message = format!("there is no stage kind `{kind}`");
+            let kinds: Vec<&str> = all.iter().map(|it| it.kind.as_str()).collect();
             return Err(Failure::no_match(
                 message,
                 format!("the kinds are {}", kinds.join(", ")),
@@ -25,14 +31,10 @@ pub(crate) fn stages(common: &Common, arguments: &Stages) -> Result<(), Failure>
         };
         return show(common, descriptor);
     }
-    let descriptors: Vec<&StageDescriptor> = kinds
-        .iter()
-        .filter_map(|kind| registry.descriptor(kind))
-        .collect();
     if common.output == Format::Json {
-        return output::json(&descriptors);
+        return output::json(&all);
     }
-    let rows = descriptors
+    let rows = all
         .iter()
         .map(|it| vec![it.kind.to_string(), it.summary.clone()]);
     output::line(output::table(&["kind", "what it does"], rows.collect()))

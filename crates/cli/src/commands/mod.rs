@@ -1,5 +1,6 @@
 //! One file for each command.
 
+pub(crate) mod cluster;
 pub(crate) mod data;
 pub(crate) mod describe;
 pub(crate) mod logs;

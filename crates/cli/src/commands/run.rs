@@ -110,12 +110,13 @@ pub(crate) async fn resume(common: &Common, arguments: &OneRun) -> Result<(), Fa
     let take_up = TakeUp::Only(run.clone());
     let mut embedded = Embedded::start(&place, take_up, &arguments.resources).await?;
     if state.status != RunStatus::Running {
-        let request = v1::ResumeRunRequest {
+        let request = v1::RetryRunRequest {
             run_id: run.to_string(),
+            from_stages: Vec::new(),
         };
         embedded
             .client
-            .resume_run(request)
+            .retry_run(request)
             .await
             .map_err(|status| refused(&status))?;
     }

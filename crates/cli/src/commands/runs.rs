@@ -130,9 +130,14 @@ pub(crate) fn print(common: &Common, run: &RunView) -> Result<(), Failure> {
             .iter()
             .map(|(name, output)| format!("{name} {}", thousands(output.rows)))
             .collect();
-        let what = match &stage.skip_reason {
-            Some(reason) => reason.clone(),
-            None => outputs.join(", "),
+        let what = match (&stage.skip_reason, &stage.waiting_for, &stage.approval) {
+            (Some(reason), _, _) => reason.clone(),
+            (_, Some(waiting), _) => format!("waiting for {waiting}"),
+            (_, _, Some(approval)) if approval.comment.is_empty() => {
+                format!("approved by {}", approval.by)
+            }
+            (_, _, Some(approval)) => format!("approved by {}: {}", approval.by, approval.comment),
+            (None, None, None) => outputs.join(", "),
         };
         vec![
             stage.name.clone(),

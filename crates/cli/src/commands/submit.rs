@@ -1,4 +1,4 @@
-//! `submit`, `watch`, `cancel` and `retry`: runs of a coordinator elsewhere.
+//! `submit`, `watch`, `cancel`, `retry` and `approve`: runs of a coordinator elsewhere.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use marquetry_proto::{to_prost_value, v1};
 use marquetry_types::{RunId, Timestamp};
 use serde_json::{Value, json};
 
-use crate::arguments::{Cancel, Common, Format, Retry, Submit, Watch};
+use crate::arguments::{Approve, Cancel, Common, Format, Retry, Submit, Watch};
 use crate::cluster::Cluster;
 use crate::commands::run::read_settings;
 use crate::commands::runs;
@@ -18,6 +18,8 @@ use crate::run_view::RunView;
 use crate::stages::registry;
 use crate::workflow_file;
 
+/// After how long without news a watcher is told what the run waits for.
+const SILENCE: Duration = Duration::from_secs(2);
 /// The pause before a watch that broke is taken up again.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -93,19 +95,51 @@ pub(crate) async fn cancel(common: &Common, arguments: &Cancel) -> Result<(), Fa
 pub(crate) async fn retry(common: &Common, arguments: &Retry) -> Result<(), Failure> {
     let cluster = Cluster::of(common)?;
     let run = cluster.find(&arguments.run).await?;
-    let request = v1::ResumeRunRequest {
+    let request = v1::RetryRunRequest {
         run_id: run.to_string(),
+        from_stages: arguments.from.clone(),
     };
     cluster
         .call(|mut runs| {
             let request = request.clone();
-            async move { runs.resume_run(request).await }
+            async move { runs.retry_run(request).await }
         })
         .await?;
     if arguments.wait {
         return follow(common, &cluster, &run).await;
     }
     said(common, &run, "goes on")
+}
+
+/// `marquetry approve`
+pub(crate) async fn approve(common: &Common, arguments: &Approve) -> Result<(), Failure> {
+    let cluster = Cluster::of(common)?;
+    let run = cluster.find(&arguments.run).await?;
+    let decision = match arguments.reject {
+        true => v1::ApprovalDecision::Reject,
+        false => v1::ApprovalDecision::Approve,
+    };
+    let approver = ["USER", "USERNAME"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok());
+    let request = v1::ApproveStageRequest {
+        run_id: run.to_string(),
+        stage: arguments.stage.clone(),
+        decision: decision.into(),
+        comment: arguments.comment.clone().unwrap_or_default(),
+        approver: approver.unwrap_or_default(),
+    };
+    cluster
+        .call(|mut runs| {
+            let request = request.clone();
+            async move { runs.approve_stage(request).await }
+        })
+        .await?;
+    let what = match arguments.reject {
+        true => format!("does not go on: stage {} is rejected", arguments.stage),
+        false => format!("goes on: stage {} is approved", arguments.stage),
+    };
+    said(common, &run, &what)
 }
 
 fn said(common: &Common, run: &RunId, what: &str) -> Result<(), Failure> {
@@ -135,15 +169,18 @@ async fn follow(common: &Common, cluster: &Cluster, run: &RunId) -> Result<(), F
                 })
                 .await?;
             loop {
-                match events.message().await {
-                    Ok(Some(response)) => {
+                let next = tokio::time::timeout(SILENCE, events.message()).await;
+                match next {
+                    Ok(Ok(Some(response))) => {
                         if let Some(event) = &response.event {
                             progress.event(event);
                         }
                     }
-                    Ok(None) => return Ok::<(), Failure>(()),
+                    Ok(Ok(None)) => return Ok::<(), Failure>(()),
                     // The coordinator stopped, or leads no longer.
-                    Err(_) => break,
+                    Ok(Err(_)) => break,
+                    // A run never hangs without saying why.
+                    Err(_) => progress.waiting(&cluster.run(run).await?),
                 }
             }
             tokio::time::sleep(PAUSE).await;

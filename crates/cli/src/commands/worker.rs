@@ -1,10 +1,10 @@
 //! `worker`, and `stage-host`, which a worker starts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use marquetry_types::{Diagnostic, WorkerId};
+use marquetry_types::{Diagnostic, QueueName, WorkerId, is_label};
 use marquetry_worker::{HostCommand, Isolation, Leave, Worker, WorkerConfig};
 use tokio_util::sync::CancellationToken;
 
@@ -37,7 +37,7 @@ pub(crate) async fn serve(common: &Common, arguments: &WorkerArguments) -> Resul
     })?;
     let config = WorkerConfig {
         slots: resources.slots.max(1),
-        queues: arguments.queue.iter().cloned().collect(),
+        queues: queues(&arguments.queue)?,
         labels: labels(&arguments.label)?,
         threads,
         memory_limit: resources.stage_memory.saturating_mul(1024 * 1024),
@@ -89,17 +89,26 @@ fn host_command(threads: usize) -> Result<HostCommand, Failure> {
     })
 }
 
+/// `--queue QUEUE`, repeated.
+fn queues(given: &[String]) -> Result<BTreeSet<QueueName>, Failure> {
+    let names = given.iter().map(|name| QueueName::try_from(name.clone()));
+    names
+        .collect::<Result<_, _>>()
+        .map_err(|error| Failure::no_match(error.to_string(), "give another `--queue`"))
+}
+
 /// `--label NAME=VALUE`, repeated.
 fn labels(given: &[String]) -> Result<BTreeMap<String, String>, Failure> {
     let mut labels = BTreeMap::new();
     for label in given {
         match label.split_once('=') {
-            Some((name, value)) if !name.is_empty() => {
+            Some((name, value)) if is_label(name) && is_label(value) => {
                 labels.insert(name.to_owned(), value.to_owned());
             }
             _ => {
-                let message = format!("`--label {label}` lacks a name or a value");
-                return Err(Failure::no_match(message, "write --label NAME=VALUE"));
+                let message = format!("`--label {label}` is no label");
+                let help = "write --label NAME=VALUE, both of 1 to 64 letters, digits, `-`, `_`, `.` or `/`";
+                return Err(Failure::no_match(message, help));
             }
         }
     }

@@ -4,7 +4,8 @@ use marquetry_engine::{AttemptEnd, RunState, RunSummary, StageState};
 use marquetry_types::StageName;
 
 use super::{
-    AttemptView, OutputView, PublishedView, RunView, StageView, SummaryView, WithheldView,
+    ApprovalView, AttemptView, OutputView, PublishedView, RunView, StageView, SummaryView,
+    WithheldView,
 };
 
 impl From<&RunSummary> for SummaryView {
@@ -100,5 +101,10 @@ fn stage(run: &RunState, name: &StageName, state: &StageState) -> StageView {
             .as_ref()
             .map(|failure| failure.diagnostic.clone()),
         skip_reason: state.skip_reason.clone(),
+        waiting_for: run.waiting(name).map(|waiting| waiting.to_string()),
+        approval: state.approval.as_ref().map(|approval| ApprovalView {
+            by: approval.by.clone(),
+            comment: approval.comment.clone(),
+        }),
     }
 }

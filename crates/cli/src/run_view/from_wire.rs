@@ -4,7 +4,8 @@ use marquetry_proto::{diagnostic_from_wire, from_prost_value, timestamp_from_wir
 use marquetry_types::{PublishedKind, Timestamp, codes};
 
 use super::{
-    AttemptView, OutputView, PublishedView, RunView, StageView, SummaryView, WithheldView,
+    ApprovalView, AttemptView, OutputView, PublishedView, RunView, StageView, SummaryView,
+    WithheldView,
 };
 
 impl From<v1::RunSummary> for SummaryView {
@@ -103,6 +104,11 @@ fn stage(wire: v1::Stage) -> StageView {
         published: published.collect(),
         withheld: withheld.collect(),
         error: failure.map(diagnostic_from_wire),
+        waiting_for: wire.waiting.map(|waiting| waiting.message),
+        approval: wire.approval.map(|approval| ApprovalView {
+            by: approval.by,
+            comment: approval.comment,
+        }),
         skip_reason: (!wire.skip_reason.is_empty()).then_some(wire.skip_reason),
     }
 }

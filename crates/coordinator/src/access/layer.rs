@@ -14,6 +14,10 @@ use marquetry_types::{Diagnostic, codes};
 
 use super::tokens::{Role, Tokens};
 
+/// Whose token a call carries; in the extensions of its request.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller(pub(crate) String);
+
 /// Lets calls through whose token has the role that their method needs.
 #[derive(Debug, Clone)]
 pub(crate) struct AccessLayer {
@@ -57,9 +61,14 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         match check(&self.tokens, request.uri().path(), request.headers()) {
-            Ok(()) => Either::Left(self.inner.call(request)),
+            Ok(caller) => {
+                if let Some(caller) = caller {
+                    request.extensions_mut().insert(caller);
+                }
+                Either::Left(self.inner.call(request))
+            }
             Err(status) => Either::Right(ready(Ok(status.into_http()))),
         }
     }
@@ -85,9 +94,9 @@ fn needed(path: &str) -> Option<Role> {
     }
 }
 
-fn check(tokens: &Tokens, path: &str, headers: &HeaderMap) -> Result<(), Status> {
+fn check(tokens: &Tokens, path: &str, headers: &HeaderMap) -> Result<Option<Caller>, Status> {
     let Some(needed) = needed(path).filter(|_| tokens.are_asked_for()) else {
-        return Ok(());
+        return Ok(None);
     };
     let refuse = |code: Code, message: String, help: &str| {
         let diagnostic = Diagnostic::new(codes::NOT_ALLOWED, message).help(help);
@@ -108,7 +117,7 @@ fn check(tokens: &Tokens, path: &str, headers: &HeaderMap) -> Result<(), Status>
             let help = "ask whoever runs it for a token, or for its line in the file of tokens";
             Err(refuse(Code::Unauthenticated, message, help))
         }
-        Some((role, _)) if role.includes(needed) => Ok(()),
+        Some((role, name)) if role.includes(needed) => Ok(Some(Caller(name.to_owned()))),
         Some((role, name)) => {
             let message = format!("`{name}` is {role}, and this needs {needed}: it is not allowed");
             let help = "ask whoever runs the coordinator for a token with that role";

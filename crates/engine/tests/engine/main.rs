@@ -2,5 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod fencing;
+mod placement;
 mod support;
 mod transitions;
+mod waits;

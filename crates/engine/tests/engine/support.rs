@@ -52,6 +52,7 @@ pub(crate) fn submission(number: u128, workflow: &Workflow) -> Input {
         params: Map::new(),
         request_id: None,
         base_dir: None,
+        group: workflow.group(&Map::new()).unwrap(),
     })
 }
 
@@ -60,9 +61,26 @@ pub(crate) fn hello(name: &str, session: u64, slots: u32, held: Vec<FencingToken
         worker: worker_id(name),
         session,
         slots,
-        kinds: BTreeSet::from([KIND.parse().unwrap()]),
+        queues: BTreeSet::new(),
+        labels: BTreeMap::new(),
+        kinds: BTreeMap::from([(KIND.parse().unwrap(), 1)]),
+        version: "test".to_owned(),
+        is_draining: false,
         held,
     })
+}
+
+/// A hello of a worker that is not like the others.
+pub(crate) fn hello_of(name: &str, slots: u32, queues: &[&str], labels: &[(&str, &str)]) -> Input {
+    let Input::WorkerConnected(mut own) = hello(name, 1, slots, Vec::new()) else {
+        unreachable!("a hello")
+    };
+    own.queues = queues.iter().map(|queue| queue.parse().unwrap()).collect();
+    let labels = labels.iter();
+    own.labels = labels
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    Input::WorkerConnected(own)
 }
 
 /// What makes a stage publish its output as a table.

@@ -236,6 +236,7 @@ fn silence_is_caught_by_the_lease() {
         worker: worker_id("w1"),
         session: 1,
         held,
+        is_draining: false,
     });
     assert_eq!(world.advance(Duration::from_secs(10)).records, []);
     let lost = world.advance(Duration::from_secs(6));
@@ -259,6 +260,8 @@ fn a_stage_that_kills_every_worker_ends() {
             session,
         });
         world.advance(Duration::from_secs(1));
+        // The next attempt waits longer each time.
+        world.advance(Duration::from_secs(60));
     }
     let run = world.state(1);
     assert_eq!(run.status, RunStatus::Failed);
@@ -322,6 +325,7 @@ fn a_cancelled_run_stops_and_can_be_resumed() {
 
     let resumed = world.step(Input::ResumeRun {
         state: Box::new(run),
+        from: Default::default(),
     });
     let b = assigned(&resumed);
     assert_eq!(
@@ -335,6 +339,7 @@ fn a_cancelled_run_stops_and_can_be_resumed() {
         world.now,
         Input::ResumeRun {
             state: Box::new(run),
+            from: Default::default(),
         },
     );
     assert!(matches!(
@@ -360,6 +365,7 @@ fn a_worker_that_ignores_the_timeout_is_overruled() {
         worker: worker_id("w1"),
         session: 1,
         held,
+        is_draining: false,
     });
     world.advance(Duration::from_secs(8));
     let run = world.state(1);
@@ -556,6 +562,7 @@ fn an_assignment_that_two_heartbeats_do_not_list_is_pushed_once_more() {
         worker: worker_id("w1"),
         session: 1,
         held,
+        is_draining: false,
     };
     let first = world.step(heartbeat(vec![]));
     assert_eq!(assignments(&first), [], "it may be on its way");
@@ -584,7 +591,10 @@ fn a_resumption_that_comes_twice_before_its_commit_resumes_once() {
     // All that the run was cancelled before is done, so that it ends as soon as it is resumed.
     let state = Box::new(world.state(1));
     assert_eq!(state.status, RunStatus::Cancelled);
-    let resume = Input::ResumeRun { state };
+    let resume = Input::ResumeRun {
+        state,
+        from: Default::default(),
+    };
     let first = world.step(resume.clone());
     assert_eq!(first.records.len(), 2, "resumed and succeeded");
     let rejection = Rejection::NotResumable {
@@ -613,7 +623,11 @@ fn a_retry_of_before_a_resumption_waits_for_what_is_open_again() {
     world.step(Input::CancelRun { run, reason });
     world.engine.release(&run_id(1));
     let state = Box::new(world.state(1));
-    let resumed = assigned(&world.step(Input::ResumeRun { state })).token;
+    let resumed = assigned(&world.step(Input::ResumeRun {
+        state,
+        from: Default::default(),
+    }))
+    .token;
     assert_eq!(resumed.attempt.stage.as_str(), "a");
     let later = world.advance(Duration::from_secs(2));
     assert_eq!(assignments(&later), [], "`a` has not ended");

@@ -40,6 +40,7 @@ pub fn begun_run(run: &RunId, name: &str, request_id: Option<&str>) -> Vec<Recor
         params: serde_json::Map::new(),
         request_id: request_id.map(str::to_owned),
         base_dir: None,
+        group: None,
         pins: Vec::new(),
     };
     let worker: WorkerId = "w1".parse().expect("a worker id");

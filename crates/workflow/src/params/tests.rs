@@ -17,6 +17,7 @@ fn workflow(params: &[(&str, Value)]) -> Workflow {
             .map(|(name, declaration)| ((*name).to_owned(), spec(declaration.clone())))
             .collect(),
         stages: indexmap::IndexMap::new(),
+        concurrency: None,
         tables: std::collections::BTreeSet::new(),
     }
 }

@@ -19,8 +19,6 @@ pub(super) struct Place {
     pub(super) synonyms: &'static [(&'static str, &'static str)],
 }
 
-const SCHEDULING: [&str; 3] = ["queue", "priority", "concurrency"];
-
 pub(super) const TOP: Place = Place {
     what: "a workflow",
     keys: &[
@@ -29,9 +27,10 @@ pub(super) const TOP: Place = Place {
         "description",
         "params",
         "defaults",
+        "concurrency",
         "stages",
     ],
-    later: &["on", "queue", "priority", "concurrency"],
+    later: &["on"],
     synonyms: &[
         ("version", "marquetry"),
         ("inputs", "params"),
@@ -41,13 +40,18 @@ pub(super) const TOP: Place = Place {
         ("tasks", "stages"),
         ("schedule", "on"),
         ("triggers", "on"),
+        ("queue", "defaults"),
+        ("labels", "defaults"),
+        ("priority", "defaults"),
+        ("timeout", "defaults"),
+        ("retry", "defaults"),
     ],
 };
 
 pub(super) const DEFAULTS: Place = Place {
     what: "`defaults`",
-    keys: &["retry", "timeout", "memory"],
-    later: &SCHEDULING,
+    keys: &["retry", "timeout", "memory", "queue", "labels", "priority"],
+    later: &[],
     synonyms: &[("retries", "retry")],
 };
 
@@ -61,10 +65,13 @@ pub(super) const STAGE: Place = Place {
         "retry",
         "timeout",
         "memory",
+        "queue",
+        "labels",
+        "priority",
         "publish",
         "description",
     ],
-    later: &["for_each", "cache", "queue", "priority", "concurrency"],
+    later: &["for_each", "cache", "concurrency"],
     synonyms: &[
         ("kind", "uses"),
         ("type", "uses"),
@@ -79,6 +86,7 @@ pub(super) const STAGE: Place = Place {
         ("when", "if"),
         ("condition", "if"),
         ("retries", "retry"),
+        ("runs_on", "labels"),
         ("name", "description"),
     ],
 };
@@ -98,12 +106,32 @@ pub(super) const PARAM: Place = Place {
 
 pub(super) const RETRY: Place = Place {
     what: "`retry`",
-    keys: &["attempts", "backoff"],
+    keys: &["attempts", "backoff", "on"],
     later: &[],
     synonyms: &[
+        ("classes", "on"),
         ("max_attempts", "attempts"),
         ("count", "attempts"),
         ("delay", "backoff"),
+    ],
+};
+
+pub(super) const TIMEOUT: Place = Place {
+    what: "`timeout`",
+    keys: &["attempt", "stage"],
+    later: &[],
+    synonyms: &[("total", "stage"), ("overall", "stage")],
+};
+
+pub(super) const CONCURRENCY: Place = Place {
+    what: "`concurrency`",
+    keys: &["group", "limit", "on_conflict"],
+    later: &[],
+    synonyms: &[
+        ("name", "group"),
+        ("max", "limit"),
+        ("policy", "on_conflict"),
+        ("cancel_in_progress", "on_conflict"),
     ],
 };
 

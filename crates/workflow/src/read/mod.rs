@@ -1,14 +1,16 @@
 //! The tree of a file, read as a workflow. Every error is collected, and one error does not make
 //! others: what could not be read is passed over by what depends on it.
 
+mod concurrency;
 mod condition;
 mod config;
 mod graph;
 mod keys;
 mod params;
+mod placement;
 mod policy;
 mod publish;
-mod quantity;
+pub(crate) mod quantity;
 mod reference;
 mod stage;
 
@@ -221,6 +223,7 @@ impl Reader<'_> {
         let mut defaults = policy::Policy::default();
         let mut params_entry = None;
         let mut stages_entry = None;
+        let mut concurrency_entry = None;
         for entry in entries {
             match entry.key.as_str() {
                 "marquetry" => self.format_version(&entry.value),
@@ -229,6 +232,7 @@ impl Reader<'_> {
                 "params" => params_entry = Some(entry),
                 "defaults" => defaults = self.defaults(&entry.value),
                 "stages" => stages_entry = Some(entry),
+                "concurrency" => concurrency_entry = Some(entry),
                 _ => self.unknown_key(entry, &keys::TOP),
             }
         }
@@ -249,6 +253,8 @@ impl Reader<'_> {
         if let Some(entry) = params_entry {
             context.params = self.params(&entry.value);
         }
+        let concurrency = concurrency_entry
+            .map(|entry| self.concurrency(entry, name.unwrap_or_default(), context));
         let (stages, tables) = self.stages(stages_entry?, &defaults, context);
         let params = std::mem::take(&mut context.params);
         Some(Workflow {
@@ -260,6 +266,7 @@ impl Reader<'_> {
                 .collect(),
             stages,
             tables,
+            concurrency,
         })
     }
 

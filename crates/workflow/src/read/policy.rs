@@ -1,12 +1,14 @@
-//! `retry`, `timeout` and `memory`, of a stage and in `defaults`.
+//! `retry`, `timeout` and `memory`, of a stage and in `defaults`; what is left to `placement` is read there.
 
 use std::time::Duration;
 
 use marquetry_types::codes;
 
+use super::placement::Placing;
 use super::{Reader, keys, quantity};
-use crate::Retry;
+use crate::words::suggestion;
 use crate::yaml::{Entry, Node, Yaml};
+use crate::{Retry, RetryOn};
 
 /// The most attempts that a stage may have.
 const MAX_ATTEMPTS: i64 = 100;
@@ -20,7 +22,10 @@ pub(super) struct Policy {
     pub(super) initial: Option<Duration>,
     pub(super) factor: Option<f64>,
     pub(super) max: Option<Duration>,
+    pub(super) on: Option<RetryOn>,
     pub(super) timeout: Option<Duration>,
+    pub(super) stage_timeout: Option<Duration>,
+    pub(super) placing: Placing,
     pub(super) memory: Option<u64>,
 }
 
@@ -45,6 +50,7 @@ impl Policy {
                 .or(defaults.max)
                 .unwrap_or(built_in.max)
                 .max(initial),
+            on: self.on.or(defaults.on).unwrap_or(built_in.on),
         }
     }
 }
@@ -64,9 +70,9 @@ impl Reader<'_> {
     pub(super) fn policy_key(&mut self, entry: &Entry, policy: &mut Policy) -> bool {
         match entry.key.as_str() {
             "retry" => self.retry(&entry.value, policy),
-            "timeout" => policy.timeout = self.duration(&entry.value, "a timeout"),
+            "timeout" => self.timeout(&entry.value, policy),
             "memory" => policy.memory = self.memory(&entry.value),
-            _ => return false,
+            _ => return self.placing_key(entry, &mut policy.placing),
         }
         true
     }
@@ -81,6 +87,7 @@ impl Reader<'_> {
             match entry.key.as_str() {
                 "attempts" => policy.attempts = self.attempts(&entry.value),
                 "backoff" => self.backoff(&entry.value, policy),
+                "on" => policy.on = self.retry_on(&entry.value),
                 _ => {
                     let is_backoff = keys::BACKOFF.keys.contains(&entry.key.as_str());
                     let advice = is_backoff.then(|| {
@@ -93,6 +100,66 @@ impl Reader<'_> {
                 }
             }
         }
+    }
+
+    /// `timeout: 10m` for an attempt, `timeout: { attempt: 10m, stage: 1h }` for both.
+    fn timeout(&mut self, node: &Node, policy: &mut Policy) {
+        let Yaml::Map(entries) = &node.value else {
+            policy.timeout = self.duration(node, "a timeout");
+            return;
+        };
+        for entry in entries {
+            match entry.key.as_str() {
+                "attempt" => policy.timeout = self.duration(&entry.value, "`attempt`"),
+                "stage" => policy.stage_timeout = self.duration(&entry.value, "`stage`"),
+                _ => self.unknown_key(entry, &keys::TIMEOUT),
+            }
+        }
+        if let (Some(attempt), Some(stage)) = (policy.timeout, policy.stage_timeout)
+            && stage < attempt
+        {
+            let message = "the timeout of the stage is shorter than that of one attempt";
+            let help = "`stage` counts all attempts with the pauses between them";
+            self.error(node.span, codes::WRONG_VALUE, message, help);
+        }
+    }
+
+    /// The classes of failures after which a stage is tried again.
+    fn retry_on(&mut self, node: &Node) -> Option<RetryOn> {
+        let items = match &node.value {
+            Yaml::List(items) => items.as_slice(),
+            Yaml::Text { .. } => std::slice::from_ref(node),
+            _ => {
+                let help = "write it as in `on: [transient]`";
+                self.wrong(node, "`on` must be a list of classes of failures", help);
+                return None;
+            }
+        };
+        let mut on = RetryOn {
+            transient: false,
+            resource_exhausted: false,
+        };
+        for item in items {
+            match self.text(item, "a class of failures") {
+                Some("transient") => on.transient = true,
+                Some("resource_exhausted") => on.resource_exhausted = true,
+                Some(other) => {
+                    let classes = ["transient", "resource_exhausted"];
+                    let help = suggestion(
+                        other,
+                        classes,
+                        "the classes that another attempt may survive are",
+                    );
+                    self.wrong(
+                        item,
+                        "there is no such class of failures",
+                        &help.unwrap_or_default(),
+                    );
+                }
+                None => {}
+            }
+        }
+        Some(on)
     }
 
     fn attempts(&mut self, node: &Node) -> Option<u32> {

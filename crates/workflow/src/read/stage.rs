@@ -8,12 +8,13 @@ use super::graph::Needs;
 use super::policy::Policy;
 use super::{Context, Reader, keys, publish, there_are};
 use crate::Stage;
+use crate::control::{control_descriptor, control_descriptors};
 use crate::options::SchemaView;
 use crate::words::{quoted, suggestion};
 use crate::yaml::{Entry, Node, Span, Yaml};
 
 /// Kinds of the format that this version does not do.
-const LATER_KINDS: [&str; 2] = ["workflow/", "wait/"];
+const LATER_KINDS: [&str; 1] = ["workflow/"];
 
 /// What is known of a stage before its references are looked at.
 pub(super) struct Header<'n, 'c> {
@@ -75,7 +76,8 @@ impl Reader<'_> {
         let Some(text) = self.text(&uses.value, "`uses`") else {
             return header;
         };
-        header.descriptor = context.catalogue.descriptor(text);
+        let descriptor = context.catalogue.descriptor(text);
+        header.descriptor = descriptor.or_else(|| control_descriptor(text));
         match header.descriptor {
             Some(descriptor) => header.kind = Some(descriptor.kind.clone()),
             None => self.unknown_kind(&uses.value, text, context),
@@ -94,7 +96,8 @@ impl Reader<'_> {
             self.error(node.span, codes::UNKNOWN_STAGE_KIND, "", "");
             return;
         }
-        let kinds = context.catalogue.kinds();
+        let mut kinds = context.catalogue.kinds();
+        kinds.extend(control_descriptors().iter().map(|own| own.kind.as_str()));
         // `kmeans` for `segmentation/kmeans`.
         let last_part = |known: &&&str| known.rsplit('/').next() == kind.rsplit('/').next();
         let help = match kinds.iter().find(last_part) {
@@ -140,15 +143,25 @@ impl Reader<'_> {
         }
         let with = self.with(with, header, context, needs);
         publish.extend(with.as_ref().and_then(publish::taught));
+        let mut timeout = policy.timeout.or(defaults.timeout);
+        let mut stage_timeout = policy.stage_timeout.or(defaults.stage_timeout);
+        // What no worker does has no attempts: its timeout is that of the stage.
+        if control_descriptor(header.kind.as_ref()?.as_str()).is_some() {
+            stage_timeout = policy.stage_timeout.or(policy.timeout);
+            timeout = None;
+        }
         Some(Stage {
             name: header.name.clone()?,
             description,
             uses: header.kind.clone()?,
+            version: header.descriptor.map_or(0, |descriptor| descriptor.version),
             with: with?,
             needs: declared(needs, context),
             condition,
             retry: policy.retry(defaults),
-            timeout: policy.timeout.or(defaults.timeout),
+            timeout,
+            stage_timeout,
+            placement: policy.placing.placement(&defaults.placing),
             memory: policy.memory.or(defaults.memory),
             outputs: header.descriptor.map_or_else(Vec::new, |descriptor| {
                 descriptor
