@@ -31,6 +31,7 @@ pub(crate) struct Process {
 pub(crate) struct Seat {
     pub(crate) url: Option<String>,
     pub(crate) port: Option<u16>,
+    pub(crate) lake: Option<String>,
 }
 
 impl Process {
@@ -123,7 +124,11 @@ impl Process {
                 }
             }
         }
-        Seat { url, port }
+        Seat {
+            url,
+            port,
+            lake: setting("--lake"),
+        }
     }
 
     fn check_worker(&self, call: &Call, findings: &mut Findings) {
@@ -157,6 +162,11 @@ impl Process {
         let Some(named) = self.variables.get("MARQUETRY_COORDINATOR") else {
             return;
         };
+        let lake = self.variables.get("MARQUETRY_LAKE");
+        if seats.iter().any(|seat| seat.lake.as_ref() != lake) {
+            // A worker is refused that calls the lake otherwise.
+            self.say(findings, "its lake is not the servers'");
+        }
         for url in named.split(',').map(str::trim) {
             let is_one = seats.iter().any(|seat| seat.url.as_deref() == Some(url));
             if all && !is_one {
