@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use marquetry_types::{StageDescriptor, StageName};
 use marquetry_workflow::{
-    Condition, Retry, Stage, StageCatalogue, Workflow, json_schema, parse, render,
+    Condition, Retry, Stage, StageCatalogue, Workflow, control_descriptors, json_schema, parse,
+    render,
 };
 use serde_json::{Value, json};
 
@@ -249,7 +250,7 @@ fn every_kind_of_the_catalogue_has_its_options_in_the_schema() {
         .collect();
     assert_eq!(
         schema["$defs"]["stage"]["allOf"].as_array().map(Vec::len),
-        Some(descriptors.len())
+        Some(descriptors.len() + control_descriptors().len())
     );
 }
 

@@ -62,8 +62,6 @@ impl Reader<'_> {
                 return None;
             }
         };
-        let mut needs = Needs::default();
-        self.template(node, &template, "", context, &mut needs);
         let reads_params_only = template.expressions().all(|expression| {
             let mut references = expression.references().iter();
             references.all(|reference| reference.path.first().is_some_and(|root| root == "params"))
@@ -72,7 +70,10 @@ impl Reader<'_> {
             let message = "the name of a group reads more than parameters";
             let help = "it is known before the run begins: read `params.NAME`";
             self.error(node.span, codes::WRONG_VALUE, message, help);
+            return None;
         }
+        let mut needs = Needs::default();
+        self.template(node, &template, "", context, &mut needs);
         Some(template)
     }
 

@@ -40,11 +40,6 @@ pub(super) const TOP: Place = Place {
         ("tasks", "stages"),
         ("schedule", "on"),
         ("triggers", "on"),
-        ("queue", "defaults"),
-        ("labels", "defaults"),
-        ("priority", "defaults"),
-        ("timeout", "defaults"),
-        ("retry", "defaults"),
     ],
 };
 

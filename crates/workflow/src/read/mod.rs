@@ -233,7 +233,12 @@ impl Reader<'_> {
                 "defaults" => defaults = self.defaults(&entry.value),
                 "stages" => stages_entry = Some(entry),
                 "concurrency" => concurrency_entry = Some(entry),
-                _ => self.unknown_key(entry, &keys::TOP),
+                key => {
+                    let advice = keys::DEFAULTS.keys.contains(&key).then(|| {
+                        format!("put it under `defaults`, as in `defaults: {{ {key}: … }}`")
+                    });
+                    self.unknown_key_with(entry, &keys::TOP, advice);
+                }
             }
         }
         for (key, why) in [
