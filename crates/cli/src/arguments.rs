@@ -109,7 +109,7 @@ pub(crate) enum Command {
     Run(Run),
     /// Go on with a run that failed, was cancelled or was killed, from its last committed stages.
     #[command(after_help = "Example:\n  marquetry resume latest")]
-    Resume(OneRun),
+    Resume(Resume),
     /// Serve as the coordinator of a cluster, until it is asked to stop.
     #[command(
         after_help = "Examples:\n  marquetry server\n  marquetry server --listen 0.0.0.0:7070 --url https://marquetry.example:7070 \\\n      --certificate cert.pem --key key.pem --tokens tokens.txt"
@@ -233,6 +233,20 @@ pub(crate) struct Run {
     /// Sets a parameter; may be repeated.
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub(crate) set: Vec<String>,
+    /// Approves whatever a stage waits for, without asking.
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) resources: Resources,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Resume {
+    /// The run: its id, the beginning of one, or `latest`.
+    pub(crate) run: String,
+    /// Approves whatever a stage waits for, without asking.
+    #[arg(long, short)]
+    pub(crate) yes: bool,
     #[command(flatten)]
     pub(crate) resources: Resources,
 }
@@ -419,8 +433,6 @@ pub(crate) enum TokenRole {
 pub(crate) struct OneRun {
     /// The run: its id, the beginning of one, or `latest`.
     pub(crate) run: String,
-    #[command(flatten)]
-    pub(crate) resources: Resources,
 }
 
 #[derive(Debug, Args)]

@@ -44,6 +44,7 @@ impl Embedded {
             // Whoever held something died with the process before this one.
             engine: EngineConfig {
                 takeover_grace: Duration::ZERO,
+                ignores_placement: true,
                 ..EngineConfig::default()
             },
             heartbeat_interval: Duration::from_secs(3),

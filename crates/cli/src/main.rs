@@ -3,6 +3,7 @@
 //! It wires and decides nothing: workflows are read by `marquetry_workflow`, runs are decided by the
 //! coordinator and done by the worker, both of which live in this process and talk gRPC over a pipe.
 
+mod approvals;
 mod arguments;
 mod cluster;
 mod commands;

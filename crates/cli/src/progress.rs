@@ -154,6 +154,14 @@ impl Progress {
         bar.set_message(message);
     }
 
+    /// Lets something else have the terminal for a while.
+    pub(crate) fn suspend<T>(&self, during: impl FnOnce() -> T) -> T {
+        match &self.bars {
+            Some(bars) => bars.suspend(during),
+            None => during(),
+        }
+    }
+
     fn say(&self, text: &str) {
         match &self.bars {
             Some(bars) => bars.suspend(|| output::note(text)),

@@ -29,6 +29,15 @@ impl Demand {
             labels: stage.placement.labels.clone(),
         }
     }
+
+    /// The same stage, wherever its workflow wants it.
+    pub(crate) fn anywhere(self) -> Self {
+        Self {
+            queue: QueueName::default(),
+            labels: BTreeMap::new(),
+            ..self
+        }
+    }
 }
 
 /// A stage's turn: by priority, then by the place of its run, then by its own in the graph.

@@ -16,6 +16,9 @@ pub struct EngineConfig {
     pub lost_attempts: u32,
     /// How long after a stage's timeout a worker may take to report it before the engine decides.
     pub timeout_grace: Duration,
+    /// Any worker serves any stage of its kinds, whatever queue and labels that asks for: one process is
+    /// the whole cluster.
+    pub ignores_placement: bool,
 }
 
 impl Default for EngineConfig {
@@ -26,6 +29,7 @@ impl Default for EngineConfig {
             lease: Duration::from_secs(15),
             lost_attempts: 5,
             timeout_grace: Duration::from_secs(10),
+            ignores_placement: false,
         }
     }
 }

@@ -332,8 +332,8 @@ impl Engine {
     /// Takes a run into the working set.
     fn enter(&mut self, state: RunState) {
         let run = state.id().clone();
-        self.runs
-            .insert(run.clone(), LiveRun::new(state, self.next_place));
+        let live = LiveRun::new(state, self.next_place, self.config.ignores_placement);
+        self.runs.insert(run.clone(), live);
         self.next_place += 1;
         self.touched.insert(run);
     }

@@ -33,11 +33,16 @@ pub(crate) struct LiveRun {
 }
 
 impl LiveRun {
-    pub(crate) fn new(state: RunState, place: u64) -> Self {
+    pub(crate) fn new(state: RunState, place: u64, ignores_placement: bool) -> Self {
         let stages = state.stages.keys();
         let demands = stages
             .filter_map(|name| state.workflow().stages.get(name))
-            .map(|stage| Arc::new(Demand::of(stage)));
+            .map(Demand::of)
+            .map(|demand| match ignores_placement {
+                true => demand.anywhere(),
+                false => demand,
+            })
+            .map(Arc::new);
         let mut run = Self {
             demands: demands.collect(),
             awaits_approval: BTreeSet::new(),
@@ -124,6 +129,11 @@ impl LiveRun {
 
     pub(crate) fn name(&self, index: usize) -> Option<&StageName> {
         self.state.stages.get_index(index).map(|(name, _)| name)
+    }
+
+    /// What a stage asks of a worker.
+    pub(crate) fn demand(&self, index: usize) -> Option<&Demand> {
+        self.demands.get(index).map(Arc::as_ref)
     }
 
     /// What a stage asks of a worker, and its turn among those that ask for the same.

@@ -156,7 +156,7 @@ impl Engine {
                     (Some(ControlKind::Until), Some(options)) => {
                         Waiting::Until(wait_until(options, from).unwrap_or(from))
                     }
-                    _ => self.workers.why_none_is_free(&Demand::of(declared)),
+                    _ => self.workers.why_none_is_free(live.demand(index)?),
                 }
             }
             Waiting::Needs(_) | Waiting::Retry(_) | Waiting::Until(_) | Waiting::Worker { .. } => {

@@ -6,4 +6,5 @@
 mod access;
 mod hosts;
 mod kills;
+mod operations;
 mod takeover;

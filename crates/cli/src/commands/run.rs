@@ -1,6 +1,7 @@
 //! `validate`, `run` and `resume`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use marquetry_coordinator::TakeUp;
 use marquetry_engine::{RunState, RunStatus};
@@ -10,7 +11,8 @@ use marquetry_workflow::ParamInput;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::arguments::{Common, Format, OneRun, Run, Validate};
+use crate::approvals::Approvals;
+use crate::arguments::{Common, Format, Resume, Run, Validate};
 use crate::embedded::{Embedded, refused};
 use crate::failure::Failure;
 use crate::output::{self, BOLD, DIM, GREEN};
@@ -91,11 +93,11 @@ pub(crate) async fn run(common: &Common, arguments: &Run) -> Result<(), Failure>
         .run_id
         .parse()
         .map_err(Failure::internal)?;
-    follow(common, embedded, &run).await
+    follow(common, embedded, &run, Approvals::new(arguments.yes)).await
 }
 
 /// `marquetry resume`
-pub(crate) async fn resume(common: &Common, arguments: &OneRun) -> Result<(), Failure> {
+pub(crate) async fn resume(common: &Common, arguments: &Resume) -> Result<(), Failure> {
     let place = Place::of(common)?;
     let state = place.load(&arguments.run).await?;
     let run = state.id().clone();
@@ -120,12 +122,20 @@ pub(crate) async fn resume(common: &Common, arguments: &OneRun) -> Result<(), Fa
             .await
             .map_err(|status| refused(&status))?;
     }
-    follow(common, embedded, &run).await
+    follow(common, embedded, &run, Approvals::new(arguments.yes)).await
 }
+
+/// After how long without news it is asked what the run waits for.
+const SILENCE: Duration = Duration::from_millis(500);
 
 /// Watches a run to its end, then shows it. An interrupt cancels the run, a second one ends this
 /// program.
-async fn follow(common: &Common, mut embedded: Embedded, run: &RunId) -> Result<(), Failure> {
+async fn follow(
+    common: &Common,
+    mut embedded: Embedded,
+    run: &RunId,
+    mut approvals: Approvals,
+) -> Result<(), Failure> {
     let is_silent = common.output == Format::Json;
     if !is_silent {
         output::note(format!("{DIM}run{DIM:#} {BOLD}{run}{BOLD:#}"));
@@ -151,6 +161,15 @@ async fn follow(common: &Common, mut embedded: Embedded, run: &RunId) -> Result<
                 }
                 None => break,
             },
+            // A run never hangs without saying why.
+            () = tokio::time::sleep(SILENCE) => {
+                let request = v1::GetRunRequest { run_id: run.to_string() };
+                let shown = embedded.client.get_run(request).await;
+                let shown = shown.map_err(|status| refused(&status))?.into_inner();
+                let shown = shown.run.unwrap_or_default();
+                progress.waiting(&shown);
+                approvals.decide(&shown, &mut embedded.client, &progress).await?;
+            }
             _ = tokio::signal::ctrl_c() => {
                 interrupts += 1;
                 if interrupts > 1 {

@@ -7,6 +7,7 @@ use marquetry_proto::{to_prost_value, v1};
 use marquetry_types::{RunId, Timestamp};
 use serde_json::{Value, json};
 
+use crate::approvals::user;
 use crate::arguments::{Approve, Cancel, Common, Format, Retry, Submit, Watch};
 use crate::cluster::Cluster;
 use crate::commands::run::read_settings;
@@ -119,15 +120,12 @@ pub(crate) async fn approve(common: &Common, arguments: &Approve) -> Result<(), 
         true => v1::ApprovalDecision::Reject,
         false => v1::ApprovalDecision::Approve,
     };
-    let approver = ["USER", "USERNAME"]
-        .into_iter()
-        .find_map(|name| std::env::var(name).ok());
     let request = v1::ApproveStageRequest {
         run_id: run.to_string(),
         stage: arguments.stage.clone(),
         decision: decision.into(),
         comment: arguments.comment.clone().unwrap_or_default(),
-        approver: approver.unwrap_or_default(),
+        approver: user(),
     };
     cluster
         .call(|mut runs| {

@@ -1,0 +1,237 @@
+//! What platform teams do with a cluster: queues, draining, approvals, groups, doing again; and what a run
+//! says that waits.
+
+use marquetry_tests::{Cluster, eventually, said};
+use serde_json::Value;
+
+fn stage<'a>(shown: &'a Value, name: &str) -> &'a Value {
+    let stages = shown["stages"].as_array().unwrap();
+    stages.iter().find(|it| it["name"] == name).unwrap()
+}
+
+fn waiting(cluster: &Cluster, run: &str, name: &str) -> String {
+    let shown = cluster.show(run);
+    stage(&shown, name)["waiting_for"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+fn json(cluster: &Cluster, arguments: &[&str]) -> Value {
+    let output = cluster
+        .command(arguments)
+        .args(["--output", "json"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+const PLACED: &str = "
+marquetry: v1
+name: placed
+stages:
+  here: { uses: probe/nothing, with: {} }
+  there: { uses: probe/nothing, with: {}, queue: gpu, labels: { zone: b } }
+";
+
+#[test]
+fn a_stage_waits_for_a_worker_of_its_queue_and_says_so() {
+    let mut cluster = Cluster::start(&[]);
+    cluster.place.file("placed.yaml", PLACED);
+    let run = cluster.submit("placed.yaml", &[]);
+    assert_eq!(
+        waiting(&cluster, &run, "there"),
+        "a worker: none is connected"
+    );
+    cluster.add_worker(&["--name", "plain"]);
+    cluster.wait_for_stage(&run, "here", "succeeded");
+    assert_eq!(
+        waiting(&cluster, &run, "there"),
+        "a worker: none serves queue `gpu`"
+    );
+    let queues = json(&cluster, &["queues"]);
+    let gpu = queues
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|it| it["queue"] == "gpu")
+        .unwrap();
+    assert_eq!(
+        (&gpu["waiting"], &gpu["workers"]),
+        (&1.into(), &0.into()),
+        "{queues:#}"
+    );
+    cluster.add_worker(&["--name", "big", "--queue", "gpu", "--label", "zone=b"]);
+    let shown = cluster.watch(&run);
+    assert_eq!(shown["status"], "succeeded", "{shown:#}");
+    let by = stage(&shown, "there")["attempts"][0]["worker"]
+        .as_str()
+        .unwrap();
+    assert!(by.starts_with("big"), "{by}");
+    // One process is the whole cluster.
+    let alone = cluster
+        .command(&["run", "placed.yaml", "--data-dir", "alone"])
+        .output()
+        .unwrap();
+    assert!(alone.status.success(), "{}", said(&alone));
+}
+
+#[test]
+fn a_worker_is_drained_from_afar() {
+    let mut cluster = Cluster::start(&[]);
+    cluster.place.file(
+        "sleeps.yaml",
+        "marquetry: v1\nname: sleeps\nstages:\n  sleep: { uses: probe/sleep, with: { milliseconds: 800 } }\n",
+    );
+    cluster.add_worker(&["--name", "old"]);
+    let run = cluster.submit("sleeps.yaml", &[]);
+    cluster.wait_for_stage(&run, "sleep", "running");
+    let workers = json(&cluster, &["workers"]);
+    let worker = &workers[0];
+    assert_eq!(
+        (&worker["state"], &worker["running"][0]["stage"]),
+        (&"active".into(), &"sleep".into())
+    );
+    let name = worker["worker"].as_str().unwrap();
+    json(&cluster, &["drain", name, "--reason", "an upgrade"]);
+    let second = cluster.submit("sleeps.yaml", &[]);
+    let why = waiting(&cluster, &second, "sleep");
+    assert_eq!(why, "a worker: those that could run it are draining");
+    let process = cluster.worker_process(0);
+    eventually("the worker ends", || process.try_wait().unwrap().is_some());
+    let shown = cluster.show(&run);
+    assert_eq!(
+        shown["status"], "succeeded",
+        "it finished what it ran: {shown:#}"
+    );
+    assert_eq!(
+        waiting(&cluster, &second, "sleep"),
+        "a worker: none is connected"
+    );
+    let unknown = cluster.command(&["drain", name]).output().unwrap();
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(said(&unknown).contains("MQ0709"), "{}", said(&unknown));
+}
+
+const ASKS: &str = "
+marquetry: v1
+name: asks
+stages:
+  before: { uses: probe/nothing, with: {} }
+  ask: { uses: wait/approval, with: { message: send them? }, needs: [before] }
+  after: { uses: probe/nothing, with: {}, needs: [ask] }
+";
+
+#[test]
+fn a_person_lets_a_run_go_on_and_has_it_done_again() {
+    let mut cluster = Cluster::start(&[]);
+    cluster.place.file("asks.yaml", ASKS);
+    cluster.add_worker(&[]);
+    let run = cluster.submit("asks.yaml", &[]);
+    cluster.wait_for_stage(&run, "before", "succeeded");
+    assert_eq!(waiting(&cluster, &run, "ask"), "approval: send them?");
+    cluster.kill_server(0);
+    cluster.restart_server(0);
+    eventually("the new server knows", || {
+        waiting(&cluster, &run, "ask") == "approval: send them?"
+    });
+    json(
+        &cluster,
+        &["approve", &run, "ask", "--reject", "--comment", "not yet"],
+    );
+    let shown = cluster.watch(&run);
+    assert_eq!(shown["status"], "failed", "{shown:#}");
+    assert_eq!(shown["error"]["code"], "MQ0809", "{shown:#}");
+
+    json(&cluster, &["retry", &run]);
+    eventually("it asks once more", || {
+        waiting(&cluster, &run, "ask") == "approval: send them?"
+    });
+    json(&cluster, &["approve", &run, "ask", "--comment", "now"]);
+    let shown = cluster.watch(&run);
+    assert_eq!(shown["status"], "succeeded", "{shown:#}");
+    assert_eq!(
+        stage(&shown, "ask")["approval"]["comment"],
+        "now",
+        "{shown:#}"
+    );
+    let twice = cluster.command(&["approve", &run, "ask"]).output().unwrap();
+    assert!(said(&twice).contains("MQ0702"), "{}", said(&twice));
+
+    json(&cluster, &["retry", &run, "--from", "after"]);
+    let shown = cluster.watch(&run);
+    let attempts = |name: &str| stage(&shown, name)["attempts"].as_array().unwrap().len();
+    assert_eq!((attempts("before"), attempts("after")), (1, 2), "{shown:#}");
+    let unknown = cluster
+        .command(&["retry", &run, "--from", "nothing"])
+        .output()
+        .unwrap();
+    assert!(
+        said(&unknown).contains("has no stage `nothing`"),
+        "{}",
+        said(&unknown)
+    );
+
+    // In one process whoever started it is asked; there is nobody, or a yes for all.
+    let alone = |more: &[&str]| {
+        let arguments = [&["run", "asks.yaml", "--data-dir", "alone"], more].concat();
+        cluster
+            .command(&arguments)
+            .stdin(std::process::Stdio::null())
+            .output()
+            .unwrap()
+    };
+    let nobody = alone(&[]);
+    assert_eq!(nobody.status.code(), Some(2), "{}", said(&nobody));
+    assert!(said(&nobody).contains("--yes"), "{}", said(&nobody));
+    assert!(alone(&["--yes"]).status.success());
+}
+
+const GROUPED: &str = "
+marquetry: v1
+name: grouped
+params: { shop: { type: string, default: a }, sleep: { type: int, default: 400 } }
+concurrency: { group: \"shop-${{ params.shop }}\" }
+stages:
+  sleep: { uses: probe/sleep, with: { milliseconds: \"${{ params.sleep }}\" } }
+";
+
+#[test]
+fn runs_of_a_group_follow_one_another() {
+    let mut cluster = Cluster::start(&[]);
+    cluster.place.file("grouped.yaml", GROUPED);
+    cluster.place.file(
+        "refused.yaml",
+        &GROUPED.replace("}}\" }", "}}\", on_conflict: reject }"),
+    );
+    cluster.add_worker(&["--slots", "4"]);
+    let first = cluster.submit("grouped.yaml", &["--set", "sleep=3000"]);
+    cluster.wait_for_stage(&first, "sleep", "running");
+    let second = cluster.submit("grouped.yaml", &[]);
+    let other = cluster.submit("grouped.yaml", &["--set", "shop=b"]);
+    assert_eq!(
+        waiting(&cluster, &second, "sleep"),
+        format!("run {first} of group `shop-a` to end")
+    );
+    let refused = cluster
+        .command(&["submit", "refused.yaml"])
+        .output()
+        .unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(said(&refused).contains("MQ0708"), "{}", said(&refused));
+    let began = |shown: &Value| {
+        stage(shown, "sleep")["attempts"][0]["started_at"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let (first, second, other) = (
+        cluster.watch(&first),
+        cluster.watch(&second),
+        cluster.watch(&other),
+    );
+    let end = first["finished_at"].as_str().unwrap();
+    assert!(began(&second).as_str() >= end, "{second:#}");
+    assert!(began(&other).as_str() < end, "another group: {other:#}");
+}
