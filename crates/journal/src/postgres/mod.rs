@@ -14,16 +14,10 @@ mod statements;
 mod tests;
 mod writer;
 
-use std::time::Duration;
-
-use async_trait::async_trait;
-use marquetry_engine::Record;
-use marquetry_types::Epoch;
-
 use self::connect::Place;
-use self::writer::{Work, Writer};
 use crate::journal::ReadThrough;
-use crate::{Campaign, Candidate, Journal, JournalError, JournalReader};
+use crate::requests::{Requests, WriteThrough};
+use crate::{JournalError, JournalReader};
 
 pub use self::reader::PostgresReader;
 
@@ -31,7 +25,7 @@ pub use self::reader::PostgresReader;
 /// epoch says whose records are taken.
 #[derive(Debug)]
 pub struct PostgresJournal {
-    writer: Writer,
+    requests: Requests,
     reader: PostgresReader,
 }
 
@@ -47,7 +41,7 @@ impl PostgresJournal {
         schema::migrate(&place).await?;
         Ok(Self {
             reader: PostgresReader::new(&place)?,
-            writer: Writer::start(place),
+            requests: writer::start(place),
         })
     }
 
@@ -62,35 +56,14 @@ impl PostgresJournal {
     }
 }
 
-#[async_trait]
-impl Journal for PostgresJournal {
-    async fn campaign(&self, candidate: &Candidate) -> Result<Campaign, JournalError> {
-        self.writer.perform(Work::Campaign(candidate.clone())).await
-    }
-
-    async fn renew(&self, epoch: Epoch, lease: Duration) -> Result<(), JournalError> {
-        let renewed = self.writer.perform(Work::Renew { epoch, lease }).await;
-        renewed.map(|_| ())
-    }
-
-    async fn resign(&self, epoch: Epoch) -> Result<(), JournalError> {
-        self.renew(epoch, Duration::ZERO).await
-    }
-
-    async fn append(&self, epoch: Epoch, records: Vec<Record>) -> Result<(), JournalError> {
-        let appended = self.writer.perform(Work::Append { epoch, records }).await;
-        appended.map(|_| ())
-    }
-
-    async fn put_bundle(&self, digest: &str, bytes: Vec<u8>) -> Result<(), JournalError> {
-        let digest = digest.to_owned();
-        let put = self.writer.perform(Work::PutBundle { digest, bytes }).await;
-        put.map(|_| ())
-    }
-}
-
 impl ReadThrough for PostgresJournal {
     fn reader(&self) -> &dyn JournalReader {
         &self.reader
+    }
+}
+
+impl WriteThrough for PostgresJournal {
+    fn requests(&self) -> &Requests {
+        &self.requests
     }
 }

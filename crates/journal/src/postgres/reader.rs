@@ -4,16 +4,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
-use marquetry_engine::{Record, RunState, RunSummary};
+use marquetry_engine::{RunState, RunSummary};
 use marquetry_types::{Epoch, Publication, PublishedKind, PublishedName, RunId};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{GenericClient, IsolationLevel, Row};
 
 use super::connect::{Place, cause, tls};
 use super::statements::{from_database, to_database};
-use crate::envelope::{Envelope, RECORD_VERSION, SNAPSHOT_VERSION, StoredEnvelope};
+use crate::envelope::StoredEnvelope;
 use crate::history::History;
-use crate::rows::{bundle_checksum, missing, run_id};
+use crate::loading::Loading;
+use crate::rows::{bundle_checksum, run_id};
 use crate::{JournalError, JournalReader, Leader, Page, RunFilter, Unfinished};
 
 const READING: &str = "read the journal";
@@ -131,12 +132,8 @@ impl JournalReader for PostgresReader {
         let mut unfinished = Unfinished::default();
         for row in rows {
             let run = run_id(row.try_get(0).map_err(reading)?)?;
-            match load_history(&*snapshot, &run).await {
-                Ok(history) => unfinished
-                    .runs
-                    .extend(history.and_then(History::into_stored)),
-                Err(error @ JournalError::Storage { .. }) => return Err(error),
-                Err(error) => unfinished.damaged.push((run, error)),
+            if let Some(loaded) = load_history(&*snapshot, &run).await.transpose() {
+                unfinished.add(run, loaded)?;
             }
         }
         Ok(unfinished)
@@ -265,56 +262,19 @@ pub(super) async fn load_history(
     let row = client.query_opt(sql, &[&id]).await.map_err(reading)?;
     let Some(row) = row else { return Ok(None) };
     let last = from_database(row.try_get(0).map_err(reading)?);
-    let mut history = match load_snapshot(client, run, last).await? {
-        Some((state, sequence)) => History::restore(run.clone(), state, sequence),
-        None => History::new(run.clone()),
-    };
-    let after = to_database(history.sequence());
+    let sql = "SELECT sequence, version, checksum, payload FROM snapshots WHERE run_id = $1";
+    let row = client.query_opt(sql, &[&id]).await.map_err(reading)?;
+    let snapshot = row.as_ref().map(envelope_of).transpose()?;
+    let mut loading = Loading::begin(run.clone(), last, snapshot);
+    let after = to_database(loading.known());
     let sql = "SELECT sequence, version, checksum, payload FROM records
                WHERE run_id = $1 AND sequence > $2 ORDER BY sequence";
     let rows = client.query(sql, &[&id, &after]).await.map_err(reading)?;
     for row in rows {
-        let expected = history.sequence().saturating_add(1);
         let (sequence, stored) = envelope_of(&row)?;
-        if sequence != expected {
-            return Err(missing(run, expected));
-        }
-        let record: Record = Envelope::open(run, sequence, RECORD_VERSION, &stored)?;
-        history
-            .apply(&record)
-            .map_err(|error| JournalError::Damaged {
-                run: run.clone(),
-                sequence,
-                reason: error.to_string(),
-            })?;
+        loading.record(sequence, &stored);
     }
-    if history.sequence() != last {
-        return Err(missing(run, history.sequence().saturating_add(1)));
-    }
-    Ok(Some(history))
-}
-
-/// The snapshot of a run with `last` records, if there is one and it can be believed.
-async fn load_snapshot(
-    client: &impl GenericClient,
-    run: &RunId,
-    last: u64,
-) -> Result<Option<(RunState, u64)>, JournalError> {
-    let sql = "SELECT sequence, version, checksum, payload FROM snapshots WHERE run_id = $1";
-    let row = client
-        .query_opt(sql, &[&run.as_str()])
-        .await
-        .map_err(reading)?;
-    let Some(row) = row else { return Ok(None) };
-    let (sequence, stored) = envelope_of(&row)?;
-    match Envelope::open(run, sequence, SNAPSHOT_VERSION, &stored) {
-        Ok(state) if sequence <= last => Ok(Some((state, sequence))),
-        Ok(_) => Ok(None),
-        Err(error) => {
-            tracing::warn!(%run, sequence, %error, "snapshot left unread: its records say the same");
-            Ok(None)
-        }
-    }
+    loading.finish().map(Some)
 }
 
 fn envelope_of(row: &Row) -> Result<(u64, StoredEnvelope), JournalError> {

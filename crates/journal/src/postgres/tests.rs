@@ -3,13 +3,15 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use marquetry_types::RunId;
+use async_trait::async_trait;
+use marquetry_types::{Epoch, RunId};
 
 use super::*;
 use crate::testing::conformance::{self, Store};
 use crate::testing::{PostgresServer, samples};
-use crate::{Page, RunFilter};
+use crate::{Campaign, Candidate, Journal, Page, RunFilter};
 
 /// A journal of the server's.
 struct Schema(String);

@@ -4,92 +4,35 @@
 //! be refused in memory is found out before anything is sent; a refusal among several makes each go on
 //! its own, so that it costs its neighbours nothing but time.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use marquetry_engine::Record;
-use marquetry_types::{Epoch, RunId};
-use tokio::sync::{mpsc, oneshot};
+use marquetry_types::Epoch;
+use tokio::sync::mpsc;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Statement};
 
 use super::connect::{Place, cause};
 use super::reader;
 use super::statements::{Batch, from_database, prepare, to_database};
-use crate::history::History;
+use crate::histories::Histories;
+use crate::requests::{Answer, LARGEST_GROUP, Request, Requests, SNAPSHOT_EVERY, Work};
 use crate::rows::bundle_checksum;
 use crate::{Campaign, Candidate, JournalError, Leader};
 
-/// Requests that wait before senders wait, too.
-const QUEUE: usize = 1024;
-/// Requests in one commit at most, which bounds how long the first of them waits.
-const LARGEST_GROUP: usize = 256;
-/// Runs whose histories stay in memory at most; beyond it they are read again when they go on.
-const MOST_HISTORIES: usize = 4096;
-/// After how many records of an unfinished run a snapshot is written.
-const SNAPSHOT_EVERY: u64 = 500;
 /// How long a statement may take, the network included, before its connection is given up.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Something to be committed.
-#[derive(Debug)]
-pub(super) enum Work {
-    Campaign(Candidate),
-    /// Keeps the lead, or lets it go with a lease of nothing.
-    Renew {
-        epoch: Epoch,
-        lease: Duration,
-    },
-    Append {
-        epoch: Epoch,
-        records: Vec<Record>,
-    },
-    PutBundle {
-        digest: String,
-        bytes: Vec<u8>,
-    },
-}
-
-/// What came of it: for a campaign how it ended, for the rest the epoch.
-type Answer = Result<Campaign, JournalError>;
-
-struct Request {
-    work: Work,
-    reply: oneshot::Sender<Answer>,
-}
-
-/// The sending half. When it is dropped, what was sent is still committed.
-#[derive(Debug)]
-pub(super) struct Writer {
-    requests: mpsc::Sender<Request>,
-}
-
-impl Writer {
-    pub(super) fn start(place: Place) -> Self {
-        let (requests, received) = mpsc::channel(QUEUE);
-        let committer = Committer {
-            place,
-            session: None,
-            histories: HashMap::new(),
-        };
-        tokio::spawn(committer.run(received));
-        Self { requests }
-    }
-
-    /// Hands `work` to the task and waits until it is durable or refused.
-    pub(super) async fn perform(&self, work: Work) -> Answer {
-        let (reply, answer) = oneshot::channel();
-        let sent = self.requests.send(Request { work, reply }).await;
-        sent.map_err(|_| JournalError::Storage {
-            doing: "write to the journal",
-            reason: "its writer has stopped".to_owned(),
-        })?;
-        answer.await.unwrap_or_else(|_| {
-            Err(JournalError::Doubtful {
-                reason: "the journal's writer has stopped".to_owned(),
-            })
-        })
-    }
+/// Starts the task, which ends when the requests are dropped and what was sent is committed.
+pub(super) fn start(place: Place) -> Requests {
+    let (requests, received) = Requests::queue();
+    let committer = Committer {
+        place,
+        session: None,
+        histories: Histories::default(),
+    };
+    tokio::spawn(committer.run(received));
+    requests
 }
 
 /// A connection with its prepared statement.
@@ -102,9 +45,7 @@ struct Session {
 struct Committer {
     place: Place,
     session: Option<Session>,
-    /// Unfinished runs as their committed records tell them. Only a cache: whatever fails is dropped
-    /// from it and read again.
-    histories: HashMap<RunId, History>,
+    histories: Histories,
 }
 
 impl Committer {
@@ -114,7 +55,6 @@ impl Committer {
             let mut waiting = group.drain(..).peekable();
             while let Some(Request { work, reply }) = waiting.next() {
                 let Work::Append { epoch, records } = work else {
-                    // Who no longer listens is no error, here and below.
                     let _ = reply.send(self.alone(&work).await);
                     continue;
                 };
@@ -132,10 +72,7 @@ impl Committer {
                     let _ = reply.send(answer);
                 }
             }
-            self.histories.retain(|_, history| !history.is_finished());
-            if self.histories.len() > MOST_HISTORIES {
-                self.histories.clear();
-            }
+            self.histories.tidy();
         }
     }
 
@@ -169,9 +106,7 @@ impl Committer {
     async fn append(&mut self, epoch: Epoch, appends: &[Vec<Record>]) -> Result<(), JournalError> {
         let result = self.try_append(epoch, appends).await;
         if result.is_err() {
-            for record in appends.iter().flatten() {
-                self.histories.remove(record.run());
-            }
+            self.histories.forget(appends.iter().flatten());
         }
         if matches!(
             result,
@@ -191,40 +126,31 @@ impl Committer {
     ) -> Result<(), JournalError> {
         let session = session(&mut self.session, &self.place).await?;
         let mut batch = Batch::default();
-        let mut touched: Vec<&RunId> = Vec::new();
         for record in appends.iter().flatten() {
             let run = record.run();
-            if !self.histories.contains_key(run) {
-                let stored = match record {
-                    // Its id is new.
-                    Record::RunSubmitted(_) => None,
-                    _ => read_in_time(reader::load_history(&session.client, run)).await?,
-                };
-                let history = stored.unwrap_or_else(|| History::new(run.clone()));
-                self.histories.insert(run.clone(), history);
+            // The id of a run that is submitted is new.
+            if !matches!(record, Record::RunSubmitted(_))
+                && !self.histories.knows(run)
+                && let Some(stored) =
+                    read_in_time(reader::load_history(&session.client, run)).await?
+            {
+                self.histories.keep(stored);
             }
-            let Some(history) = self.histories.get_mut(run) else {
-                continue;
-            };
-            history.apply(record)?;
+            let history = self.histories.apply(record)?;
             batch.record(history, record)?;
             for publication in record.publications() {
                 read_in_time(batch.publication(&session.client, &publication)).await?;
             }
-            if !touched.contains(&run) {
-                touched.push(run);
-            }
         }
-        for run in touched {
-            let Some(history) = self.histories.get_mut(run) else {
-                continue;
-            };
-            batch.summary(history)?;
-            if !history.is_finished() && history.unsnapshotted() >= SNAPSHOT_EVERY {
-                batch.snapshot(history)?;
-                history.snapshot_taken();
-            }
-        }
+        self.histories
+            .for_each_of(appends.iter().flatten(), |history| {
+                batch.summary(history)?;
+                if history.is_snapshot_due(SNAPSHOT_EVERY) {
+                    batch.snapshot(history)?;
+                    history.snapshot_taken();
+                }
+                Ok(())
+            })?;
         let committed = in_time(batch.commit(&session.client, &session.commit, epoch)).await;
         match committed {
             Ok(true) => Ok(()),
