@@ -12,6 +12,8 @@ mod schema;
 mod statements;
 #[cfg(test)]
 mod tests;
+mod tls;
+mod url;
 mod writer;
 
 use self::connect::Place;
@@ -31,8 +33,8 @@ pub struct PostgresJournal {
 
 impl PostgresJournal {
     /// Opens the journal at a URL, `postgres://user:password@host:port/database`, making its tables
-    /// where needed and bringing an older format up to date. They are in the schema `marquetry`, or in
-    /// the one that the URL's parameter `schema` names.
+    /// where needed and bringing an older format up to date. What the URL may say stands at
+    /// [`Location`](crate::Location::Postgres).
     ///
     /// # Errors
     /// [`JournalError::Open`]; [`JournalError::UnknownFormat`] if a newer version wrote it.

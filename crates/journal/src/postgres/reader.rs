@@ -9,7 +9,7 @@ use marquetry_types::{Epoch, Publication, PublishedKind, PublishedName, RunId};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{GenericClient, IsolationLevel, Row};
 
-use super::connect::{Place, cause, tls};
+use super::connect::{Place, cause};
 use super::statements::{from_database, to_database};
 use crate::envelope::StoredEnvelope;
 use crate::history::History;
@@ -41,7 +41,8 @@ impl PostgresReader {
         let config = ManagerConfig {
             recycling_method: RecyclingMethod::Fast,
         };
-        let manager = Manager::from_config(place.config.clone(), tls(), config);
+        let manager =
+            Manager::from_config(place.config.clone(), place.tls.connector.clone(), config);
         let pool = Pool::builder(manager)
             .max_size(CONNECTIONS)
             .runtime(Runtime::Tokio1)

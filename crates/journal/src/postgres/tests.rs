@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod tls;
+
 use std::sync::Arc;
 use std::time::Duration;
 
