@@ -1,10 +1,12 @@
-//! Reaching the database: where it is, and the patience of a session.
+//! Reaching the database: where it is, and how a session with it begins.
 
 use std::time::Duration;
 
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::{Client, Config};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::patience::Patience;
 use super::tls::{self, Tls};
 use super::url::{Parts, shown};
 use crate::JournalError;
@@ -15,15 +17,19 @@ const SCHEMA: &str = "marquetry";
 const CONNECT: Duration = Duration::from_secs(5);
 /// After how long a connection whose other end is silent is given up by the system.
 const SILENCE: Duration = Duration::from_secs(5);
-/// Patience of a session: for a statement, for a lock, and for whoever forgot a transaction.
-const PATIENCE: &str = "-c statement_timeout=10000 -c lock_timeout=2000 \
-                        -c idle_in_transaction_session_timeout=2000 -c synchronous_commit=on";
+/// The name of every session of ours, by which others know it.
+pub(super) const APPLICATION: &str = "marquetry";
+/// A commit that is acknowledged is on the disk, and a client that vanished is found out by the server too.
+const SETTINGS: &str = "-c synchronous_commit=on -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 \
+                        -c tcp_keepalives_count=3";
 
 /// A database, and the schema in it.
 #[derive(Clone)]
 pub(super) struct Place {
-    pub(super) config: Config,
-    pub(super) tls: Tls,
+    config: Config,
+    tls: Tls,
+    /// Of those who commit.
+    pub(super) patience: Patience,
     pub(super) schema: String,
     /// The URL without its password, as people read it.
     pub(super) shown: String,
@@ -59,29 +65,38 @@ impl Place {
         let is_local = is_local(&config);
         config
             .ssl_mode(if is_local { SslMode::Disable } else { tls.mode })
-            .application_name("marquetry")
+            .application_name(APPLICATION)
             .connect_timeout(CONNECT)
             .keepalives(true)
             .keepalives_idle(SILENCE)
-            .tcp_user_timeout(SILENCE)
-            .options(format!("{PATIENCE} -c search_path={schema}"));
+            .tcp_user_timeout(SILENCE);
         Ok(Self {
             config,
             tls,
+            patience: Patience::WRITING,
             schema,
             shown,
         })
     }
 
+    /// How a session of that patience is begun.
+    pub(super) fn session(&self, patience: Patience) -> (Config, MakeRustlsConnect) {
+        let mut config = self.config.clone();
+        let asked = self.config.get_options().unwrap_or_default();
+        let (ours, schema) = (patience.settings(), &self.schema);
+        config.options(format!("{asked} {ours} {SETTINGS} -c search_path={schema}"));
+        (config, self.tls.connector.clone())
+    }
+
     /// A connection, whose other half runs as a task until the client is dropped.
-    pub(super) async fn connect(&self) -> Result<Client, JournalError> {
+    pub(super) async fn connect(&self, patience: Patience) -> Result<Client, JournalError> {
         let failed = |reason: String| JournalError::Storage {
             doing: "reach the journal's database",
             reason,
         };
-        let (client, connection) = self
-            .config
-            .connect(self.tls.connector.clone())
+        let (config, connector) = self.session(patience);
+        let (client, connection) = config
+            .connect(connector)
             .await
             .map_err(|error| failed(cause(&error)))?;
         tokio::spawn(async move {

@@ -4,9 +4,12 @@
 //! commit, so that a commit costs one round trip and one flush however many requests share it. The
 //! statement locks the row of the leadership for as long as it runs and compares the epoch: an append
 //! and a take-over can never both succeed. There is no transaction that outlives a statement, so a
-//! coordinator that is paused holds no lock.
+//! coordinator that is paused holds no lock; where it is paused while it sends one, whoever campaigns
+//! ends its session ([`leadership`]).
 
 mod connect;
+mod leadership;
+mod patience;
 mod reader;
 mod schema;
 mod statements;
@@ -39,7 +42,10 @@ impl PostgresJournal {
     /// # Errors
     /// [`JournalError::Open`]; [`JournalError::UnknownFormat`] if a newer version wrote it.
     pub async fn open(url: &str) -> Result<Self, JournalError> {
-        let place = Place::parse(url)?;
+        Self::open_at(Place::parse(url)?).await
+    }
+
+    async fn open_at(place: Place) -> Result<Self, JournalError> {
         schema::migrate(&place).await?;
         Ok(Self {
             reader: PostgresReader::new(&place)?,

@@ -5,11 +5,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
 use marquetry_engine::{RunState, RunSummary};
-use marquetry_types::{Epoch, Publication, PublishedKind, PublishedName, RunId};
+use marquetry_types::{Publication, PublishedKind, PublishedName, RunId};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{GenericClient, IsolationLevel, Row};
 
 use super::connect::{Place, cause};
+use super::leadership;
+use super::patience::Patience;
 use super::statements::{from_database, to_database};
 use crate::envelope::StoredEnvelope;
 use crate::history::History;
@@ -19,7 +21,7 @@ use crate::{JournalError, JournalReader, Leader, Page, RunFilter, Unfinished};
 
 const READING: &str = "read the journal";
 /// How long a reader waits for a connection.
-const PATIENCE: Duration = Duration::from_secs(15);
+const WAIT: Duration = Duration::from_secs(15);
 /// Connections that are kept for readers.
 const CONNECTIONS: usize = 4;
 
@@ -41,15 +43,15 @@ impl PostgresReader {
         let config = ManagerConfig {
             recycling_method: RecyclingMethod::Fast,
         };
-        let manager =
-            Manager::from_config(place.config.clone(), place.tls.connector.clone(), config);
+        let (session, connector) = place.session(Patience::READING);
+        let manager = Manager::from_config(session, connector, config);
         let pool = Pool::builder(manager)
             .max_size(CONNECTIONS)
             .runtime(Runtime::Tokio1)
             .timeouts(Timeouts {
-                wait: Some(PATIENCE),
-                create: Some(PATIENCE),
-                recycle: Some(PATIENCE),
+                wait: Some(WAIT),
+                create: Some(WAIT),
+                recycle: Some(WAIT),
             })
             .build();
         let pool = pool.map_err(|error| JournalError::Open {
@@ -229,19 +231,8 @@ impl JournalReader for PostgresReader {
     }
 
     async fn leader(&self) -> Result<Option<Leader>, JournalError> {
-        leader(&**self.client().await?).await
+        leadership::leader(&**self.client().await?).await
     }
-}
-
-pub(super) async fn leader(client: &impl GenericClient) -> Result<Option<Leader>, JournalError> {
-    let sql = "SELECT epoch, name, url FROM leadership WHERE id = 1 AND epoch > 0";
-    let row = client.query_opt(sql, &[]).await.map_err(reading)?;
-    let Some(row) = row else { return Ok(None) };
-    Ok(Some(Leader {
-        epoch: Epoch(from_database(row.try_get(0).map_err(reading)?)),
-        name: row.try_get(1).map_err(reading)?,
-        url: row.try_get(2).map_err(reading)?,
-    }))
 }
 
 pub(super) async fn find_by_request(

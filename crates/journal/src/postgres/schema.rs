@@ -4,6 +4,7 @@
 use tokio_postgres::{Client, GenericClient};
 
 use super::connect::{Place, cause};
+use super::patience::Patience;
 use crate::JournalError;
 
 /// The lock that keeps two coordinators from migrating at once: `MQTY`.
@@ -84,7 +85,7 @@ pub(super) async fn migrate(place: &Place) -> Result<(), JournalError> {
         journal: place.shown.clone(),
         reason: cause(&error),
     };
-    let mut client = connect(place).await?;
+    let mut client = connect(place, Patience::MIGRATING).await?;
     let transaction = client.transaction().await.map_err(refused)?;
     transaction
         .execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK])
@@ -120,7 +121,7 @@ pub(super) async fn migrate(place: &Place) -> Result<(), JournalError> {
 
 /// Checks that there is a journal of the present format.
 pub(super) async fn check(place: &Place) -> Result<(), JournalError> {
-    let client = connect(place).await?;
+    let client = connect(place, Patience::READING).await?;
     match format_of(&client).await {
         Ok(Some(FORMAT)) => Ok(()),
         Ok(Some(found)) => Err(unknown(place, found)),
@@ -134,8 +135,8 @@ pub(super) async fn check(place: &Place) -> Result<(), JournalError> {
     }
 }
 
-async fn connect(place: &Place) -> Result<Client, JournalError> {
-    place.connect().await.map_err(|error| match error {
+async fn connect(place: &Place, patience: Patience) -> Result<Client, JournalError> {
+    place.connect(patience).await.map_err(|error| match error {
         JournalError::Storage { reason, .. } => JournalError::Open {
             journal: place.shown.clone(),
             reason,

@@ -4,8 +4,6 @@
 //! be refused in memory is found out before anything is sent; a refusal among several makes each go on
 //! its own, so that it costs its neighbours nothing but time.
 
-use std::time::Duration;
-
 use marquetry_engine::Record;
 use marquetry_types::Epoch;
 use tokio::sync::mpsc;
@@ -13,15 +11,13 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Statement};
 
 use super::connect::{Place, cause};
-use super::reader;
-use super::statements::{Batch, from_database, prepare, to_database};
+use super::patience::{Failure, in_time, read_in_time};
+use super::statements::{Batch, prepare};
+use super::{leadership, reader};
 use crate::histories::Histories;
 use crate::requests::{Answer, LARGEST_GROUP, Request, Requests, SNAPSHOT_EVERY, Work};
 use crate::rows::bundle_checksum;
-use crate::{Campaign, Candidate, JournalError, Leader};
-
-/// How long a statement may take, the network included, before its connection is given up.
-const PATIENCE: Duration = Duration::from_secs(15);
+use crate::{Campaign, JournalError};
 
 /// Starts the task, which ends when the requests are dropped and what was sent is committed.
 pub(super) fn start(place: Place) -> Requests {
@@ -154,7 +150,7 @@ impl Committer {
         let committed = in_time(batch.commit(&session.client, &session.commit, epoch)).await;
         match committed {
             Ok(true) => Ok(()),
-            Ok(false) => Err(fenced(&session.client, epoch).await),
+            Ok(false) => Err(leadership::fenced(&session.client, epoch).await),
             Err(Failure::Database(error)) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
                 Err(duplicate(&session.client, appends, &error).await)
             }
@@ -170,9 +166,9 @@ impl Committer {
             Work::Campaign(candidate) => {
                 // Another coordinator may have written since this one led.
                 self.histories.clear();
-                campaign(client, candidate).await
+                leadership::campaign(client, candidate).await
             }
-            Work::Renew { epoch, lease } => renew(client, *epoch, *lease).await,
+            Work::Renew { epoch, lease } => leadership::renew(client, *epoch, *lease).await,
             Work::PutBundle { digest, bytes } => put_bundle(client, digest, bytes).await,
             // Appends are grouped by the caller.
             Work::Append { epoch, .. } => Ok(Campaign::Won(*epoch)),
@@ -194,7 +190,7 @@ async fn session<'s>(
     let fresh = match kept.take().filter(|session| !session.client.is_closed()) {
         Some(session) => session,
         None => {
-            let client = read_in_time(place.connect()).await?;
+            let client = read_in_time(place.connect(place.patience)).await?;
             let commit = in_time(prepare(&client)).await;
             let commit = commit.map_err(|failure| match failure.into() {
                 // Preparing changes nothing, so there is nothing to doubt.
@@ -208,73 +204,6 @@ async fn session<'s>(
         }
     };
     Ok(kept.insert(fresh))
-}
-
-/// Why a statement failed.
-enum Failure {
-    Database(tokio_postgres::Error),
-    TooSlow,
-}
-
-impl From<Failure> for JournalError {
-    /// A statement that the database refused has no effect. When the connection broke, or the server
-    /// went down around it, nobody knows.
-    fn from(failure: Failure) -> Self {
-        let error = match failure {
-            Failure::Database(error) => error,
-            Failure::TooSlow => {
-                return Self::Doubtful {
-                    reason: format!("the database did not answer within {PATIENCE:?}"),
-                };
-            }
-        };
-        let reason = cause(&error);
-        let is_refusal = error.code().is_some_and(|code| {
-            let class = code.code().get(..2).unwrap_or_default();
-            // 57P0x: the server was shut down or crashed; 08: the connection failed.
-            class != "08" && !code.code().starts_with("57P")
-        });
-        match is_refusal {
-            true => Self::Storage {
-                doing: "write to the journal",
-                reason,
-            },
-            false => Self::Doubtful { reason },
-        }
-    }
-}
-
-async fn in_time<T>(
-    statement: impl Future<Output = Result<T, tokio_postgres::Error>>,
-) -> Result<T, Failure> {
-    match tokio::time::timeout(PATIENCE, statement).await {
-        Ok(result) => result.map_err(Failure::Database),
-        Err(_) => Err(Failure::TooSlow),
-    }
-}
-
-/// The same for what changes nothing: there is nothing to doubt.
-async fn read_in_time<T>(
-    reading: impl Future<Output = Result<T, JournalError>>,
-) -> Result<T, JournalError> {
-    tokio::time::timeout(PATIENCE, reading)
-        .await
-        .unwrap_or_else(|_| {
-            Err(JournalError::Storage {
-                doing: "read the journal",
-                reason: format!("the database did not answer within {PATIENCE:?}"),
-            })
-        })
-}
-
-async fn fenced(client: &Client, ours: Epoch) -> JournalError {
-    match read_in_time(reader::leader(client)).await {
-        Ok(leader) => JournalError::Fenced {
-            ours,
-            current: leader.map_or(Epoch(0), |leader| leader.epoch),
-        },
-        Err(error) => error,
-    }
 }
 
 /// Which of the appends broke a rule of uniqueness.
@@ -318,42 +247,6 @@ async fn duplicate(
     }
 }
 
-async fn campaign(client: &Client, candidate: &Candidate) -> Answer {
-    let lease = milliseconds(candidate.lease);
-    let won = in_time(client.query_opt(
-        "UPDATE leadership SET epoch = epoch + 1, name = $1, url = $2,
-             lease_ends_at = clock_timestamp() + $3 * interval '1 millisecond'
-         WHERE id = 1 AND (lease_ends_at <= clock_timestamp() OR name = $1) RETURNING epoch",
-        &[&candidate.name, &candidate.url, &lease],
-    ))
-    .await?;
-    if let Some(row) = won {
-        let epoch: i64 = row.try_get(0).map_err(Failure::Database)?;
-        return Ok(Campaign::Won(Epoch(from_database(epoch))));
-    }
-    let leader: Option<Leader> = read_in_time(reader::leader(client)).await?;
-    leader
-        .map(Campaign::Lost)
-        .ok_or_else(|| JournalError::Storage {
-            doing: "read the journal",
-            reason: "it does not say who leads".to_owned(),
-        })
-}
-
-async fn renew(client: &Client, epoch: Epoch, lease: Duration) -> Answer {
-    let (lease, ours) = (milliseconds(lease), to_database(epoch.0));
-    let changed = in_time(client.execute(
-        "UPDATE leadership SET lease_ends_at = clock_timestamp() + $1 * interval '1 millisecond'
-         WHERE id = 1 AND epoch = $2",
-        &[&lease, &ours],
-    ))
-    .await?;
-    match changed {
-        0 => Err(fenced(client, epoch).await),
-        _ => Ok(Campaign::Won(epoch)),
-    }
-}
-
 async fn put_bundle(client: &Client, digest: &str, bytes: &[u8]) -> Answer {
     let checksum = i64::from(bundle_checksum(digest, bytes));
     in_time(client.execute(
@@ -362,8 +255,4 @@ async fn put_bundle(client: &Client, digest: &str, bytes: &[u8]) -> Answer {
     ))
     .await?;
     Ok(Campaign::Won(Epoch::default()))
-}
-
-fn milliseconds(lease: Duration) -> f64 {
-    lease.as_secs_f64() * 1000.0
 }

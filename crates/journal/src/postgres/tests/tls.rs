@@ -28,7 +28,10 @@ fn trusting(certificate: &str) -> (TempPath, String) {
 /// Whether a connection has TLS, or why there is none.
 async fn has_tls(url: &str) -> Result<bool, String> {
     let place = Place::parse(url).map_err(|error| error.to_string())?;
-    let client = place.connect().await.map_err(|error| error.to_string())?;
+    let client = place
+        .connect(place.patience)
+        .await
+        .map_err(|error| error.to_string())?;
     let sql = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
     Ok(client.query_one(sql, &[]).await.unwrap().get(0))
 }
