@@ -36,6 +36,16 @@ impl Loading {
         }
     }
 
+    /// The place of its last record.
+    pub(crate) const fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// How many records are wanted.
+    pub(crate) const fn wanted(&self) -> u64 {
+        self.last.saturating_sub(self.known())
+    }
+
     /// The place up to which it is known: the records after it are wanted.
     pub(crate) const fn known(&self) -> u64 {
         self.history.sequence()

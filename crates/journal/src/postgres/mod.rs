@@ -9,6 +9,7 @@
 
 mod connect;
 mod leadership;
+mod loading;
 mod patience;
 mod reader;
 mod schema;

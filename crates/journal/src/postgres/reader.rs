@@ -7,16 +7,15 @@ use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, R
 use marquetry_engine::{RunState, RunSummary};
 use marquetry_types::{Publication, PublishedKind, PublishedName, RunId};
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{GenericClient, IsolationLevel, Row};
+use tokio_postgres::{GenericClient, IsolationLevel};
 
 use super::connect::{Place, cause};
 use super::leadership;
+use super::loading::{self, Limits};
 use super::patience::Patience;
-use super::statements::{from_database, to_database};
-use crate::envelope::StoredEnvelope;
+use super::statements::to_database;
 use crate::history::History;
-use crate::loading::Loading;
-use crate::rows::{bundle_checksum, run_id};
+use crate::rows::bundle_checksum;
 use crate::{JournalError, JournalReader, Leader, Page, RunFilter, Unfinished};
 
 const READING: &str = "read the journal";
@@ -106,6 +105,13 @@ impl JournalReader for PostgresReader {
     }
 
     async fn load_run(&self, run: &RunId) -> Result<RunState, JournalError> {
+        loading::load_history(&**self.client().await?, run)
+            .await?
+            .and_then(History::into_stored)
+            .ok_or_else(|| JournalError::UnknownRun { run: run.clone() })
+    }
+
+    async fn load_unfinished(&self) -> Result<Unfinished, JournalError> {
         let mut client = self.client().await?;
         // One state of the database for all of its statements.
         let snapshot = client
@@ -115,31 +121,7 @@ impl JournalReader for PostgresReader {
             .start()
             .await
             .map_err(reading)?;
-        load_history(&*snapshot, run)
-            .await?
-            .and_then(History::into_stored)
-            .ok_or_else(|| JournalError::UnknownRun { run: run.clone() })
-    }
-
-    async fn load_unfinished(&self) -> Result<Unfinished, JournalError> {
-        let mut client = self.client().await?;
-        let snapshot = client
-            .build_transaction()
-            .isolation_level(IsolationLevel::RepeatableRead)
-            .read_only(true)
-            .start()
-            .await
-            .map_err(reading)?;
-        let sql = "SELECT run_id FROM runs WHERE finished_at IS NULL ORDER BY run_id";
-        let rows = snapshot.query(sql, &[]).await.map_err(reading)?;
-        let mut unfinished = Unfinished::default();
-        for row in rows {
-            let run = run_id(row.try_get(0).map_err(reading)?)?;
-            if let Some(loaded) = load_history(&*snapshot, &run).await.transpose() {
-                unfinished.add(run, loaded)?;
-            }
-        }
-        Ok(unfinished)
+        loading::load_unfinished(&*snapshot, Limits::USUAL).await
     }
 
     async fn find_by_request_id(
@@ -242,42 +224,6 @@ pub(super) async fn find_by_request(
     let sql = "SELECT run_id, summary FROM runs WHERE request_id = $1";
     let found = summaries(client, sql, &[&request_id]).await?;
     Ok(found.into_iter().next())
-}
-
-/// A run's history from its snapshot and the records after it; `None` if there is no such run.
-pub(super) async fn load_history(
-    client: &impl GenericClient,
-    run: &RunId,
-) -> Result<Option<History>, JournalError> {
-    let id = run.as_str();
-    let sql = "SELECT last_sequence FROM runs WHERE run_id = $1";
-    let row = client.query_opt(sql, &[&id]).await.map_err(reading)?;
-    let Some(row) = row else { return Ok(None) };
-    let last = from_database(row.try_get(0).map_err(reading)?);
-    let sql = "SELECT sequence, version, checksum, payload FROM snapshots WHERE run_id = $1";
-    let row = client.query_opt(sql, &[&id]).await.map_err(reading)?;
-    let snapshot = row.as_ref().map(envelope_of).transpose()?;
-    let mut loading = Loading::begin(run.clone(), last, snapshot);
-    let after = to_database(loading.known());
-    let sql = "SELECT sequence, version, checksum, payload FROM records
-               WHERE run_id = $1 AND sequence > $2 ORDER BY sequence";
-    let rows = client.query(sql, &[&id, &after]).await.map_err(reading)?;
-    for row in rows {
-        let (sequence, stored) = envelope_of(&row)?;
-        loading.record(sequence, &stored);
-    }
-    loading.finish().map(Some)
-}
-
-fn envelope_of(row: &Row) -> Result<(u64, StoredEnvelope), JournalError> {
-    let sequence: i64 = row.try_get(0).map_err(reading)?;
-    let payload: String = row.try_get(3).map_err(reading)?;
-    let stored = StoredEnvelope {
-        version: row.try_get(1).map_err(reading)?,
-        checksum: row.try_get(2).map_err(reading)?,
-        payload: payload.into_bytes(),
-    };
-    Ok((from_database(sequence), stored))
 }
 
 async fn summaries(

@@ -4,8 +4,10 @@
 //! be refused in memory is found out before anything is sent; a refusal among several makes each go on
 //! its own, so that it costs its neighbours nothing but time.
 
+use std::collections::HashSet;
+
 use marquetry_engine::Record;
-use marquetry_types::Epoch;
+use marquetry_types::{Epoch, RunId};
 use tokio::sync::mpsc;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Statement};
@@ -13,7 +15,7 @@ use tokio_postgres::{Client, Statement};
 use super::connect::{Place, cause};
 use super::patience::{Failure, in_time, read_in_time};
 use super::statements::{Batch, prepare};
-use super::{leadership, reader};
+use super::{leadership, loading, reader};
 use crate::histories::Histories;
 use crate::requests::{Answer, LARGEST_GROUP, Request, Requests, SNAPSHOT_EVERY, Work};
 use crate::rows::bundle_checksum;
@@ -121,17 +123,15 @@ impl Committer {
         appends: &[Vec<Record>],
     ) -> Result<(), JournalError> {
         let session = session(&mut self.session, &self.place).await?;
+        let unknown = unknown(&self.histories, appends.iter().flatten());
+        if !unknown.is_empty() {
+            let loaded = loading::load_histories(&session.client, &unknown);
+            for (_, history) in read_in_time(loaded).await? {
+                self.histories.keep(history?);
+            }
+        }
         let mut batch = Batch::default();
         for record in appends.iter().flatten() {
-            let run = record.run();
-            // The id of a run that is submitted is new.
-            if !matches!(record, Record::RunSubmitted(_))
-                && !self.histories.knows(run)
-                && let Some(stored) =
-                    read_in_time(reader::load_history(&session.client, run)).await?
-            {
-                self.histories.keep(stored);
-            }
             let history = self.histories.apply(record)?;
             batch.record(history, record)?;
             for publication in record.publications() {
@@ -204,6 +204,21 @@ async fn session<'s>(
         }
     };
     Ok(kept.insert(fresh))
+}
+
+/// The runs that these records go on with, and that must be read first.
+fn unknown<'r>(histories: &Histories, records: impl Iterator<Item = &'r Record>) -> Vec<&'r RunId> {
+    let mut seen = HashSet::new();
+    let mut unknown = Vec::new();
+    for record in records {
+        let run = record.run();
+        // The id of a run that is submitted is new.
+        let begins = matches!(record, Record::RunSubmitted(_));
+        if seen.insert(run) && !begins && !histories.knows(run) {
+            unknown.push(run);
+        }
+    }
+    unknown
 }
 
 /// Which of the appends broke a rule of uniqueness.

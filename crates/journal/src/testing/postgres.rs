@@ -229,6 +229,13 @@ impl PostgresServer {
         })
     }
 
+    /// The socket that it listens on.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        let port = self.port.unwrap_or(5432);
+        self.folder.path().join(format!(".s.PGSQL.{port}"))
+    }
+
     /// The URL of its database, over the socket, as the one who may do everything.
     #[must_use]
     pub fn url(&self) -> String {
