@@ -19,9 +19,10 @@ const CONNECT: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(5);
 /// The name of every session of ours, by which others know it.
 pub(super) const APPLICATION: &str = "marquetry";
-/// A commit that is acknowledged is on the disk, and a client that vanished is found out by the server too.
+/// A commit that is acknowledged is on the disk; a client that vanished is found out by the server too; and
+/// no statement is so long that compiling it pays.
 const SETTINGS: &str = "-c synchronous_commit=on -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 \
-                        -c tcp_keepalives_count=3";
+                        -c tcp_keepalives_count=3 -c jit=off";
 
 /// A database, and the schema in it.
 #[derive(Clone)]

@@ -176,6 +176,8 @@ impl PostgresServer {
             command.arg("-c").arg(format!("{name}={value}"));
         };
         set("max_connections", "200".to_owned());
+        // What is killed here is the server and not the machine, which keeps what it was told to write.
+        set("fsync", "off".to_owned());
         set("unix_socket_directories", folder.display().to_string());
         match self.port {
             Some(port) => {
@@ -204,7 +206,7 @@ impl PostgresServer {
         Probe(command)
     }
 
-    /// Kills it as a power cut of its machine would, its children included.
+    /// Kills it without a word, its children included.
     pub fn kill(&mut self) {
         let Some(mut process) = self.process.take() else {
             return;

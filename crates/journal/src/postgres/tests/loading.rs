@@ -1,6 +1,5 @@
 //! Reading many runs at once, and runs that are damaged.
 
-use super::locks::stranger;
 use super::*;
 use crate::postgres::loading::{Limits, load_unfinished};
 

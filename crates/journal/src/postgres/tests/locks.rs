@@ -3,17 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 
-use tokio_postgres::{Client, NoTls};
-
 use super::*;
-
-/// A session of somebody who is no coordinator.
-pub(super) async fn stranger(server: &PostgresServer) -> Client {
-    let url = server.url();
-    let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
-    tokio::spawn(connection);
-    client
-}
 
 /// A coordinator's session, of which all is sent but the last message, which commits.
 struct Paused(UnixStream);
@@ -69,14 +59,6 @@ impl Paused {
             }
         }
     }
-}
-
-/// A journal that waits for locks for so long.
-pub(super) async fn waiting(url: &str, lock: Duration) -> PostgresJournal {
-    let mut place = Place::parse(url).unwrap();
-    place.patience.lock = lock;
-    place.patience.statement = lock + Duration::from_secs(60);
-    PostgresJournal::open_at(place).await.unwrap()
 }
 
 const SHORT: Duration = Duration::from_millis(100);
