@@ -63,9 +63,9 @@ impl History {
         self.sequence
     }
 
-    /// Records since the last snapshot.
-    pub(crate) const fn unsnapshotted(&self) -> u64 {
-        self.sequence.saturating_sub(self.snapshot)
+    /// Whether a snapshot is due that is written after every so many records of an unfinished run.
+    pub(crate) fn is_snapshot_due(&self, every: u64) -> bool {
+        !self.is_finished() && self.sequence.saturating_sub(self.snapshot) >= every
     }
 
     /// Remembers that a snapshot was written here.

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use marquetry_engine::{Record, RunState, RunStatus, RunSummary};
 use marquetry_types::{Epoch, Publication, PublishedKind, PublishedName, RunId};
 
+use crate::history::History;
 use crate::{Campaign, Candidate, JournalError, Leader};
 
 /// What can be read while another process writes.
@@ -220,4 +221,23 @@ pub struct Unfinished {
     pub runs: Vec<RunState>,
     /// Those that cannot be read, and why not: a person must look at them.
     pub damaged: Vec<(RunId, JournalError)>,
+}
+
+impl Unfinished {
+    /// Adds a run as it could be read.
+    ///
+    /// # Errors
+    /// The storage's own, which says nothing about this run.
+    pub(crate) fn add(
+        &mut self,
+        run: RunId,
+        loaded: Result<History, JournalError>,
+    ) -> Result<(), JournalError> {
+        match loaded {
+            Ok(history) => self.runs.extend(history.into_stored()),
+            Err(error @ JournalError::Storage { .. }) => return Err(error),
+            Err(error) => self.damaged.push((run, error)),
+        }
+        Ok(())
+    }
 }

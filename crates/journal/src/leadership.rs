@@ -33,6 +33,6 @@ pub struct Leader {
 pub enum Campaign {
     /// The candidate leads, in a new epoch: everything of earlier epochs is refused from here.
     Won(Epoch),
-    /// Another coordinator leads, and its lease has not ended.
+    /// Another coordinator leads: its lease has not ended, or it has, and a commit of it has not.
     Lost(Leader),
 }

@@ -9,11 +9,14 @@
 
 mod envelope;
 mod error;
+mod histories;
 mod history;
 mod journal;
 mod leadership;
+mod loading;
 mod location;
 mod postgres;
+mod requests;
 mod rows;
 mod sqlite;
 pub mod testing;

@@ -1,11 +1,14 @@
-//! Reaching the database: the URL, TLS, and the patience of a session.
+//! Reaching the database: where it is, and how a session with it begins.
 
 use std::time::Duration;
 
-use rustls::{ClientConfig, RootCertStore};
+use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::{Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::patience::Patience;
+use super::tls::{self, Tls};
+use super::url::{Parts, shown};
 use crate::JournalError;
 
 /// The schema where the URL names none.
@@ -14,14 +17,20 @@ const SCHEMA: &str = "marquetry";
 const CONNECT: Duration = Duration::from_secs(5);
 /// After how long a connection whose other end is silent is given up by the system.
 const SILENCE: Duration = Duration::from_secs(5);
-/// Patience of a session: for a statement, for a lock, and for whoever forgot a transaction.
-const PATIENCE: &str = "-c statement_timeout=10000 -c lock_timeout=2000 \
-                        -c idle_in_transaction_session_timeout=2000 -c synchronous_commit=on";
+/// The name of every session of ours, by which others know it.
+pub(super) const APPLICATION: &str = "marquetry";
+/// A commit that is acknowledged is on the disk; a client that vanished is found out by the server too; and
+/// no statement is so long that compiling it pays.
+const SETTINGS: &str = "-c synchronous_commit=on -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 \
+                        -c tcp_keepalives_count=3 -c jit=off";
 
 /// A database, and the schema in it.
 #[derive(Clone)]
 pub(super) struct Place {
-    pub(super) config: Config,
+    config: Config,
+    tls: Tls,
+    /// Of those who commit.
+    pub(super) patience: Patience,
     pub(super) schema: String,
     /// The URL without its password, as people read it.
     pub(super) shown: String,
@@ -40,39 +49,55 @@ impl Place {
             journal: shown.clone(),
             reason,
         };
-        let (url, schema) = take_schema(url);
-        let schema = schema.unwrap_or_else(|| SCHEMA.to_owned());
+        let parts = Parts::of(url).map_err(refused)?;
+        let schema = parts.schema.unwrap_or_else(|| SCHEMA.to_owned());
         let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         if schema.is_empty() || !schema.chars().all(is_word) {
             let reason = "its schema is not made of lower-case letters, digits and `_`".to_owned();
             return Err(refused(reason));
         }
-        let mut config: Config = url
+        let mut config: Config = parts
+            .url
             .parse()
             .map_err(|error: tokio_postgres::Error| refused(cause(&error)))?;
+        let tls = Tls::asked_for(parts.sslmode.as_deref(), parts.sslrootcert.as_deref())
+            .map_err(refused)?;
+        // On a socket of this machine there is no TLS, whatever is asked for, as with libpq.
+        let is_local = is_local(&config);
         config
-            .application_name("marquetry")
+            .ssl_mode(if is_local { SslMode::Disable } else { tls.mode })
+            .application_name(APPLICATION)
             .connect_timeout(CONNECT)
             .keepalives(true)
             .keepalives_idle(SILENCE)
-            .tcp_user_timeout(SILENCE)
-            .options(format!("{PATIENCE} -c search_path={schema}"));
+            .tcp_user_timeout(SILENCE);
         Ok(Self {
             config,
+            tls,
+            patience: Patience::WRITING,
             schema,
             shown,
         })
     }
 
+    /// How a session of that patience is begun.
+    pub(super) fn session(&self, patience: Patience) -> (Config, MakeRustlsConnect) {
+        let mut config = self.config.clone();
+        let asked = self.config.get_options().unwrap_or_default();
+        let (ours, schema) = (patience.settings(), &self.schema);
+        config.options(format!("{asked} {ours} {SETTINGS} -c search_path={schema}"));
+        (config, self.tls.connector.clone())
+    }
+
     /// A connection, whose other half runs as a task until the client is dropped.
-    pub(super) async fn connect(&self) -> Result<Client, JournalError> {
+    pub(super) async fn connect(&self, patience: Patience) -> Result<Client, JournalError> {
         let failed = |reason: String| JournalError::Storage {
             doing: "reach the journal's database",
             reason,
         };
-        let (client, connection) = self
-            .config
-            .connect(tls())
+        let (config, connector) = self.session(patience);
+        let (client, connection) = config
+            .connect(connector)
             .await
             .map_err(|error| failed(cause(&error)))?;
         tokio::spawn(async move {
@@ -87,78 +112,27 @@ impl Place {
     }
 }
 
-/// TLS with the system's authorities; the URL's `sslmode` says whether it is used.
-pub(super) fn tls() -> MakeRustlsConnect {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let config = ClientConfig::builder()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    MakeRustlsConnect::new(config)
+fn is_local(config: &Config) -> bool {
+    let hosts = config.get_hosts();
+    let is_tcp = |host: &Host| matches!(host, Host::Tcp(_));
+    !hosts.is_empty() && !hosts.iter().any(is_tcp)
 }
 
-/// Takes the parameter `schema`, which is ours, out of a URL.
-fn take_schema(url: &str) -> (String, Option<String>) {
-    let Some((address, query)) = url.split_once('?') else {
-        return (url.to_owned(), None);
-    };
-    let mut schema = None;
-    let kept: Vec<&str> = query
-        .split('&')
-        .filter(|pair| match pair.strip_prefix("schema=") {
-            Some(name) => {
-                schema = Some(name.to_owned());
-                false
-            }
-            None => true,
-        })
-        .collect();
-    let url = if kept.is_empty() {
-        address.to_owned()
-    } else {
-        format!("{address}?{}", kept.join("&"))
-    };
-    (url, schema)
-}
-
-/// The URL without what must not be read: whatever stands between `:` and `@`, and a `password`.
-fn shown(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-    let (authority, tail) = match rest.find(['/', '?']) {
-        Some(end) => rest.split_at(end),
-        None => (rest, ""),
-    };
-    let authority = match authority.rsplit_once('@') {
-        Some((user, host)) => {
-            let user = user.split(':').next().unwrap_or_default();
-            format!("{user}@{host}")
-        }
-        None => authority.to_owned(),
-    };
-    let tail = match tail.split_once('?') {
-        Some((path, query)) => {
-            let shown: Vec<&str> = query
-                .split('&')
-                .map(|pair| match pair.starts_with("password=") {
-                    true => "password=…",
-                    false => pair,
-                })
-                .collect();
-            format!("{path}?{}", shown.join("&"))
-        }
-        None => tail.to_owned(),
-    };
-    format!("{scheme}://{authority}{tail}")
-}
-
-/// What the database or the network said; the library's own words say only where.
+/// What the database, the network or TLS said; the library's own words say only where.
 pub(super) fn cause(error: &tokio_postgres::Error) -> String {
     if let Some(database) = error.as_db_error() {
         return format!("{} ({})", database.message(), database.code().code());
     }
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
+    let Some(source) = std::error::Error::source(error) else {
+        return error.to_string();
+    };
+    let of_tls = source
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::get_ref)
+        .and_then(|error| error.downcast_ref::<rustls::Error>());
+    match of_tls {
+        Some(of_tls) => format!("{error}: {}", tls::explain(of_tls)),
+        None => format!("{error}: {source}"),
     }
 }
 
@@ -169,28 +143,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn passwords_are_not_shown() {
-        for (url, expected) in [
-            (
-                "postgres://me:secret@db:5432/runs?sslmode=require",
-                "postgres://me@db:5432/runs?sslmode=require",
-            ),
-            (
-                "postgres://me:se@cret@db/runs?password=secret&schema=a",
-                "postgres://me@db/runs?password=…&schema=a",
-            ),
-            ("postgres://db", "postgres://db"),
-        ] {
-            assert_eq!(shown(url), expected);
-        }
+    fn a_schema_is_a_word() {
+        let refused = Place::parse("postgres://db/runs?schema=Mine;drop").unwrap_err();
+        assert!(refused.to_string().contains("its schema"), "{refused}");
+        assert_eq!(Place::parse("postgres://db/runs").unwrap().schema, SCHEMA);
     }
 
     #[test]
-    fn the_schema_is_ours_and_the_rest_the_databases() {
-        let (url, schema) = take_schema("postgres://db/runs?sslmode=require&schema=mine");
-        assert_eq!(url, "postgres://db/runs?sslmode=require");
-        assert_eq!(schema.as_deref(), Some("mine"));
-        let refused = Place::parse("postgres://db/runs?schema=Mine;drop").unwrap_err();
-        assert!(refused.to_string().contains("its schema"), "{refused}");
+    fn a_socket_has_no_tls() {
+        let mode = |url: &str| Place::parse(url).unwrap().config.get_ssl_mode();
+        let socket = "postgres://me@%2Frun%2Fpostgresql/runs?sslmode=require";
+        assert_eq!(mode(socket), SslMode::Disable);
+        assert_eq!(mode("postgres://db/runs?sslmode=require"), SslMode::Require);
+        assert_eq!(mode("postgres://db/runs"), SslMode::Prefer);
     }
 }

@@ -4,26 +4,26 @@
 //! commit, so that a commit costs one round trip and one flush however many requests share it. The
 //! statement locks the row of the leadership for as long as it runs and compares the epoch: an append
 //! and a take-over can never both succeed. There is no transaction that outlives a statement, so a
-//! coordinator that is paused holds no lock.
+//! coordinator that is paused holds no lock; where it is paused while it sends one, whoever campaigns
+//! ends its session ([`leadership`]).
 
 mod connect;
+mod leadership;
+mod loading;
+mod patience;
 mod reader;
 mod schema;
 mod statements;
 #[cfg(test)]
 mod tests;
+mod tls;
+mod url;
 mod writer;
 
-use std::time::Duration;
-
-use async_trait::async_trait;
-use marquetry_engine::Record;
-use marquetry_types::Epoch;
-
 use self::connect::Place;
-use self::writer::{Work, Writer};
 use crate::journal::ReadThrough;
-use crate::{Campaign, Candidate, Journal, JournalError, JournalReader};
+use crate::requests::{Requests, WriteThrough};
+use crate::{JournalError, JournalReader};
 
 pub use self::reader::PostgresReader;
 
@@ -31,23 +31,26 @@ pub use self::reader::PostgresReader;
 /// epoch says whose records are taken.
 #[derive(Debug)]
 pub struct PostgresJournal {
-    writer: Writer,
+    requests: Requests,
     reader: PostgresReader,
 }
 
 impl PostgresJournal {
     /// Opens the journal at a URL, `postgres://user:password@host:port/database`, making its tables
-    /// where needed and bringing an older format up to date. They are in the schema `marquetry`, or in
-    /// the one that the URL's parameter `schema` names.
+    /// where needed and bringing an older format up to date. What the URL may say stands at
+    /// [`Location`](crate::Location::Postgres).
     ///
     /// # Errors
     /// [`JournalError::Open`]; [`JournalError::UnknownFormat`] if a newer version wrote it.
     pub async fn open(url: &str) -> Result<Self, JournalError> {
-        let place = Place::parse(url)?;
+        Self::open_at(Place::parse(url)?).await
+    }
+
+    async fn open_at(place: Place) -> Result<Self, JournalError> {
         schema::migrate(&place).await?;
         Ok(Self {
             reader: PostgresReader::new(&place)?,
-            writer: Writer::start(place),
+            requests: writer::start(place),
         })
     }
 
@@ -62,35 +65,14 @@ impl PostgresJournal {
     }
 }
 
-#[async_trait]
-impl Journal for PostgresJournal {
-    async fn campaign(&self, candidate: &Candidate) -> Result<Campaign, JournalError> {
-        self.writer.perform(Work::Campaign(candidate.clone())).await
-    }
-
-    async fn renew(&self, epoch: Epoch, lease: Duration) -> Result<(), JournalError> {
-        let renewed = self.writer.perform(Work::Renew { epoch, lease }).await;
-        renewed.map(|_| ())
-    }
-
-    async fn resign(&self, epoch: Epoch) -> Result<(), JournalError> {
-        self.renew(epoch, Duration::ZERO).await
-    }
-
-    async fn append(&self, epoch: Epoch, records: Vec<Record>) -> Result<(), JournalError> {
-        let appended = self.writer.perform(Work::Append { epoch, records }).await;
-        appended.map(|_| ())
-    }
-
-    async fn put_bundle(&self, digest: &str, bytes: Vec<u8>) -> Result<(), JournalError> {
-        let digest = digest.to_owned();
-        let put = self.writer.perform(Work::PutBundle { digest, bytes }).await;
-        put.map(|_| ())
-    }
-}
-
 impl ReadThrough for PostgresJournal {
     fn reader(&self) -> &dyn JournalReader {
         &self.reader
+    }
+}
+
+impl WriteThrough for PostgresJournal {
+    fn requests(&self) -> &Requests {
+        &self.requests
     }
 }

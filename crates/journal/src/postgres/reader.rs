@@ -4,21 +4,23 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
-use marquetry_engine::{Record, RunState, RunSummary};
-use marquetry_types::{Epoch, Publication, PublishedKind, PublishedName, RunId};
+use marquetry_engine::{RunState, RunSummary};
+use marquetry_types::{Publication, PublishedKind, PublishedName, RunId};
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{GenericClient, IsolationLevel, Row};
+use tokio_postgres::{GenericClient, IsolationLevel};
 
-use super::connect::{Place, cause, tls};
-use super::statements::{from_database, to_database};
-use crate::envelope::{Envelope, RECORD_VERSION, SNAPSHOT_VERSION, StoredEnvelope};
+use super::connect::{Place, cause};
+use super::leadership;
+use super::loading::{self, Limits};
+use super::patience::Patience;
+use super::statements::to_database;
 use crate::history::History;
-use crate::rows::{bundle_checksum, missing, run_id};
+use crate::rows::bundle_checksum;
 use crate::{JournalError, JournalReader, Leader, Page, RunFilter, Unfinished};
 
 const READING: &str = "read the journal";
 /// How long a reader waits for a connection.
-const PATIENCE: Duration = Duration::from_secs(15);
+const WAIT: Duration = Duration::from_secs(15);
 /// Connections that are kept for readers.
 const CONNECTIONS: usize = 4;
 
@@ -40,14 +42,15 @@ impl PostgresReader {
         let config = ManagerConfig {
             recycling_method: RecyclingMethod::Fast,
         };
-        let manager = Manager::from_config(place.config.clone(), tls(), config);
+        let (session, connector) = place.session(Patience::READING);
+        let manager = Manager::from_config(session, connector, config);
         let pool = Pool::builder(manager)
             .max_size(CONNECTIONS)
             .runtime(Runtime::Tokio1)
             .timeouts(Timeouts {
-                wait: Some(PATIENCE),
-                create: Some(PATIENCE),
-                recycle: Some(PATIENCE),
+                wait: Some(WAIT),
+                create: Some(WAIT),
+                recycle: Some(WAIT),
             })
             .build();
         let pool = pool.map_err(|error| JournalError::Open {
@@ -102,6 +105,13 @@ impl JournalReader for PostgresReader {
     }
 
     async fn load_run(&self, run: &RunId) -> Result<RunState, JournalError> {
+        loading::load_history(&**self.client().await?, run)
+            .await?
+            .and_then(History::into_stored)
+            .ok_or_else(|| JournalError::UnknownRun { run: run.clone() })
+    }
+
+    async fn load_unfinished(&self) -> Result<Unfinished, JournalError> {
         let mut client = self.client().await?;
         // One state of the database for all of its statements.
         let snapshot = client
@@ -111,35 +121,7 @@ impl JournalReader for PostgresReader {
             .start()
             .await
             .map_err(reading)?;
-        load_history(&*snapshot, run)
-            .await?
-            .and_then(History::into_stored)
-            .ok_or_else(|| JournalError::UnknownRun { run: run.clone() })
-    }
-
-    async fn load_unfinished(&self) -> Result<Unfinished, JournalError> {
-        let mut client = self.client().await?;
-        let snapshot = client
-            .build_transaction()
-            .isolation_level(IsolationLevel::RepeatableRead)
-            .read_only(true)
-            .start()
-            .await
-            .map_err(reading)?;
-        let sql = "SELECT run_id FROM runs WHERE finished_at IS NULL ORDER BY run_id";
-        let rows = snapshot.query(sql, &[]).await.map_err(reading)?;
-        let mut unfinished = Unfinished::default();
-        for row in rows {
-            let run = run_id(row.try_get(0).map_err(reading)?)?;
-            match load_history(&*snapshot, &run).await {
-                Ok(history) => unfinished
-                    .runs
-                    .extend(history.and_then(History::into_stored)),
-                Err(error @ JournalError::Storage { .. }) => return Err(error),
-                Err(error) => unfinished.damaged.push((run, error)),
-            }
-        }
-        Ok(unfinished)
+        loading::load_unfinished(&*snapshot, Limits::USUAL).await
     }
 
     async fn find_by_request_id(
@@ -231,19 +213,8 @@ impl JournalReader for PostgresReader {
     }
 
     async fn leader(&self) -> Result<Option<Leader>, JournalError> {
-        leader(&**self.client().await?).await
+        leadership::leader(&**self.client().await?).await
     }
-}
-
-pub(super) async fn leader(client: &impl GenericClient) -> Result<Option<Leader>, JournalError> {
-    let sql = "SELECT epoch, name, url FROM leadership WHERE id = 1 AND epoch > 0";
-    let row = client.query_opt(sql, &[]).await.map_err(reading)?;
-    let Some(row) = row else { return Ok(None) };
-    Ok(Some(Leader {
-        epoch: Epoch(from_database(row.try_get(0).map_err(reading)?)),
-        name: row.try_get(1).map_err(reading)?,
-        url: row.try_get(2).map_err(reading)?,
-    }))
 }
 
 pub(super) async fn find_by_request(
@@ -253,79 +224,6 @@ pub(super) async fn find_by_request(
     let sql = "SELECT run_id, summary FROM runs WHERE request_id = $1";
     let found = summaries(client, sql, &[&request_id]).await?;
     Ok(found.into_iter().next())
-}
-
-/// A run's history from its snapshot and the records after it; `None` if there is no such run.
-pub(super) async fn load_history(
-    client: &impl GenericClient,
-    run: &RunId,
-) -> Result<Option<History>, JournalError> {
-    let id = run.as_str();
-    let sql = "SELECT last_sequence FROM runs WHERE run_id = $1";
-    let row = client.query_opt(sql, &[&id]).await.map_err(reading)?;
-    let Some(row) = row else { return Ok(None) };
-    let last = from_database(row.try_get(0).map_err(reading)?);
-    let mut history = match load_snapshot(client, run, last).await? {
-        Some((state, sequence)) => History::restore(run.clone(), state, sequence),
-        None => History::new(run.clone()),
-    };
-    let after = to_database(history.sequence());
-    let sql = "SELECT sequence, version, checksum, payload FROM records
-               WHERE run_id = $1 AND sequence > $2 ORDER BY sequence";
-    let rows = client.query(sql, &[&id, &after]).await.map_err(reading)?;
-    for row in rows {
-        let expected = history.sequence().saturating_add(1);
-        let (sequence, stored) = envelope_of(&row)?;
-        if sequence != expected {
-            return Err(missing(run, expected));
-        }
-        let record: Record = Envelope::open(run, sequence, RECORD_VERSION, &stored)?;
-        history
-            .apply(&record)
-            .map_err(|error| JournalError::Damaged {
-                run: run.clone(),
-                sequence,
-                reason: error.to_string(),
-            })?;
-    }
-    if history.sequence() != last {
-        return Err(missing(run, history.sequence().saturating_add(1)));
-    }
-    Ok(Some(history))
-}
-
-/// The snapshot of a run with `last` records, if there is one and it can be believed.
-async fn load_snapshot(
-    client: &impl GenericClient,
-    run: &RunId,
-    last: u64,
-) -> Result<Option<(RunState, u64)>, JournalError> {
-    let sql = "SELECT sequence, version, checksum, payload FROM snapshots WHERE run_id = $1";
-    let row = client
-        .query_opt(sql, &[&run.as_str()])
-        .await
-        .map_err(reading)?;
-    let Some(row) = row else { return Ok(None) };
-    let (sequence, stored) = envelope_of(&row)?;
-    match Envelope::open(run, sequence, SNAPSHOT_VERSION, &stored) {
-        Ok(state) if sequence <= last => Ok(Some((state, sequence))),
-        Ok(_) => Ok(None),
-        Err(error) => {
-            tracing::warn!(%run, sequence, %error, "snapshot left unread: its records say the same");
-            Ok(None)
-        }
-    }
-}
-
-fn envelope_of(row: &Row) -> Result<(u64, StoredEnvelope), JournalError> {
-    let sequence: i64 = row.try_get(0).map_err(reading)?;
-    let payload: String = row.try_get(3).map_err(reading)?;
-    let stored = StoredEnvelope {
-        version: row.try_get(1).map_err(reading)?,
-        checksum: row.try_get(2).map_err(reading)?,
-        payload: payload.into_bytes(),
-    };
-    Ok((from_database(sequence), stored))
 }
 
 async fn summaries(

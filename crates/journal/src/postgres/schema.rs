@@ -1,13 +1,15 @@
 //! The tables, and how an older schema becomes a present one: forward only, one transaction in all, and one
 //! coordinator at a time.
 
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, GenericClient};
 
 use super::connect::{Place, cause};
+use super::patience::Patience;
 use crate::JournalError;
 
 /// The lock that keeps two coordinators from migrating at once: `MQTY`.
-const LOCK: i64 = 0x4D51_5459;
+pub(super) const LOCK: i64 = 0x4D51_5459;
 
 /// What makes format `n + 1` out of format `n`. Entries are never changed, only added. They mirror those
 /// of SQLite (`sqlite/schema.rs`), which says what each column is for.
@@ -76,20 +78,22 @@ const MIGRATIONS: &[&str] = &["
     );
 "];
 
-const FORMAT: i64 = MIGRATIONS.len() as i64;
+pub(super) const FORMAT: i64 = MIGRATIONS.len() as i64;
 
 /// Brings the schema up to date, making it where it is not there.
 pub(super) async fn migrate(place: &Place) -> Result<(), JournalError> {
-    let refused = |error: tokio_postgres::Error| JournalError::Open {
-        journal: place.shown.clone(),
-        reason: cause(&error),
-    };
-    let mut client = connect(place).await?;
+    let refused = |error: tokio_postgres::Error| refused(place, &error);
+    let mut client = connect(place, Patience::MIGRATING).await?;
+    // Where there is nothing to do, it takes no lock, and no right to make anything.
+    if is_present(place, &client).await? {
+        return Ok(());
+    }
     let transaction = client.transaction().await.map_err(refused)?;
     transaction
         .execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK])
         .await
         .map_err(refused)?;
+    // Whoever had the lock before may have done it all.
     let schema = &place.schema;
     transaction
         .batch_execute(&format!(
@@ -98,10 +102,10 @@ pub(super) async fn migrate(place: &Place) -> Result<(), JournalError> {
         ))
         .await
         .map_err(refused)?;
-    let found = format_of(&transaction).await.map_err(refused)?.unwrap_or(0);
-    if found > FORMAT {
-        return Err(unknown(place, found));
+    if is_present(place, &transaction).await? {
+        return Ok(());
     }
+    let found = format_of(place, &transaction).await?.unwrap_or(0);
     let done = usize::try_from(found).unwrap_or(0);
     for migration in MIGRATIONS.iter().skip(done) {
         transaction
@@ -118,13 +122,24 @@ pub(super) async fn migrate(place: &Place) -> Result<(), JournalError> {
     transaction.commit().await.map_err(refused)
 }
 
+/// Whether there is a journal of the present format.
+///
+/// # Errors
+/// There is one of a later format.
+async fn is_present(place: &Place, client: &impl GenericClient) -> Result<bool, JournalError> {
+    match format_of(place, client).await? {
+        Some(found) if found > FORMAT => Err(unknown(place, found)),
+        found => Ok(found == Some(FORMAT)),
+    }
+}
+
 /// Checks that there is a journal of the present format.
 pub(super) async fn check(place: &Place) -> Result<(), JournalError> {
-    let client = connect(place).await?;
-    match format_of(&client).await {
-        Ok(Some(FORMAT)) => Ok(()),
-        Ok(Some(found)) => Err(unknown(place, found)),
-        Ok(None) | Err(_) => Err(JournalError::Open {
+    let client = connect(place, Patience::READING).await?;
+    match format_of(place, &client).await? {
+        Some(FORMAT) => Ok(()),
+        Some(found) => Err(unknown(place, found)),
+        None => Err(JournalError::Open {
             journal: place.shown.clone(),
             reason: format!(
                 "schema `{}` holds no journal: no server was started on it yet",
@@ -134,8 +149,8 @@ pub(super) async fn check(place: &Place) -> Result<(), JournalError> {
     }
 }
 
-async fn connect(place: &Place) -> Result<Client, JournalError> {
-    place.connect().await.map_err(|error| match error {
+async fn connect(place: &Place, patience: Patience) -> Result<Client, JournalError> {
+    place.connect(patience).await.map_err(|error| match error {
         JournalError::Storage { reason, .. } => JournalError::Open {
             journal: place.shown.clone(),
             reason,
@@ -144,11 +159,28 @@ async fn connect(place: &Place) -> Result<Client, JournalError> {
     })
 }
 
-async fn format_of(client: &impl GenericClient) -> Result<Option<i64>, tokio_postgres::Error> {
-    let row = client
-        .query_opt("SELECT version FROM schema_version", &[])
-        .await?;
-    row.map(|row| row.try_get(0)).transpose()
+/// The format of the journal that is there, if there is one.
+async fn format_of(
+    place: &Place,
+    client: &impl GenericClient,
+) -> Result<Option<i64>, JournalError> {
+    // By its full name: a schema that this user may not look into would be passed over otherwise, and be
+    // said to be missing.
+    let sql = format!("SELECT version FROM {}.schema_version", place.schema);
+    let row = match client.query_opt(&sql, &[]).await {
+        Ok(row) => row,
+        Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => None,
+        Err(error) => return Err(refused(place, &error)),
+    };
+    let version = row.map(|row| row.try_get(0)).transpose();
+    version.map_err(|error| refused(place, &error))
+}
+
+fn refused(place: &Place, error: &tokio_postgres::Error) -> JournalError {
+    JournalError::Open {
+        journal: place.shown.clone(),
+        reason: cause(error),
+    }
 }
 
 fn unknown(place: &Place, found: i64) -> JournalError {

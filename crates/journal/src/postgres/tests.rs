@@ -2,14 +2,25 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use std::sync::Arc;
+mod doubt;
+mod fencing;
+mod loading;
+mod locks;
+mod migrating;
+mod tls;
 
-use marquetry_types::RunId;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use marquetry_engine::Record;
+use marquetry_types::{Epoch, PublishedKind, RunId};
+use tokio_postgres::{Client, NoTls, Transaction};
 
 use super::*;
 use crate::testing::conformance::{self, Store};
 use crate::testing::{PostgresServer, samples};
-use crate::{Page, RunFilter};
+use crate::{Campaign, Candidate, Journal, Page, RunFilter};
 
 /// A journal of the server's.
 struct Schema(String);
@@ -30,6 +41,72 @@ fn candidate(name: &str, lease: Duration) -> Candidate {
         lease,
         ..samples::candidate(name)
     }
+}
+
+/// A session of somebody who is no coordinator.
+async fn stranger(server: &PostgresServer) -> Client {
+    let url = server.url();
+    let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+/// A journal that waits for locks for so long.
+async fn waiting(url: &str, lock: Duration) -> PostgresJournal {
+    let mut place = Place::parse(url).unwrap();
+    place.patience.lock = lock;
+    place.patience.statement = MINUTE;
+    PostgresJournal::open_at(place).await.unwrap()
+}
+
+/// Longer than any test lasts.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The condition of sessions of ours that are held up by another one's lock.
+const HELD_UP: &str = "application_name = 'marquetry' AND wait_event_type = 'Lock'";
+
+/// Waits until so many sessions are in some state.
+async fn until(observer: &Client, count: i64, condition: &str) {
+    let sql = format!("SELECT count(*) FROM pg_stat_activity WHERE {condition}");
+    let start = std::time::Instant::now();
+    loop {
+        let found: i64 = observer.query_one(&sql, &[]).await.unwrap().get(0);
+        if found == count {
+            return;
+        }
+        assert!(start.elapsed() < MINUTE, "{found} sessions, not {count}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// A row that is in the way of the first record of a run, for as long as the transaction is not ended.
+async fn obstruct<'c>(stranger: &'c mut Client, run: &RunId) -> Transaction<'c> {
+    let obstacle = stranger.transaction().await.unwrap();
+    let sql = format!("INSERT INTO journal0.records VALUES ('{run}', 1, 1, 1, '')");
+    obstacle.execute(&sql, &[]).await.unwrap();
+    obstacle
+}
+
+/// How many rows there are in all, beside who leads.
+async fn rows(observer: &Client) -> i64 {
+    let tables = [
+        "runs",
+        "records",
+        "snapshots",
+        "publications",
+        "publications_current",
+    ];
+    let counts = tables.map(|table| format!("(SELECT count(*) FROM journal0.{table})"));
+    let sql = format!("SELECT {}", counts.join(" + "));
+    observer.query_one(&sql, &[]).await.unwrap().get(0)
+}
+
+/// A run that leaves a row in every table but that of snapshots.
+fn publishing(number: u64, version: u64) -> (RunId, Vec<Record>) {
+    let run = samples::run_id(number);
+    let version = samples::published(PublishedKind::Table, "segments", version);
+    let records = samples::publishing_run(&run, vec![version]);
+    (run, records)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

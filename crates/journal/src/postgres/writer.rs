@@ -4,92 +4,33 @@
 //! be refused in memory is found out before anything is sent; a refusal among several makes each go on
 //! its own, so that it costs its neighbours nothing but time.
 
-use std::collections::HashMap;
-use std::time::Duration;
+use std::collections::HashSet;
 
 use marquetry_engine::Record;
 use marquetry_types::{Epoch, RunId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Statement};
 
 use super::connect::{Place, cause};
-use super::reader;
-use super::statements::{Batch, from_database, prepare, to_database};
-use crate::history::History;
+use super::patience::{Failure, in_time, read_in_time};
+use super::statements::{Batch, prepare};
+use super::{leadership, loading, reader};
+use crate::histories::Histories;
+use crate::requests::{Answer, LARGEST_GROUP, Request, Requests, SNAPSHOT_EVERY, Work};
 use crate::rows::bundle_checksum;
-use crate::{Campaign, Candidate, JournalError, Leader};
+use crate::{Campaign, JournalError};
 
-/// Requests that wait before senders wait, too.
-const QUEUE: usize = 1024;
-/// Requests in one commit at most, which bounds how long the first of them waits.
-const LARGEST_GROUP: usize = 256;
-/// Runs whose histories stay in memory at most; beyond it they are read again when they go on.
-const MOST_HISTORIES: usize = 4096;
-/// After how many records of an unfinished run a snapshot is written.
-const SNAPSHOT_EVERY: u64 = 500;
-/// How long a statement may take, the network included, before its connection is given up.
-const PATIENCE: Duration = Duration::from_secs(15);
-
-/// Something to be committed.
-#[derive(Debug)]
-pub(super) enum Work {
-    Campaign(Candidate),
-    /// Keeps the lead, or lets it go with a lease of nothing.
-    Renew {
-        epoch: Epoch,
-        lease: Duration,
-    },
-    Append {
-        epoch: Epoch,
-        records: Vec<Record>,
-    },
-    PutBundle {
-        digest: String,
-        bytes: Vec<u8>,
-    },
-}
-
-/// What came of it: for a campaign how it ended, for the rest the epoch.
-type Answer = Result<Campaign, JournalError>;
-
-struct Request {
-    work: Work,
-    reply: oneshot::Sender<Answer>,
-}
-
-/// The sending half. When it is dropped, what was sent is still committed.
-#[derive(Debug)]
-pub(super) struct Writer {
-    requests: mpsc::Sender<Request>,
-}
-
-impl Writer {
-    pub(super) fn start(place: Place) -> Self {
-        let (requests, received) = mpsc::channel(QUEUE);
-        let committer = Committer {
-            place,
-            session: None,
-            histories: HashMap::new(),
-        };
-        tokio::spawn(committer.run(received));
-        Self { requests }
-    }
-
-    /// Hands `work` to the task and waits until it is durable or refused.
-    pub(super) async fn perform(&self, work: Work) -> Answer {
-        let (reply, answer) = oneshot::channel();
-        let sent = self.requests.send(Request { work, reply }).await;
-        sent.map_err(|_| JournalError::Storage {
-            doing: "write to the journal",
-            reason: "its writer has stopped".to_owned(),
-        })?;
-        answer.await.unwrap_or_else(|_| {
-            Err(JournalError::Doubtful {
-                reason: "the journal's writer has stopped".to_owned(),
-            })
-        })
-    }
+/// Starts the task, which ends when the requests are dropped and what was sent is committed.
+pub(super) fn start(place: Place) -> Requests {
+    let (requests, received) = Requests::queue();
+    let committer = Committer {
+        place,
+        session: None,
+        histories: Histories::default(),
+    };
+    tokio::spawn(committer.run(received));
+    requests
 }
 
 /// A connection with its prepared statement.
@@ -102,9 +43,7 @@ struct Session {
 struct Committer {
     place: Place,
     session: Option<Session>,
-    /// Unfinished runs as their committed records tell them. Only a cache: whatever fails is dropped
-    /// from it and read again.
-    histories: HashMap<RunId, History>,
+    histories: Histories,
 }
 
 impl Committer {
@@ -114,7 +53,6 @@ impl Committer {
             let mut waiting = group.drain(..).peekable();
             while let Some(Request { work, reply }) = waiting.next() {
                 let Work::Append { epoch, records } = work else {
-                    // Who no longer listens is no error, here and below.
                     let _ = reply.send(self.alone(&work).await);
                     continue;
                 };
@@ -132,10 +70,7 @@ impl Committer {
                     let _ = reply.send(answer);
                 }
             }
-            self.histories.retain(|_, history| !history.is_finished());
-            if self.histories.len() > MOST_HISTORIES {
-                self.histories.clear();
-            }
+            self.histories.tidy();
         }
     }
 
@@ -169,9 +104,7 @@ impl Committer {
     async fn append(&mut self, epoch: Epoch, appends: &[Vec<Record>]) -> Result<(), JournalError> {
         let result = self.try_append(epoch, appends).await;
         if result.is_err() {
-            for record in appends.iter().flatten() {
-                self.histories.remove(record.run());
-            }
+            self.histories.forget(appends.iter().flatten());
         }
         if matches!(
             result,
@@ -190,45 +123,34 @@ impl Committer {
         appends: &[Vec<Record>],
     ) -> Result<(), JournalError> {
         let session = session(&mut self.session, &self.place).await?;
-        let mut batch = Batch::default();
-        let mut touched: Vec<&RunId> = Vec::new();
-        for record in appends.iter().flatten() {
-            let run = record.run();
-            if !self.histories.contains_key(run) {
-                let stored = match record {
-                    // Its id is new.
-                    Record::RunSubmitted(_) => None,
-                    _ => read_in_time(reader::load_history(&session.client, run)).await?,
-                };
-                let history = stored.unwrap_or_else(|| History::new(run.clone()));
-                self.histories.insert(run.clone(), history);
+        let unknown = unknown(&self.histories, appends.iter().flatten());
+        if !unknown.is_empty() {
+            let loaded = loading::load_histories(&session.client, &unknown);
+            for (_, history) in read_in_time(loaded).await? {
+                self.histories.keep(history?);
             }
-            let Some(history) = self.histories.get_mut(run) else {
-                continue;
-            };
-            history.apply(record)?;
+        }
+        let mut batch = Batch::default();
+        for record in appends.iter().flatten() {
+            let history = self.histories.apply(record)?;
             batch.record(history, record)?;
             for publication in record.publications() {
                 read_in_time(batch.publication(&session.client, &publication)).await?;
             }
-            if !touched.contains(&run) {
-                touched.push(run);
-            }
         }
-        for run in touched {
-            let Some(history) = self.histories.get_mut(run) else {
-                continue;
-            };
-            batch.summary(history)?;
-            if !history.is_finished() && history.unsnapshotted() >= SNAPSHOT_EVERY {
-                batch.snapshot(history)?;
-                history.snapshot_taken();
-            }
-        }
+        self.histories
+            .for_each_of(appends.iter().flatten(), |history| {
+                batch.summary(history)?;
+                if history.is_snapshot_due(SNAPSHOT_EVERY) {
+                    batch.snapshot(history)?;
+                    history.snapshot_taken();
+                }
+                Ok(())
+            })?;
         let committed = in_time(batch.commit(&session.client, &session.commit, epoch)).await;
         match committed {
             Ok(true) => Ok(()),
-            Ok(false) => Err(fenced(&session.client, epoch).await),
+            Ok(false) => Err(leadership::fenced(&session.client, epoch).await),
             Err(Failure::Database(error)) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
                 Err(duplicate(&session.client, appends, &error).await)
             }
@@ -244,9 +166,9 @@ impl Committer {
             Work::Campaign(candidate) => {
                 // Another coordinator may have written since this one led.
                 self.histories.clear();
-                campaign(client, candidate).await
+                leadership::campaign(client, candidate).await
             }
-            Work::Renew { epoch, lease } => renew(client, *epoch, *lease).await,
+            Work::Renew { epoch, lease } => leadership::renew(client, *epoch, *lease).await,
             Work::PutBundle { digest, bytes } => put_bundle(client, digest, bytes).await,
             // Appends are grouped by the caller.
             Work::Append { epoch, .. } => Ok(Campaign::Won(*epoch)),
@@ -268,7 +190,7 @@ async fn session<'s>(
     let fresh = match kept.take().filter(|session| !session.client.is_closed()) {
         Some(session) => session,
         None => {
-            let client = read_in_time(place.connect()).await?;
+            let client = read_in_time(place.connect(place.patience)).await?;
             let commit = in_time(prepare(&client)).await;
             let commit = commit.map_err(|failure| match failure.into() {
                 // Preparing changes nothing, so there is nothing to doubt.
@@ -284,71 +206,19 @@ async fn session<'s>(
     Ok(kept.insert(fresh))
 }
 
-/// Why a statement failed.
-enum Failure {
-    Database(tokio_postgres::Error),
-    TooSlow,
-}
-
-impl From<Failure> for JournalError {
-    /// A statement that the database refused has no effect. When the connection broke, or the server
-    /// went down around it, nobody knows.
-    fn from(failure: Failure) -> Self {
-        let error = match failure {
-            Failure::Database(error) => error,
-            Failure::TooSlow => {
-                return Self::Doubtful {
-                    reason: format!("the database did not answer within {PATIENCE:?}"),
-                };
-            }
-        };
-        let reason = cause(&error);
-        let is_refusal = error.code().is_some_and(|code| {
-            let class = code.code().get(..2).unwrap_or_default();
-            // 57P0x: the server was shut down or crashed; 08: the connection failed.
-            class != "08" && !code.code().starts_with("57P")
-        });
-        match is_refusal {
-            true => Self::Storage {
-                doing: "write to the journal",
-                reason,
-            },
-            false => Self::Doubtful { reason },
+/// The runs that these records go on with, and that must be read first.
+fn unknown<'r>(histories: &Histories, records: impl Iterator<Item = &'r Record>) -> Vec<&'r RunId> {
+    let mut seen = HashSet::new();
+    let mut unknown = Vec::new();
+    for record in records {
+        let run = record.run();
+        // The id of a run that is submitted is new.
+        let begins = matches!(record, Record::RunSubmitted(_));
+        if seen.insert(run) && !begins && !histories.knows(run) {
+            unknown.push(run);
         }
     }
-}
-
-async fn in_time<T>(
-    statement: impl Future<Output = Result<T, tokio_postgres::Error>>,
-) -> Result<T, Failure> {
-    match tokio::time::timeout(PATIENCE, statement).await {
-        Ok(result) => result.map_err(Failure::Database),
-        Err(_) => Err(Failure::TooSlow),
-    }
-}
-
-/// The same for what changes nothing: there is nothing to doubt.
-async fn read_in_time<T>(
-    reading: impl Future<Output = Result<T, JournalError>>,
-) -> Result<T, JournalError> {
-    tokio::time::timeout(PATIENCE, reading)
-        .await
-        .unwrap_or_else(|_| {
-            Err(JournalError::Storage {
-                doing: "read the journal",
-                reason: format!("the database did not answer within {PATIENCE:?}"),
-            })
-        })
-}
-
-async fn fenced(client: &Client, ours: Epoch) -> JournalError {
-    match read_in_time(reader::leader(client)).await {
-        Ok(leader) => JournalError::Fenced {
-            ours,
-            current: leader.map_or(Epoch(0), |leader| leader.epoch),
-        },
-        Err(error) => error,
-    }
+    unknown
 }
 
 /// Which of the appends broke a rule of uniqueness.
@@ -392,42 +262,6 @@ async fn duplicate(
     }
 }
 
-async fn campaign(client: &Client, candidate: &Candidate) -> Answer {
-    let lease = milliseconds(candidate.lease);
-    let won = in_time(client.query_opt(
-        "UPDATE leadership SET epoch = epoch + 1, name = $1, url = $2,
-             lease_ends_at = clock_timestamp() + $3 * interval '1 millisecond'
-         WHERE id = 1 AND (lease_ends_at <= clock_timestamp() OR name = $1) RETURNING epoch",
-        &[&candidate.name, &candidate.url, &lease],
-    ))
-    .await?;
-    if let Some(row) = won {
-        let epoch: i64 = row.try_get(0).map_err(Failure::Database)?;
-        return Ok(Campaign::Won(Epoch(from_database(epoch))));
-    }
-    let leader: Option<Leader> = read_in_time(reader::leader(client)).await?;
-    leader
-        .map(Campaign::Lost)
-        .ok_or_else(|| JournalError::Storage {
-            doing: "read the journal",
-            reason: "it does not say who leads".to_owned(),
-        })
-}
-
-async fn renew(client: &Client, epoch: Epoch, lease: Duration) -> Answer {
-    let (lease, ours) = (milliseconds(lease), to_database(epoch.0));
-    let changed = in_time(client.execute(
-        "UPDATE leadership SET lease_ends_at = clock_timestamp() + $1 * interval '1 millisecond'
-         WHERE id = 1 AND epoch = $2",
-        &[&lease, &ours],
-    ))
-    .await?;
-    match changed {
-        0 => Err(fenced(client, epoch).await),
-        _ => Ok(Campaign::Won(epoch)),
-    }
-}
-
 async fn put_bundle(client: &Client, digest: &str, bytes: &[u8]) -> Answer {
     let checksum = i64::from(bundle_checksum(digest, bytes));
     in_time(client.execute(
@@ -436,8 +270,4 @@ async fn put_bundle(client: &Client, digest: &str, bytes: &[u8]) -> Answer {
     ))
     .await?;
     Ok(Campaign::Won(Epoch::default()))
-}
-
-fn milliseconds(lease: Duration) -> f64 {
-    lease.as_secs_f64() * 1000.0
 }

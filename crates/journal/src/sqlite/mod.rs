@@ -15,20 +15,18 @@ mod tests;
 mod writer;
 
 use std::path::Path;
-use std::time::Duration;
 
 use async_trait::async_trait;
-use marquetry_engine::{Record, RunState, RunSummary};
-use marquetry_types::{Epoch, Publication, PublishedKind, PublishedName, RunId};
+use marquetry_engine::{RunState, RunSummary};
+use marquetry_types::{Publication, PublishedKind, PublishedName, RunId};
 
 use self::lock::WriterLock;
 use self::readers::Readers;
-use self::writer::{Work, Writer};
+use self::writer::Writer;
 use crate::history::History;
 use crate::journal::ReadThrough;
-use crate::{
-    Campaign, Candidate, Journal, JournalError, JournalReader, Leader, Page, RunFilter, Unfinished,
-};
+use crate::requests::{Requests, SNAPSHOT_EVERY, WriteThrough};
+use crate::{JournalError, JournalReader, Leader, Page, RunFilter, Unfinished};
 
 /// How a journal is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +39,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            snapshot_every: 500,
+            snapshot_every: SNAPSHOT_EVERY,
         }
     }
 }
@@ -211,35 +209,8 @@ impl ReadThrough for SqliteJournal {
     }
 }
 
-#[async_trait]
-impl Journal for SqliteJournal {
-    async fn campaign(&self, candidate: &Candidate) -> Result<Campaign, JournalError> {
-        self.writer.perform(Work::Campaign(candidate.clone())).await
-    }
-
-    async fn renew(&self, epoch: Epoch, lease: Duration) -> Result<(), JournalError> {
-        self.writer
-            .perform(Work::Renew { epoch, lease })
-            .await
-            .map(|_| ())
-    }
-
-    async fn resign(&self, epoch: Epoch) -> Result<(), JournalError> {
-        self.renew(epoch, Duration::ZERO).await
-    }
-
-    async fn append(&self, epoch: Epoch, records: Vec<Record>) -> Result<(), JournalError> {
-        self.writer
-            .perform(Work::Append { epoch, records })
-            .await
-            .map(|_| ())
-    }
-
-    async fn put_bundle(&self, digest: &str, bytes: Vec<u8>) -> Result<(), JournalError> {
-        let digest = digest.to_owned();
-        self.writer
-            .perform(Work::PutBundle { digest, bytes })
-            .await
-            .map(|_| ())
+impl WriteThrough for SqliteJournal {
+    fn requests(&self) -> &Requests {
+        &self.writer.requests
     }
 }

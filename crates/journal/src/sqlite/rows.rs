@@ -1,6 +1,6 @@
 //! Every statement on the tables, for the writer's transaction and the readers' connections alike.
 
-use marquetry_engine::{Record, RunState, RunSummary};
+use marquetry_engine::{Record, RunSummary};
 use marquetry_types::{Epoch, RunId};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
@@ -8,7 +8,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter
 use crate::envelope::{Envelope, RECORD_VERSION, SNAPSHOT_VERSION, StoredEnvelope};
 use crate::history::History;
 use crate::journal::Unfinished;
-use crate::rows::{bundle_checksum, missing, run_id};
+use crate::loading::Loading;
+use crate::rows::{bundle_checksum, run_id};
 use crate::{JournalError, Page, RunFilter};
 
 /// Turns a database error into one that says what was being done.
@@ -141,47 +142,7 @@ pub(super) fn load_history(
     let Some(last) = last.map(from_database) else {
         return Ok(None);
     };
-    let mut history = match load_snapshot(connection, run, last)? {
-        Some((state, sequence)) => History::restore(run.clone(), state, sequence),
-        None => History::new(run.clone()),
-    };
-    let mut statement = connection
-        .prepare(
-            "SELECT sequence, version, checksum, payload FROM records
-             WHERE run_id = ?1 AND sequence > ?2 ORDER BY sequence",
-        )
-        .map_err(storage(READING))?;
-    let mut rows = statement
-        .query(params![run.as_str(), to_database(history.sequence())])
-        .map_err(storage(READING))?;
-    while let Some(row) = rows.next().map_err(storage(READING))? {
-        let expected = history.sequence().saturating_add(1);
-        let (sequence, stored) = envelope_of(row).map_err(storage(READING))?;
-        if sequence != expected {
-            return Err(missing(run, expected));
-        }
-        let record: Record = Envelope::open(run, sequence, RECORD_VERSION, &stored)?;
-        history
-            .apply(&record)
-            .map_err(|error| JournalError::Damaged {
-                run: run.clone(),
-                sequence,
-                reason: error.to_string(),
-            })?;
-    }
-    if history.sequence() != last {
-        return Err(missing(run, history.sequence().saturating_add(1)));
-    }
-    Ok(Some(history))
-}
-
-/// The snapshot of a run with `last` records, if there is one and it can be believed.
-fn load_snapshot(
-    connection: &Connection,
-    run: &RunId,
-    last: u64,
-) -> Result<Option<(RunState, u64)>, JournalError> {
-    let stored = connection
+    let snapshot = connection
         .query_row(
             "SELECT sequence, version, checksum, payload FROM snapshots WHERE run_id = ?1",
             [run.as_str()],
@@ -189,17 +150,21 @@ fn load_snapshot(
         )
         .optional()
         .map_err(storage(READING))?;
-    let Some((sequence, stored)) = stored else {
-        return Ok(None);
-    };
-    match Envelope::open(run, sequence, SNAPSHOT_VERSION, &stored) {
-        Ok(state) if sequence <= last => Ok(Some((state, sequence))),
-        Ok(_) => Ok(None),
-        Err(error) => {
-            tracing::warn!(%run, sequence, %error, "snapshot left unread: its records say the same");
-            Ok(None)
-        }
+    let mut loading = Loading::begin(run.clone(), last, snapshot);
+    let mut statement = connection
+        .prepare(
+            "SELECT sequence, version, checksum, payload FROM records
+             WHERE run_id = ?1 AND sequence > ?2 ORDER BY sequence",
+        )
+        .map_err(storage(READING))?;
+    let mut rows = statement
+        .query(params![run.as_str(), to_database(loading.known())])
+        .map_err(storage(READING))?;
+    while let Some(row) = rows.next().map_err(storage(READING))? {
+        let (sequence, stored) = envelope_of(row).map_err(storage(READING))?;
+        loading.record(sequence, &stored);
     }
+    loading.finish().map(Some)
 }
 
 /// `sequence, version, checksum, payload`, believing nothing: the payload need not be text.
@@ -225,12 +190,8 @@ pub(super) fn load_unfinished(connection: &Connection) -> Result<Unfinished, Jou
     let mut unfinished = Unfinished::default();
     for id in ids {
         let run = run_id(id)?;
-        match load_history(connection, &run) {
-            Ok(history) => unfinished
-                .runs
-                .extend(history.and_then(History::into_stored)),
-            Err(error @ JournalError::Storage { .. }) => return Err(error),
-            Err(error) => unfinished.damaged.push((run, error)),
+        if let Some(loaded) = load_history(connection, &run).transpose() {
+            unfinished.add(run, loaded)?;
         }
     }
     Ok(unfinished)

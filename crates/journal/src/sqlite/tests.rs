@@ -10,6 +10,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::*;
+use crate::Journal;
 use crate::testing::conformance::{self, Store};
 use crate::testing::{Faults, FaultyJournal, samples};
 

@@ -5,61 +5,27 @@
 //! stands in a savepoint of its own: one that is refused (fenced, inconsistent) leaves its neighbours
 //! untouched, while a storage error fails the whole transaction.
 
-use std::collections::HashMap;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use marquetry_engine::Record;
-use marquetry_types::{Epoch, RunId};
 use rusqlite::{Connection, Savepoint, TransactionBehavior};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::leadership;
 use super::lock::WriterLock;
 use super::publications;
 use super::rows::{self, storage};
-use crate::history::History;
-use crate::{Campaign, Candidate, JournalError};
-
-/// Requests that wait before senders wait, too.
-const QUEUE: usize = 1024;
-/// Requests in one transaction at most, which bounds how long the first of them waits.
-const LARGEST_GROUP: usize = 256;
-/// Runs whose histories stay in memory at most; beyond it they are read again when they go on.
-const MOST_HISTORIES: usize = 4096;
-
-/// Something to be committed.
-#[derive(Debug)]
-pub(super) enum Work {
-    Campaign(Candidate),
-    /// Keeps the lead, or lets it go with a lease of nothing.
-    Renew {
-        epoch: Epoch,
-        lease: Duration,
-    },
-    Append {
-        epoch: Epoch,
-        records: Vec<Record>,
-    },
-    PutBundle {
-        digest: String,
-        bytes: Vec<u8>,
-    },
-}
-
-/// What came of it: for a campaign how it ended, for the rest the epoch that it was committed under.
-pub(super) type Answer = Result<Campaign, JournalError>;
-
-struct Request {
-    work: Work,
-    reply: oneshot::Sender<Answer>,
-}
+use crate::histories::Histories;
+use crate::requests::{Answer, LARGEST_GROUP, Request, Requests, Work};
+use crate::{Campaign, JournalError};
 
 /// The sending half. Dropping it waits for what was sent to be committed, then lets the lock go.
 #[derive(Debug)]
 pub(super) struct Writer {
-    requests: Option<mpsc::Sender<Request>>,
-    thread: Option<JoinHandle<()>>,
+    pub(super) requests: Requests,
+    // Dropped after the requests, whose end it waits for.
+    _thread: Thread,
 }
 
 impl Writer {
@@ -69,50 +35,34 @@ impl Writer {
         lock: WriterLock,
         snapshot_every: u64,
     ) -> std::io::Result<Self> {
-        let (sender, receiver) = mpsc::channel(QUEUE);
+        let (requests, received) = Requests::queue();
         let mut committer = Committer {
             connection,
-            histories: HashMap::new(),
+            histories: Histories::default(),
             snapshot_every,
         };
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || {
-                committer.run(receiver);
+                committer.run(received);
                 // The database is closed before another process may open it.
                 drop(committer);
                 drop(lock);
             })?;
         Ok(Self {
-            requests: Some(sender),
-            thread: Some(thread),
-        })
-    }
-
-    /// Hands `work` to the thread and waits until it is durable or refused.
-    pub(super) async fn perform(&self, work: Work) -> Answer {
-        let stopped = || JournalError::Storage {
-            doing: "write to the journal",
-            reason: "its writer has stopped after an internal error".to_owned(),
-        };
-        let requests = self.requests.as_ref().ok_or_else(stopped)?;
-        let (reply, answer) = oneshot::channel();
-        requests
-            .send(Request { work, reply })
-            .await
-            .map_err(|_| stopped())?;
-        answer.await.unwrap_or_else(|_| {
-            Err(JournalError::Doubtful {
-                reason: "the journal's writer has stopped".to_owned(),
-            })
+            requests,
+            _thread: Thread(Some(thread)),
         })
     }
 }
 
-impl Drop for Writer {
+/// A thread that is waited for.
+#[derive(Debug)]
+struct Thread(Option<JoinHandle<()>>);
+
+impl Drop for Thread {
     fn drop(&mut self) {
-        self.requests = None; // the thread ends when it has committed what is left
-        if let Some(thread) = self.thread.take() {
+        if let Some(thread) = self.0.take() {
             // A panic there was already answered as a doubtful commit.
             let _ = thread.join();
         }
@@ -122,9 +72,7 @@ impl Drop for Writer {
 /// The receiving half.
 struct Committer {
     connection: Connection,
-    /// Unfinished runs as their committed records tell them. Only a cache: whatever fails is dropped
-    /// from it and read again.
-    histories: HashMap<RunId, History>,
+    histories: Histories,
     snapshot_every: u64,
 }
 
@@ -153,7 +101,7 @@ impl Committer {
             tracing::error!(%error, requests = works.len(), "journal commit failed");
             vec![Err(error); works.len()]
         });
-        let records: usize = works.iter().map(Work::records).sum();
+        let records: usize = works.iter().map(|work| work.records().len()).sum();
         tracing::debug!(
             requests = works.len(),
             records,
@@ -161,13 +109,9 @@ impl Committer {
             "journal commit"
         );
         for (reply, answer) in replies.into_iter().zip(answers) {
-            // A sender that was cancelled no longer listens; what it asked for is done or refused.
             let _ = reply.send(answer);
         }
-        self.histories.retain(|_, history| !history.is_finished());
-        if self.histories.len() > MOST_HISTORIES {
-            self.histories.clear();
-        }
+        self.histories.tidy();
     }
 
     /// Performs all `works` in one transaction. An error is one of the storage and concerns them all.
@@ -187,9 +131,7 @@ impl Committer {
                 Err(refusal) => {
                     tracing::warn!(error = %refusal, "journal request refused");
                     savepoint.finish().map_err(writing)?; // rolls back
-                    for run in work.runs() {
-                        self.histories.remove(run);
-                    }
+                    self.histories.forget(work.records().iter());
                 }
             }
             answers.push(answer);
@@ -205,27 +147,10 @@ impl Committer {
     }
 }
 
-impl Work {
-    fn records(&self) -> usize {
-        match self {
-            Self::Append { records, .. } => records.len(),
-            Self::Campaign(_) | Self::Renew { .. } | Self::PutBundle { .. } => 0,
-        }
-    }
-
-    fn runs(&self) -> impl Iterator<Item = &RunId> {
-        let records: &[Record] = match self {
-            Self::Append { records, .. } => records,
-            Self::Campaign(_) | Self::Renew { .. } | Self::PutBundle { .. } => &[],
-        };
-        records.iter().map(Record::run)
-    }
-}
-
 fn perform(
     savepoint: &Savepoint<'_>,
     work: &Work,
-    histories: &mut HashMap<RunId, History>,
+    histories: &mut Histories,
     snapshot_every: u64,
 ) -> Answer {
     match work {
@@ -254,40 +179,28 @@ fn perform(
 fn append(
     savepoint: &Savepoint<'_>,
     records: &[Record],
-    histories: &mut HashMap<RunId, History>,
+    histories: &mut Histories,
     snapshot_every: u64,
 ) -> Result<(), JournalError> {
-    let mut touched: Vec<&RunId> = Vec::new();
     for record in records {
         let run = record.run();
-        if !histories.contains_key(run) {
-            let stored = rows::load_history(savepoint, run)?;
-            histories.insert(
-                run.clone(),
-                stored.unwrap_or_else(|| History::new(run.clone())),
-            );
+        if !histories.knows(run)
+            && let Some(stored) = rows::load_history(savepoint, run)?
+        {
+            histories.keep(stored);
         }
-        let Some(history) = histories.get_mut(run) else {
-            continue;
-        };
-        history.apply(record)?;
+        let history = histories.apply(record)?;
         rows::insert_record(savepoint, run, history.sequence(), record)?;
         for publication in record.publications() {
             publications::put(savepoint, &publication)?;
         }
-        if !touched.contains(&run) {
-            touched.push(run);
-        }
     }
-    for run in touched {
-        let Some(history) = histories.get_mut(run) else {
-            continue;
-        };
+    histories.for_each_of(records.iter(), |history| {
         rows::put_summary(savepoint, history)?;
-        if !history.is_finished() && history.unsnapshotted() >= snapshot_every {
+        if history.is_snapshot_due(snapshot_every) {
             rows::put_snapshot(savepoint, history)?;
             history.snapshot_taken();
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }

@@ -1,6 +1,5 @@
 //! For tests of journals and of what stands on them: the conformance suite that every journal passes,
-//! a
-//! journal that fails on purpose, and a PostgreSQL server that may be killed.
+//! a journal that fails on purpose, and a PostgreSQL server that may be killed.
 
 pub mod conformance;
 mod faulty;
@@ -8,4 +7,4 @@ mod postgres;
 pub mod samples;
 
 pub use faulty::{Fault, Faults, FaultyJournal, Gate};
-pub use postgres::{BIN as POSTGRES_BIN, PostgresServer};
+pub use postgres::{BIN as POSTGRES_BIN, PostgresServer, ServerCertificate};

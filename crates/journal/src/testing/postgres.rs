@@ -1,10 +1,12 @@
 //! A PostgreSQL server for tests: its own data, its own socket, killed with the value.
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::print_stderr,
     reason = "test support fails by panicking, and says what is skipped"
 )]
 
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -17,6 +19,8 @@ use tempfile::TempDir;
 pub const BIN: &str = "MARQUETRY_POSTGRES_BIN";
 /// How long the server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How often a port is chosen anew that another program was faster to take.
+const PORTS: u32 = 20;
 
 /// A server that runs.
 #[derive(Debug)]
@@ -24,17 +28,64 @@ pub struct PostgresServer {
     folder: TempDir,
     programs: PathBuf,
     process: Option<Child>,
+    /// Where it listens beside its socket.
+    port: Option<u16>,
+    has_tls: bool,
     schemas: AtomicU32,
 }
 
+/// A server's certificate and its key, in PEM.
+#[derive(Debug, Clone, Copy)]
+pub struct ServerCertificate<'p> {
+    /// The certificate, and those between it and its authority.
+    pub certificate: &'p str,
+    /// Its private key.
+    pub key: &'p str,
+}
+
 impl PostgresServer {
-    /// Starts a server in a temporary folder, if this machine has PostgreSQL, and says so if it has
-    /// not. In CI it must.
+    /// Starts a server in a temporary folder that is reached by a socket in it, if this machine has
+    /// PostgreSQL, and says so if it has not. In CI it must.
     ///
     /// # Panics
     /// It has, and the server does not start; or it has not, in CI.
     #[must_use]
     pub fn start() -> Option<Self> {
+        let mut server = Self::make()?;
+        server.restart();
+        Some(server)
+    }
+
+    /// The same, with a port of 127.0.0.1 as well, where it has TLS if it is given a certificate.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_on_tcp(tls: Option<ServerCertificate<'_>>) -> Option<Self> {
+        let mut server = Self::make()?;
+        if let Some(tls) = tls {
+            server.has_tls = true;
+            let put = |name: &str, text: &str| {
+                let file = server.folder.path().join(name);
+                std::fs::write(&file, text).unwrap();
+                give_away(&file);
+            };
+            put("server.pem", tls.certificate);
+            put("server.key", tls.key);
+        }
+        for _ in 0..PORTS {
+            // It is free now; whoever takes it before the server does makes the server end.
+            let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            server.port = Some(free.local_addr().unwrap().port());
+            drop(free);
+            if server.try_restart() {
+                return Some(server);
+            }
+        }
+        panic!("PostgreSQL finds no port");
+    }
+
+    fn make() -> Option<Self> {
         let Some(programs) = programs() else {
             assert!(
                 std::env::var_os("CI").is_none(),
@@ -45,22 +96,22 @@ impl PostgresServer {
         };
         let folder = tempfile::tempdir().unwrap();
         give_away(folder.path());
-        let mut server = Self {
+        let server = Self {
             folder,
             programs,
             process: None,
+            port: None,
+            has_tls: false,
             schemas: AtomicU32::new(0),
         };
-        let data = server.data();
         let made = server
             .command("initdb")
             .args(["--auth=trust", "--username=marquetry", "--no-sync", "-D"])
-            .arg(&data)
+            .arg(server.data())
             .stdout(Stdio::null())
             .status()
             .unwrap();
         assert!(made.success(), "initdb: {made}");
-        server.restart();
         Some(server)
     }
 
@@ -79,16 +130,11 @@ impl PostgresServer {
         } else {
             Command::new(program)
         };
-        // Whoever runs the tests may use PostgreSQL for something else.
-        for name in [
-            "PGDATA",
-            "PGHOST",
-            "PGPORT",
-            "PGUSER",
-            "PGPASSWORD",
-            "PGDATABASE",
-        ] {
-            command.env_remove(name);
+        // Whoever runs the tests may use PostgreSQL for something else: PGHOST, PGSERVICE, PGSSLMODE…
+        for (name, _) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"PG") {
+                command.env_remove(name);
+            }
         }
         command.current_dir(self.folder.path());
         command
@@ -99,37 +145,68 @@ impl PostgresServer {
     /// # Panics
     /// It does not answer.
     pub fn restart(&mut self) {
+        assert!(self.try_restart(), "PostgreSQL does not start");
+    }
+
+    /// Starts it and waits until it answers; false if it ends instead.
+    fn try_restart(&mut self) -> bool {
         self.kill();
-        let folder = self.folder.path().to_owned();
         // A server that was killed leaves a file that says it runs.
         let _ = std::fs::remove_file(self.data().join("postmaster.pid"));
-        let process = self
-            .command("postgres")
-            .arg("-D")
-            .arg(self.data())
-            .args(["-c", "listen_addresses=", "-c", "max_connections=200", "-c"])
-            .arg(format!("unix_socket_directories={}", folder.display()))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        self.process = Some(process.unwrap());
+        let (mut server, mut probe) = (self.server(), self.probe());
+        let process = self.process.insert(server.spawn().unwrap());
         let start = Instant::now();
-        while !self.answers() {
+        while !probe.answers() {
+            if process.try_wait().unwrap().is_some() {
+                self.process = None;
+                return false;
+            }
             assert!(start.elapsed() < PATIENCE, "PostgreSQL does not answer");
             std::thread::sleep(Duration::from_millis(20));
         }
+        true
     }
 
-    fn answers(&self) -> bool {
-        let asked = self
-            .command("pg_isready")
-            .args(["-q", "-U", "marquetry", "-d", "postgres", "-h"])
-            .arg(self.folder.path())
-            .status();
-        asked.is_ok_and(|status| status.success())
+    /// The command that is the server.
+    fn server(&self) -> Command {
+        let folder = self.folder.path();
+        let mut command = self.command("postgres");
+        command.arg("-D").arg(self.data());
+        let mut set = |name: &str, value: String| {
+            command.arg("-c").arg(format!("{name}={value}"));
+        };
+        set("max_connections", "200".to_owned());
+        // What is killed here is the server and not the machine, which keeps what it was told to write.
+        set("fsync", "off".to_owned());
+        set("unix_socket_directories", folder.display().to_string());
+        match self.port {
+            Some(port) => {
+                set("listen_addresses", Ipv4Addr::LOCALHOST.to_string());
+                set("port", port.to_string());
+            }
+            None => set("listen_addresses", String::new()),
+        }
+        if self.has_tls {
+            let file = |name: &str| folder.join(name).display().to_string();
+            set("ssl", "on".to_owned());
+            set("ssl_cert_file", file("server.pem"));
+            set("ssl_key_file", file("server.key"));
+        }
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command
     }
 
-    /// Kills it as a power cut of its machine would, its children included.
+    fn probe(&self) -> Probe {
+        let mut command = self.command("pg_isready");
+        command.args(["-q", "-U", "marquetry", "-d", "postgres", "-h"]);
+        command.arg(self.folder.path());
+        if let Some(port) = self.port {
+            command.arg("-p").arg(port.to_string());
+        }
+        Probe(command)
+    }
+
+    /// Kills it without a word, its children included.
     pub fn kill(&mut self) {
         let Some(mut process) = self.process.take() else {
             return;
@@ -154,18 +231,60 @@ impl PostgresServer {
         })
     }
 
+    /// The socket that it listens on.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        let port = self.port.unwrap_or(5432);
+        self.folder.path().join(format!(".s.PGSQL.{port}"))
+    }
+
+    /// The URL of its database, over the socket, as the one who may do everything.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let host = self.folder.path().display().to_string().replace('/', "%2F");
+        match self.port {
+            Some(port) => format!("postgres://marquetry@{host}:{port}/postgres"),
+            None => format!("postgres://marquetry@{host}/postgres"),
+        }
+    }
+
     /// The URL of a journal of its own.
     #[must_use]
     pub fn new_journal(&self) -> String {
+        format!("{}?schema={}", self.url(), self.new_schema())
+    }
+
+    /// The URL of a journal of its own over TCP, at a name of this machine.
+    ///
+    /// # Panics
+    /// It was not started on TCP.
+    #[must_use]
+    pub fn new_journal_at(&self, host: &str) -> String {
+        let Some(port) = self.port else {
+            panic!("this PostgreSQL has no port");
+        };
+        let schema = self.new_schema();
+        format!("postgres://marquetry@{host}:{port}/postgres?schema={schema}")
+    }
+
+    fn new_schema(&self) -> String {
         let number = self.schemas.fetch_add(1, Ordering::Relaxed);
-        let host = self.folder.path().display().to_string().replace('/', "%2F");
-        format!("postgres://marquetry@{host}/postgres?schema=journal{number}")
+        format!("journal{number}")
     }
 }
 
 impl Drop for PostgresServer {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+/// Asks a server whether it takes connections.
+struct Probe(Command);
+
+impl Probe {
+    fn answers(&mut self) -> bool {
+        self.0.status().is_ok_and(|status| status.success())
     }
 }
 
@@ -189,13 +308,17 @@ fn is_root() -> bool {
     owner.is_some_and(|owner| owner.split_whitespace().nth(1) == Some("0"))
 }
 
-/// Gives a folder to the user that the server runs as.
-fn give_away(folder: &Path) {
+/// Gives a folder or a file to the user that the server runs as, and to nobody else.
+fn give_away(path: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let mode = if path.is_dir() { 0o700 } else { 0o600 };
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     if is_root() {
         let given = Command::new("chown")
             .arg("nobody:nogroup")
-            .arg(folder)
+            .arg(path)
             .status();
-        assert!(given.unwrap().success(), "chown {}", folder.display());
+        assert!(given.unwrap().success(), "chown {}", path.display());
     }
 }

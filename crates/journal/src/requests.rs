@@ -1,0 +1,122 @@
+//! What a journal's one writer is asked for, and the queue in which requests wait while a commit is under
+//! way.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use marquetry_engine::Record;
+use marquetry_types::Epoch;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::journal::ReadThrough;
+use crate::{Campaign, Candidate, Journal, JournalError};
+
+/// Requests that wait before senders wait, too.
+const QUEUE: usize = 1024;
+/// Requests in one commit at most, which bounds how long the first of them waits.
+pub(crate) const LARGEST_GROUP: usize = 256;
+/// After how many records of an unfinished run a snapshot is written, unless options say otherwise.
+pub(crate) const SNAPSHOT_EVERY: u64 = 500;
+
+/// Something to be committed.
+#[derive(Debug)]
+pub(crate) enum Work {
+    Campaign(Candidate),
+    /// Keeps the lead, or lets it go with a lease of nothing.
+    Renew {
+        epoch: Epoch,
+        lease: Duration,
+    },
+    Append {
+        epoch: Epoch,
+        records: Vec<Record>,
+    },
+    PutBundle {
+        digest: String,
+        bytes: Vec<u8>,
+    },
+}
+
+impl Work {
+    /// The records that it appends.
+    pub(crate) fn records(&self) -> &[Record] {
+        match self {
+            Self::Append { records, .. } => records,
+            Self::Campaign(_) | Self::Renew { .. } | Self::PutBundle { .. } => &[],
+        }
+    }
+}
+
+/// What came of it: for a campaign how it ended, for the rest nothing that is looked at.
+pub(crate) type Answer = Result<Campaign, JournalError>;
+
+/// Work, and who waits for it.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) work: Work,
+    /// Whoever was cancelled no longer listens: what it asked for is done or refused all the same.
+    pub(crate) reply: oneshot::Sender<Answer>,
+}
+
+/// The sending half of the queue. When it is dropped, the writer commits what is left and ends.
+#[derive(Debug)]
+pub(crate) struct Requests {
+    queue: mpsc::Sender<Request>,
+}
+
+impl Requests {
+    /// An empty queue, and the writer's half of it.
+    pub(crate) fn queue() -> (Self, mpsc::Receiver<Request>) {
+        let (queue, received) = mpsc::channel(QUEUE);
+        (Self { queue }, received)
+    }
+
+    /// Hands `work` to the writer and waits until it is durable or refused.
+    async fn perform(&self, work: Work) -> Answer {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.queue.send(Request { work, reply }).await;
+        sent.map_err(|_| JournalError::Storage {
+            doing: "write to the journal",
+            reason: "its writer has stopped after an internal error".to_owned(),
+        })?;
+        answer.await.unwrap_or_else(|_| {
+            Err(JournalError::Doubtful {
+                reason: "the journal's writer has stopped".to_owned(),
+            })
+        })
+    }
+}
+
+/// A journal that has its writing done by whoever takes requests.
+pub(crate) trait WriteThrough: ReadThrough {
+    /// Where requests are put.
+    fn requests(&self) -> &Requests;
+}
+
+#[async_trait]
+impl<T: WriteThrough> Journal for T {
+    async fn campaign(&self, candidate: &Candidate) -> Result<Campaign, JournalError> {
+        let work = Work::Campaign(candidate.clone());
+        self.requests().perform(work).await
+    }
+
+    async fn renew(&self, epoch: Epoch, lease: Duration) -> Result<(), JournalError> {
+        let work = Work::Renew { epoch, lease };
+        self.requests().perform(work).await.map(|_| ())
+    }
+
+    async fn resign(&self, epoch: Epoch) -> Result<(), JournalError> {
+        self.renew(epoch, Duration::ZERO).await
+    }
+
+    async fn append(&self, epoch: Epoch, records: Vec<Record>) -> Result<(), JournalError> {
+        let work = Work::Append { epoch, records };
+        self.requests().perform(work).await.map(|_| ())
+    }
+
+    async fn put_bundle(&self, digest: &str, bytes: Vec<u8>) -> Result<(), JournalError> {
+        let digest = digest.to_owned();
+        let work = Work::PutBundle { digest, bytes };
+        self.requests().perform(work).await.map(|_| ())
+    }
+}
