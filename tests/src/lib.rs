@@ -12,7 +12,7 @@ mod run;
 mod table;
 
 pub use cluster::{Cluster, Worker, eventually, lives, send};
-pub use python::{computed, repository, shared_data};
+pub use python::{client_saw, computed, repository, shared_data};
 pub use run::Run;
 pub use table::{Table, is_close};
 

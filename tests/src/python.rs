@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::{program, said};
 
-const NEEDS: &str = "the expected results are computed in Python: install python3 (3.11 or later) with venv \
+const NEEDS: &str = "some tests compute their expected results in Python, or speak with a server from there: install python3 (3.11 or later) with venv \
     and pip, as by `apt-get install python3-venv python3-pip`, and let pip reach its index the first time";
 
 /// The root of the repository.
@@ -51,7 +51,7 @@ pub fn shared_data(path: &str) -> Option<PathBuf> {
 pub fn computed(script: &str, data: &Path) -> TempDir {
     let script = repository().join("tests/reference").join(script);
     let out = tempfile::tempdir().unwrap();
-    let python = python();
+    let python = python("requirements.txt");
     // -I: nothing of the user's own Python set-up takes part.
     let arguments = [OsStr::new("-I"), script.as_ref(), data.as_ref()];
     let arguments = arguments.into_iter().chain([out.path().as_ref()]);
@@ -59,12 +59,29 @@ pub fn computed(script: &str, data: &Path) -> TempDir {
     out
 }
 
-/// A Python that has the pinned packages: `target/tools/reference-HASH`, made if it is not there.
+/// What `reference/grpc_client.py` saw of a server, as JSON.
+///
+/// # Panics
+/// There is no Python, or the client fails.
+#[must_use]
+pub fn client_saw(address: &str, workflow: &Path) -> serde_json::Value {
+    let script = repository().join("tests/reference/grpc_client.py");
+    let proto = repository().join("proto");
+    let python = python("grpc-requirements.txt");
+    let arguments = [OsStr::new("-I"), script.as_ref(), proto.as_ref()];
+    let arguments = arguments
+        .into_iter()
+        .chain([OsStr::new(address), workflow.as_ref()]);
+    let printed = succeed(&python, arguments, "the Python client fails");
+    serde_json::from_slice(&printed).unwrap()
+}
+
+/// A Python that has the pinned packages of a file: `target/tools/reference-HASH`, made if it is not there.
 ///
 /// It is made beside and renamed, so that what is there is whole; of two processes that make it at once
 /// one wins, and both use the winner's.
-fn python() -> PathBuf {
-    let requirements = repository().join("tests/reference/requirements.txt");
+fn python(requirements: &str) -> PathBuf {
+    let requirements = repository().join("tests/reference").join(requirements);
     let pins = std::fs::read_to_string(&requirements).unwrap();
     let version = succeed(Path::new("python3"), ["-VV"], NEEDS);
     let mut hasher = DefaultHasher::new();
