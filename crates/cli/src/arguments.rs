@@ -285,6 +285,9 @@ pub(crate) struct Server {
     /// A file with the tokens that it takes, a line each, as `marquetry token new` prints them.
     #[arg(long, env = "MARQUETRY_TOKENS", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) tokens: Option<PathBuf>,
+    /// The address and port at which it shows metrics and probes over plain HTTP [default: nowhere].
+    #[arg(long, env = "MARQUETRY_METRICS", value_name = "HOST:PORT")]
+    pub(crate) metrics: Option<String>,
     /// Lets everybody in who can reach it.
     #[arg(long, env = "MARQUETRY_INSECURE")]
     pub(crate) insecure: bool,

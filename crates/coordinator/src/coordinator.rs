@@ -19,6 +19,7 @@ use crate::cluster_service::Clusters;
 use crate::front::Services;
 use crate::hub::Hub;
 use crate::leadership::{Leadership, Role};
+use crate::metrics::Metrics;
 use crate::request::Request;
 use crate::run_service::Runs;
 use crate::worker_service::Workers;
@@ -32,6 +33,7 @@ pub struct Coordinator {
     journal: Arc<dyn Journal>,
     catalogue: Arc<dyn StageCatalogue + Send + Sync>,
     hub: Hub,
+    metrics: Metrics,
     requests: mpsc::Sender<Request>,
     role: watch::Receiver<Role>,
     /// Fires when nothing is decided here any more.
@@ -59,12 +61,14 @@ impl Coordinator {
         shutdown: CancellationToken,
     ) -> Result<Self, JournalError> {
         let hub = Hub::default();
+        let metrics = Metrics::new();
         let (requests, received) = mpsc::channel(BACKLOG);
         let (role, watched) = watch::channel(Role::Following(None));
         let leadership = Leadership {
             config,
             journal: Arc::clone(&journal),
             hub: hub.clone(),
+            metrics: metrics.clone(),
             role,
             requests: received,
         };
@@ -80,6 +84,7 @@ impl Coordinator {
             journal,
             catalogue,
             hub,
+            metrics,
             requests,
             role: watched,
             ended,
@@ -134,6 +139,6 @@ impl Coordinator {
             workers,
             clusters,
         };
-        crate::front::serve(front, services, role, incoming, self.ended).await
+        crate::front::serve(front, services, self.metrics, role, incoming, self.ended).await
     }
 }

@@ -1,5 +1,5 @@
-//! What stands between the network and the services: TLS, tokens, health, reflection, and signs of life
-//! on connections.
+//! What stands between the network and the services: TLS, tokens, health, reflection, metrics, and signs
+//! of life on connections.
 
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use marquetry_proto::v1::cluster_service_server::ClusterServiceServer;
 use marquetry_proto::v1::run_service_server::RunServiceServer;
 use marquetry_proto::v1::worker_service_server::WorkerServiceServer;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
@@ -18,6 +19,7 @@ use tonic_health::server::HealthReporter;
 use crate::access::{AccessLayer, Tokens};
 use crate::cluster_service::Clusters;
 use crate::leadership::Role;
+use crate::metrics::{self, CallsLayer, Metrics};
 use crate::run_service::Runs;
 use crate::worker_service::Workers;
 
@@ -26,12 +28,14 @@ const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_
 
 /// How a coordinator shows itself to the network. The default lets everybody in, without TLS: for pipes
 /// within a process and for loopback.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Front {
     /// The certificate and its key.
     pub tls: Option<ServerTls>,
     /// Who is let in.
     pub tokens: Tokens,
+    /// Where metrics and probes are served over plain HTTP to whoever asks, if they are.
+    pub metrics: Option<TcpListener>,
 }
 
 /// A server's side of TLS, all of it PEM.
@@ -65,6 +69,7 @@ pub(crate) struct Services {
 pub(crate) async fn serve<C>(
     front: Front,
     services: Services,
+    metrics: Metrics,
     role: watch::Receiver<Role>,
     incoming: impl Stream<Item = std::io::Result<C>>,
     ended: CancellationToken,
@@ -72,6 +77,10 @@ pub(crate) async fn serve<C>(
 where
     C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
 {
+    let _shows = front.metrics.map(|listener| {
+        let serves = metrics::serve(listener, metrics.clone(), role.clone());
+        AbortOnDrop(tokio::spawn(serves))
+    });
     let (reporter, health) = tonic_health::server::health_reporter();
     let _tells = AbortOnDrop(tokio::spawn(tell_health(reporter, role)));
     let reflection = tonic_reflection::server::Builder::configure()
@@ -91,6 +100,7 @@ where
         server = server.tls_config(config)?;
     }
     let mut router = server
+        .layer(CallsLayer::new(metrics))
         .layer(AccessLayer::new(front.tokens))
         .add_service(services.runs)
         .add_service(services.workers)

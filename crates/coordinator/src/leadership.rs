@@ -11,6 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::CoordinatorConfig;
 use crate::hub::Hub;
+use crate::metrics::{Metrics, Operation};
 use crate::reign::{Ended, Reign};
 use crate::request::{Refusal, Request};
 
@@ -51,7 +52,12 @@ pub(crate) struct Lease {
 impl Lease {
     /// Renews the lease of a reign, three times in its length. A renewal that fails is no reason to
     /// stop: what decides is the epoch in the journal, which every commit compares.
-    pub(crate) fn keep(journal: Arc<dyn Journal>, epoch: Epoch, lease: Duration) -> Self {
+    pub(crate) fn keep(
+        journal: Arc<dyn Journal>,
+        epoch: Epoch,
+        lease: Duration,
+        metrics: Metrics,
+    ) -> Self {
         let lost = CancellationToken::new();
         let tells = lost.clone();
         let task = tokio::spawn(async move {
@@ -60,7 +66,10 @@ impl Lease {
                 match journal.renew(epoch, lease).await {
                     Ok(()) => {}
                     Err(JournalError::Fenced { .. }) => break,
-                    Err(error) => tracing::warn!(%error, "the lease of this reign is not renewed"),
+                    Err(error) => {
+                        metrics.journal_failed(Operation::Renew, &error);
+                        tracing::warn!(%error, "the lease of this reign is not renewed");
+                    }
                 }
             }
             tells.cancel();
@@ -82,6 +91,7 @@ pub(crate) struct Leadership {
     pub(crate) config: CoordinatorConfig,
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) hub: Hub,
+    pub(crate) metrics: Metrics,
     pub(crate) role: watch::Sender<Role>,
     pub(crate) requests: mpsc::Receiver<Request>,
 }
@@ -92,15 +102,18 @@ impl Leadership {
         match campaign(self.journal.as_ref(), &self.config).await? {
             Campaign::Won(epoch) => {
                 let (config, journal) = (self.config.clone(), Arc::clone(&self.journal));
-                let reign = Reign::begin(config, journal, self.hub.clone(), epoch).await?;
+                let (hub, metrics) = (self.hub.clone(), self.metrics.clone());
+                let reign = Reign::begin(config, journal, hub, metrics, epoch).await?;
                 tracing::info!(%epoch, "this coordinator leads");
+                self.metrics.role(&Role::Leading(epoch));
                 self.hub.open();
                 self.role.send_replace(Role::Leading(epoch));
                 Ok(Some(reign))
             }
             Campaign::Lost(leader) => {
+                let follows = Role::Following(Some(leader));
+                self.metrics.role(&follows);
                 self.role.send_if_modified(|role| {
-                    let follows = Role::Following(Some(leader));
                     let is_new = *role != follows;
                     *role = follows;
                     is_new
@@ -119,7 +132,9 @@ impl Leadership {
                     Ended::ShutDown => None,
                     Ended::Deposed => self.journal.leader().await.ok().flatten(),
                 };
-                self.role.send_replace(Role::Following(leader));
+                let follows = Role::Following(leader);
+                self.metrics.role(&follows);
+                self.role.send_replace(follows);
                 self.hub.close();
                 if ended == Ended::ShutDown {
                     return;
@@ -139,6 +154,7 @@ impl Leadership {
             reign = match self.try_to_lead().await {
                 Ok(reign) => reign,
                 Err(error) => {
+                    self.metrics.journal_failed(Operation::Campaign, &error);
                     tracing::error!(%error, "this coordinator cannot lead");
                     None
                 }

@@ -19,6 +19,7 @@ mod front;
 mod hub;
 mod in_process;
 mod leadership;
+mod metrics;
 mod reign;
 mod request;
 mod run_service;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use marquetry_engine::{
     Action, Decision, Engine, EngineConfig, Input, Record, Rejection, RunState, RunStatus,
@@ -19,6 +19,7 @@ use crate::CoordinatorConfig;
 use crate::clock::Clock;
 use crate::hub::Hub;
 use crate::leadership::{Lease, campaign};
+use crate::metrics::{Metrics, Operation};
 use crate::request::{Begun, Outbound, Refusal, Reply, Request};
 use crate::views;
 
@@ -32,6 +33,7 @@ pub(crate) struct Reign {
     config: CoordinatorConfig,
     journal: Arc<dyn Journal>,
     hub: Hub,
+    metrics: Metrics,
     epoch: Epoch,
     engine: Engine,
     /// Streams to the workers, with the numbers of their connections.
@@ -54,6 +56,7 @@ impl Batch {
     fn add(&mut self, decision: Decision) {
         self.decision.records.extend(decision.records);
         self.decision.actions.extend(decision.actions);
+        self.decision.waits.extend(decision.waits);
     }
 }
 
@@ -88,6 +91,7 @@ impl Reign {
         config: CoordinatorConfig,
         journal: Arc<dyn Journal>,
         hub: Hub,
+        metrics: Metrics,
         epoch: Epoch,
     ) -> Result<Self, JournalError> {
         let mut clock = Clock::new();
@@ -97,6 +101,7 @@ impl Reign {
             config,
             journal,
             hub,
+            metrics,
             epoch,
             engine,
             lines: HashMap::new(),
@@ -117,7 +122,7 @@ impl Reign {
     ) -> Ended {
         let mut pending = Vec::new();
         let mut failures: u32 = 0;
-        let mut lease = Lease::keep(Arc::clone(&self.journal), self.epoch, self.config.lease);
+        let mut lease = self.keep_lease();
         loop {
             pending.clear();
             let wait = self.engine.next_wake().map(|wake| self.clock.until(wake));
@@ -154,8 +159,13 @@ impl Reign {
             if let Some(ended) = self.restore_until(pause, shutdown).await {
                 return ended;
             }
-            lease = Lease::keep(Arc::clone(&self.journal), self.epoch, self.config.lease);
+            lease = self.keep_lease();
         }
+    }
+
+    fn keep_lease(&self) -> Lease {
+        let (journal, metrics) = (Arc::clone(&self.journal), self.metrics.clone());
+        Lease::keep(journal, self.epoch, self.config.lease, metrics)
     }
 
     /// Lets the lead go, so that another coordinator need not wait for the end of the lease.
@@ -167,7 +177,11 @@ impl Reign {
     }
 
     /// Decides about all requests, commits once, and acts. After an error memory is spoilt.
-    async fn serve(&mut self, requests: impl Iterator<Item = Request>) -> Result<(), JournalError> {
+    async fn serve(
+        &mut self,
+        requests: impl ExactSizeIterator<Item = Request>,
+    ) -> Result<(), JournalError> {
+        let (begun, count) = (Instant::now(), requests.len());
         let mut batch = Batch::default();
         // Timers first: what is due was due before these requests came.
         let due = self.step(Input::Tick);
@@ -182,7 +196,8 @@ impl Reign {
         }
         if result.is_ok() && !batch.decision.records.is_empty() {
             let records = batch.decision.records.clone();
-            result = self.journal.append(self.epoch, records).await;
+            let (size, append) = (records.len(), self.journal.append(self.epoch, records));
+            result = self.metrics.commit(count, size, append).await;
         }
         if let Err(error) = result {
             let refusal = match &error {
@@ -200,6 +215,10 @@ impl Reign {
                 .for_each(|request| request.refuse(refusal.clone()));
             return Err(error);
         }
+        let granted = self
+            .metrics
+            .committed(&batch.decision.records, &self.engine);
+        self.metrics.waited(&batch.decision.waits);
         self.publish(&batch.decision.records);
         batch
             .replies
@@ -208,6 +227,7 @@ impl Reign {
         for action in batch.decision.actions {
             self.act(action);
         }
+        self.metrics.acted(begun, granted, &self.engine);
         Ok(())
     }
 
@@ -241,12 +261,12 @@ impl Reign {
         match request {
             Request::Submit { submission, reply } => {
                 let run = submission.run.clone();
-                if let Some(request_id) = &submission.request_id {
-                    if let Some(run) = self.request_ids.get(request_id).cloned() {
-                        let begun = Begun { run, is_new: false };
-                        batch.replies.push(Pending::Begun(reply, begun));
-                        return Ok(());
-                    }
+                if let Some(request_id) = &submission.request_id
+                    && let Some(run) = self.request_ids.get(request_id).cloned()
+                {
+                    let begun = Begun { run, is_new: false };
+                    batch.replies.push(Pending::Begun(reply, begun));
+                    return Ok(());
                 }
                 let request_id = submission.request_id.clone();
                 let decided = self.step(Input::Submit(*submission));
@@ -542,6 +562,7 @@ impl Reign {
         };
         let published = published.into_iter().map(|it| it.published).collect();
         self.engine = Engine::restore(self.epoch, patience, self.clock.now(), published, runs);
+        self.metrics.show(&self.engine);
         self.hub.tell_to_look_again();
         Ok(())
     }
@@ -564,7 +585,10 @@ impl Reign {
             match self.restore_anew(grace).await {
                 Ok(true) => return None,
                 Ok(false) => return Some(Ended::Deposed),
-                Err(error) => tracing::error!(%error, "the journal cannot be read"),
+                Err(error) => {
+                    self.metrics.journal_failed(Operation::Restore, &error);
+                    tracing::error!(%error, "the journal cannot be read");
+                }
             }
             pause = RESTORE_PAUSE;
         }
@@ -577,6 +601,7 @@ impl Reign {
             Campaign::Won(epoch) => self.epoch = epoch,
             Campaign::Lost(_) => return Ok(false),
         }
+        self.metrics.epoch(self.epoch);
         self.restore(grace).await?;
         Ok(true)
     }

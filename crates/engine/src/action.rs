@@ -14,6 +14,8 @@ pub struct Decision {
     pub records: Vec<Record>,
     /// To be done afterwards, in this order.
     pub actions: Vec<Action>,
+    /// How long each stage that was granted had waited for a worker.
+    pub waits: Vec<Duration>,
 }
 
 /// An attempt for a worker to run.

@@ -96,6 +96,12 @@ impl Backlog {
         lines.filter_map(|(demand, line)| Some((demand, line.first_key_value()?.0)))
     }
 
+    /// The queue of every demand with the number of stages that wait.
+    pub(crate) fn lengths(&self) -> impl Iterator<Item = (&QueueName, usize)> {
+        let lines = self.0.iter();
+        lines.map(|(demand, line)| (&demand.queue, line.len()))
+    }
+
     /// Every demand with the number of stages that wait, and since when the one that waits longest does.
     pub(crate) fn lines(&self) -> impl Iterator<Item = (&Demand, usize, Timestamp)> {
         self.0.iter().filter_map(|(demand, line)| {

@@ -260,7 +260,9 @@ impl Engine {
             let Some((worker, session)) = self.workers.least_loaded(&demand, shunned) else {
                 continue;
             };
-            self.backlog.take(&demand, &turn);
+            if let Some(since) = self.backlog.take(&demand, &turn) {
+                decision.waits.push(now.saturating_since(since));
+            }
             self.grant(&turn, worker, session, now, decision)?;
             if let Some(next) = self.backlog.head(&demand) {
                 heads.insert((next.clone(), demand));

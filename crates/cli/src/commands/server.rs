@@ -28,13 +28,19 @@ const SHARED_LEASE: Duration = Duration::from_secs(3);
 
 /// `marquetry server`
 pub(crate) async fn serve(common: &Common, arguments: &Server) -> Result<(), Failure> {
-    let front = front(arguments)?;
+    let mut front = front(arguments)?;
     let place = Place::of(common)?;
-    let listener = TcpListener::bind(&arguments.listen)
-        .await
-        .map_err(|error| cannot_listen(&arguments.listen, &error))?;
-    let address = listener.local_addr().map_err(Failure::internal)?;
+    let (listener, address) = listen("--listen", &arguments.listen).await?;
     refuse_strangers(arguments, address, &front)?;
+    let metrics = match &arguments.metrics {
+        Some(wanted) => {
+            let (listener, address) = listen("--metrics", wanted).await?;
+            refuse_onlookers(arguments, address)?;
+            front.metrics = Some(listener);
+            Some(format!("http://{address}/metrics"))
+        }
+        None => None,
+    };
     let scheme = if front.tls.is_some() { "https" } else { "http" };
     let url = match &arguments.url {
         Some(url) => url.trim_end_matches('/').to_owned(),
@@ -60,7 +66,12 @@ pub(crate) async fn serve(common: &Common, arguments: &Server) -> Result<(), Fai
     let incoming = TcpIncoming::from(listener)
         .with_nodelay(Some(true))
         .with_keepalive(Some(Duration::from_secs(10)));
-    announce(common, &url, lake.location(), &coordinator.role().borrow())?;
+    let ready = Ready {
+        url: &url,
+        lake: lake.location(),
+        metrics: metrics.as_deref(),
+    };
+    announce(common, &ready, &coordinator.role().borrow())?;
     let signal = async {
         stop_signal().await;
         output::note("stopping: runs go on when a coordinator is back");
@@ -87,24 +98,44 @@ pub(crate) async fn stop_signal() {
     let _ = tokio::signal::ctrl_c().await;
 }
 
-fn announce(common: &Common, url: &str, lake: &str, role: &Role) -> Result<(), Failure> {
+/// Where a server that is ready has what.
+struct Ready<'a> {
+    url: &'a str,
+    lake: &'a str,
+    metrics: Option<&'a str>,
+}
+
+fn announce(common: &Common, ready: &Ready<'_>, role: &Role) -> Result<(), Failure> {
+    let Ready { url, lake, metrics } = ready;
     let role = match role {
         Role::Leading(epoch) => format!("leads, in epoch {epoch}"),
         Role::Following(_) => "follows".to_owned(),
     };
     if common.output == Format::Json {
-        return output::json(&json!({"url": url, "lake": lake, "role": role}));
+        return output::json(&json!({"url": url, "lake": lake, "role": role, "metrics": metrics}));
     }
     output::line(format!("marquetry serves at {url}; it {role}"))?;
     output::line(format!("data in {lake}"))?;
+    if let Some(metrics) = metrics {
+        output::line(format!("metrics at {metrics}"))?;
+    }
     output::line(format!(
         "start workers with `marquetry worker --coordinator {url} --lake {lake}`"
     ))
 }
 
-fn cannot_listen(address: &str, error: &std::io::Error) -> Failure {
+/// Listens where an option says, and gives where that is.
+async fn listen(option: &str, wanted: &str) -> Result<(TcpListener, SocketAddr), Failure> {
+    let listener = TcpListener::bind(wanted)
+        .await
+        .map_err(|error| cannot_listen(option, wanted, &error))?;
+    let address = listener.local_addr().map_err(Failure::internal)?;
+    Ok((listener, address))
+}
+
+fn cannot_listen(option: &str, address: &str, error: &std::io::Error) -> Failure {
     let message = format!("cannot listen on {address}: {error}");
-    let help = "`--listen` takes an address and a free port, as in 127.0.0.1:7070";
+    let help = format!("`{option}` takes an address and a free port, as in 127.0.0.1:7070");
     Diagnostic::new(codes::BAD_ENDPOINT, message)
         .help(help)
         .into()
@@ -129,6 +160,20 @@ fn refuse_strangers(arguments: &Server, address: SocketAddr, front: &Front) -> R
         .into())
 }
 
+/// Metrics have neither TLS nor tokens: beyond this machine they are shown by order only.
+fn refuse_onlookers(arguments: &Server, address: SocketAddr) -> Result<(), Failure> {
+    if address.ip().is_loopback() || arguments.insecure {
+        return Ok(());
+    }
+    let message =
+        format!("{address} can be reached from elsewhere, and metrics have neither TLS nor tokens");
+    let help = "give `--metrics` an address of 127.0.0.1; or say `--insecure` where the network lets \
+                nobody else in";
+    Err(Diagnostic::new(codes::BAD_ENDPOINT, message)
+        .help(help)
+        .into())
+}
+
 fn front(arguments: &Server) -> Result<Front, Failure> {
     let tls = match (&arguments.certificate, &arguments.key) {
         (Some(certificate), Some(key)) => Some(ServerTls {
@@ -147,7 +192,11 @@ fn front(arguments: &Server) -> Result<Front, Failure> {
         Some(path) => Tokens::parse(&path.display().to_string(), &text(path)?)
             .map_err(|error| Failure::Input(Diagnostic::from(error).into()))?,
     };
-    Ok(Front { tls, tokens })
+    Ok(Front {
+        tls,
+        tokens,
+        metrics: None,
+    })
 }
 
 /// `marquetry token new`

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod fencing;
+mod gauges;
 mod placement;
 mod support;
 mod transitions;
