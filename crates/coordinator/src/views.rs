@@ -62,7 +62,7 @@ pub(crate) fn summary(summary: &RunSummary) -> v1::RunSummary {
 /// One stage of a run.
 pub(crate) fn stage(run: &RunState, name: &StageName, waits: Option<Waiting>) -> Option<v1::Stage> {
     let state = run.stages.get(name)?;
-    let declared = run.workflow().stages.get(name)?;
+    let declared = run.workflow().stage(name)?;
     Some(v1::Stage {
         name: name.to_string(),
         kind: declared.uses.to_string(),

@@ -89,7 +89,7 @@ impl Engine {
         let Some(state) = live.state.stages.get(&stage) else {
             return Err(Rejection::UnknownStage { run, stage });
         };
-        let declared = live.state.workflow().stages.get(&stage);
+        let declared = live.state.workflow().stage(&stage);
         let is_approval = declared
             .is_some_and(|declared| ControlKind::of(&declared.uses) == Some(ControlKind::Approval));
         let why = if is_approval {

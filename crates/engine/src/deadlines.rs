@@ -59,7 +59,7 @@ impl Engine {
     /// When a stage must have ended, if it has a timeout of its own.
     pub(crate) fn deadline(&self, run: &RunId, stage: &StageName) -> Option<Timestamp> {
         let state = self.run(run)?;
-        let timeout = state.workflow().stages.get(stage)?.stage_timeout?;
+        let timeout = state.workflow().stage(stage)?.stage_timeout?;
         Some(state.open_since(stage).saturating_add(timeout))
     }
 
@@ -80,7 +80,7 @@ impl Engine {
             let need = state.stages.get(need);
             need.is_some_and(|need| !need.status.is_terminal())
         };
-        let declared = state.workflow().stages.get(stage);
+        let declared = state.workflow().stage(stage);
         if declared.is_none_or(|declared| declared.needs.iter().any(is_open)) {
             return Ok(false);
         }
@@ -91,11 +91,29 @@ impl Engine {
         else {
             return Ok(false);
         };
+        // Its items have no more time than it has.
+        let items = standing.items.as_ref().map_or(0, Vec::len);
+        let items: Vec<StageName> = (0..items).map(|place| stage.item(place)).collect();
         let took = now.saturating_since(state.open_since(stage));
         let diagnostic = timed_out(format!(
             "the stage took {} s with all its attempts, longer than its timeout",
             took.as_secs()
         ));
+        let is_gathering = standing.granted().is_some();
+        let has_open = items.iter().any(|item| {
+            let item = state.stages.get(item);
+            item.is_some_and(|item| !item.status.is_terminal())
+        });
+        if has_open && !is_gathering {
+            for item in &items {
+                self.end_if_late(run, item, now, decision)?;
+            }
+            // With the last of its items it is decided about.
+            return Ok(true);
+        }
+        let Some(standing) = self.run(run).and_then(|state| state.stages.get(stage)) else {
+            return Ok(false);
+        };
         let grant = standing
             .granted()
             .map(|it| (it.token.clone(), it.worker.clone()));

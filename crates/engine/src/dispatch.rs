@@ -6,13 +6,14 @@ use marquetry_types::{
     AttemptId, Diagnostic, FailureClass, FencingToken, RunId, StageName, Timestamp, WorkerId, codes,
 };
 use marquetry_workflow::{Condition, ControlKind, Stage};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use std::collections::BTreeSet;
 
 use crate::backlog::Turn;
+use crate::fan::{Gathered, gather_kind, gathered};
 use crate::live_run::LiveRun;
-use crate::scope::{reduce_datasets, scope};
+use crate::scope::{item_scope, reduce_datasets, scope};
 use crate::timers::Timer;
 use crate::{
     Action, Assignment, Decision, Engine, Record, Rejection, RunFailure, RunStatus, StageStatus,
@@ -21,6 +22,8 @@ use crate::{
 /// What is to become of a stage whose needs have ended.
 enum Verdict {
     Run(Value),
+    /// It runs once for each of these.
+    Expand(Value),
     Skip(String),
     Fail(Diagnostic),
 }
@@ -78,11 +81,15 @@ impl Engine {
         let Some(live) = self.runs.get_mut(run) else {
             return Ok(());
         };
+        if !live.admits(index) {
+            return Ok(());
+        }
         if !live.options.contains_key(&index) {
             match verdict(live, &name) {
                 Verdict::Run(options) => {
                     live.options.insert(index, options);
                 }
+                Verdict::Expand(items) => return self.expand(run, name, items, now, decision),
                 Verdict::Skip(reason) => {
                     let run = run.clone();
                     let record = Record::StageSkipped {
@@ -99,12 +106,7 @@ impl Engine {
                 }
             }
         }
-        let uses = live
-            .state
-            .workflow()
-            .stages
-            .get(&name)
-            .map(|stage| &stage.uses);
+        let uses = live.state.workflow().stage(&name).map(|stage| &stage.uses);
         if let Some(control) = uses.and_then(ControlKind::of) {
             let options = live.options.get(&index).cloned().unwrap_or_default();
             return self.wait(control, run, name, &options, now, decision);
@@ -289,14 +291,18 @@ impl Engine {
         let (Some(name), Some(_)) = (live.name(turn.index), live.waits_until(turn.index)) else {
             return Ok(());
         };
-        let Some(stage) = live.state.workflow().stages.get(name) else {
+        let Some(stage) = live.state.workflow().stage(name) else {
             return Ok(());
         };
         let options = live.options.get(&turn.index).cloned().unwrap_or_default();
         let assignment = self.assignment(live, name, stage, options);
         let token = assignment.token.clone();
         let timeout = stage.timeout;
-        let learns_from = self.shelf.learns_from(&stage.publish);
+        // An item publishes nothing: what gathers them does.
+        let learns_from = match name.place() {
+            None => self.shelf.learns_from(&stage.publish),
+            Some(_) => None,
+        };
         let record = Record::AttemptAssigned {
             token: token.clone(),
             worker: worker.clone(),
@@ -335,7 +341,10 @@ impl Engine {
                 epoch: self.epoch(),
                 attempt,
             },
-            kind: stage.uses.clone(),
+            kind: match run.stages.get(name).and_then(|state| state.items.as_ref()) {
+                Some(_) => gather_kind(&stage.uses),
+                None => stage.uses.clone(),
+            },
             options,
             bundle: run.submitted.bundle.clone(),
             seed: seed(&run.workflow().name, name),
@@ -351,9 +360,20 @@ impl Engine {
 /// needs succeeded.
 fn verdict(live: &LiveRun, name: &StageName) -> Verdict {
     let run = &live.state;
-    let Some(stage) = run.workflow().stages.get(name) else {
+    let Some(stage) = run.workflow().stage(name) else {
         return Verdict::Skip("the workflow does not have it".to_owned());
     };
+    let state = run.stages.get(name);
+    if let Some(items) = state.and_then(|state| state.items.as_ref()) {
+        return match gathered(run, name, items.len()) {
+            Gathered::Options(options) => Verdict::Run(options),
+            Gathered::Failed(diagnostic) => Verdict::Fail(diagnostic),
+        };
+    }
+    if name.place().is_some() {
+        // Whether it runs was decided for all items at once.
+        return evaluated(stage, name, &item_scope(run, stage, name));
+    }
     let asks = match &stage.condition {
         None => false,
         Some(Condition::Always | Condition::Failure) => true,
@@ -397,7 +417,18 @@ fn verdict(live: &LiveRun, name: &StageName) -> Verdict {
         (Ok(false), _) => return Verdict::Skip("nothing that it needs failed".to_owned()),
         (Err(error), _) => return Verdict::Fail(in_stage(&error, name, "the condition")),
     }
-    match stage.with.evaluate(&scope) {
+    if let Some(for_each) = &stage.for_each {
+        return match for_each.items.evaluate(&scope) {
+            Ok(items) => Verdict::Expand(items),
+            Err(error) => Verdict::Fail(in_stage(&error, name, "`for_each`")),
+        };
+    }
+    evaluated(stage, name, &scope)
+}
+
+/// The options of a stage, evaluated.
+fn evaluated(stage: &Stage, name: &StageName, scope: &Map<String, Value>) -> Verdict {
+    match stage.with.evaluate(scope) {
         Ok(mut options) => {
             reduce_datasets(&mut options);
             Verdict::Run(options)

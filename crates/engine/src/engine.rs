@@ -131,7 +131,7 @@ impl Engine {
                 engine
                     .timers
                     .arm(now.saturating_add(engine.config.takeover_grace), grace);
-                let stage = state.workflow().stages.get(&token.attempt.stage);
+                let stage = state.workflow().stage(&token.attempt.stage);
                 engine.arm_timeout(stage.and_then(|stage| stage.timeout), token, now);
             }
             let run = state.id().clone();
@@ -631,8 +631,7 @@ impl Engine {
         }
         let retry = run
             .workflow()
-            .stages
-            .get(&token.attempt.stage)
+            .stage(&token.attempt.stage)
             .map(|stage| &stage.retry);
         let failures = run
             .stages

@@ -17,6 +17,7 @@ mod config;
 mod deadlines;
 mod dispatch;
 mod engine;
+mod fan;
 mod gauges;
 mod groups;
 mod input;

@@ -8,6 +8,7 @@ use marquetry_types::{StageName, Timestamp, WorkerId};
 use serde_json::Value;
 
 use crate::backlog::{Demand, Turn};
+use crate::fan::{Fan, gather_kind};
 use crate::{AttemptEnd, BadRecord, Record, RunState, StageStatus};
 
 /// A run in the working set.
@@ -26,6 +27,9 @@ pub(crate) struct LiveRun {
     pub(crate) decidable: Vec<usize>,
     /// By stage: what it asks of a worker.
     demands: Vec<Arc<Demand>>,
+    /// By stage that runs once for each item: which of them may run.
+    fans: BTreeMap<usize, Fan>,
+    ignores_placement: bool,
     /// Stages that wait for a person.
     pub(crate) awaits_approval: BTreeSet<StageName>,
     /// Options of the stages that may run, by stage, as they were evaluated once.
@@ -34,17 +38,10 @@ pub(crate) struct LiveRun {
 
 impl LiveRun {
     pub(crate) fn new(state: RunState, place: u64, ignores_placement: bool) -> Self {
-        let stages = state.stages.keys();
-        let demands = stages
-            .filter_map(|name| state.workflow().stages.get(name))
-            .map(Demand::of)
-            .map(|demand| match ignores_placement {
-                true => demand.anywhere(),
-                false => demand,
-            })
-            .map(Arc::new);
         let mut run = Self {
-            demands: demands.collect(),
+            demands: Vec::new(),
+            fans: BTreeMap::new(),
+            ignores_placement,
             awaits_approval: BTreeSet::new(),
             dependents: Vec::new(),
             unmet: Vec::new(),
@@ -65,13 +62,14 @@ impl LiveRun {
         self.unmet = vec![0; stages.len()];
         self.open = 0;
         self.decidable.clear();
+        self.fans.clear();
+        self.demands.clear();
+        for index in 0..stages.len() {
+            self.demands.extend(self.demand_of(index));
+        }
+        let stages = &self.state.stages;
         for (index, (name, stage)) in stages.iter().enumerate() {
-            let needs = self
-                .state
-                .workflow()
-                .stages
-                .get(name)
-                .map(|stage| &stage.needs);
+            let needs = self.state.workflow().stage(name).map(|stage| &stage.needs);
             for need in needs.into_iter().flatten() {
                 let Some((need, _, needed)) = stages.get_full(need) else {
                     continue;
@@ -82,10 +80,69 @@ impl LiveRun {
                 }
             }
             self.open += usize::from(!stage.status.is_terminal());
-            let waits = matches!(stage.status, StageStatus::Pending | StageStatus::Retrying);
-            if waits && self.unmet[index] == 0 {
+            if let Some(parent) = parent_of(stages, name) {
+                self.dependents[index].push(parent);
+                self.unmet[parent] += usize::from(!stage.status.is_terminal());
+                let limit = self.state.workflow().stage(name);
+                let limit = limit.and_then(|stage| stage.for_each.as_ref()?.limit);
+                let fan = self.fans.entry(parent).or_insert_with(|| Fan::new(limit));
+                if stage.granted().is_some() {
+                    fan.activate(index);
+                }
+            }
+        }
+        for (index, stage) in stages.values().enumerate() {
+            if stage.waits() && self.unmet[index] == 0 {
                 self.decidable.push(index);
             }
+        }
+    }
+
+    /// What a stage asks of a worker; once all its items are there, what gathers them does.
+    fn demand_of(&self, index: usize) -> Option<Arc<Demand>> {
+        let (name, state) = self.state.stages.get_index(index)?;
+        let stage = self.state.workflow().stage(name)?;
+        let mut demand = Demand::of(stage);
+        if state.items.is_some() {
+            demand.kind = gather_kind(&stage.uses);
+            demand.version = 0;
+        }
+        Some(Arc::new(match self.ignores_placement {
+            true => demand.anywhere(),
+            false => demand,
+        }))
+    }
+
+    /// The items of a stage became known.
+    fn expanded(&mut self, parent: usize, stage: &StageName) {
+        let stages = &self.state.stages;
+        let count = stages.len().saturating_sub(self.unmet.len());
+        let limit = self.state.workflow().stage(stage);
+        let limit = limit.and_then(|stage| stage.for_each.as_ref()?.limit);
+        self.fans.insert(parent, Fan::new(limit));
+        let demand = Arc::clone(&self.demands[parent]);
+        for index in self.unmet.len()..stages.len() {
+            self.unmet.push(0);
+            self.dependents.push(vec![parent]);
+            self.demands.push(Arc::clone(&demand));
+            self.decidable.push(index);
+        }
+        // The last is taken first.
+        self.decidable.reverse();
+        self.unmet[parent] += count;
+        self.open += count;
+        if let Some(gathers) = self.demand_of(parent) {
+            self.demands[parent] = gathers;
+        }
+    }
+
+    /// Whether an item may go ahead: as many of its stage's may as that says.
+    pub(crate) fn admits(&mut self, index: usize) -> bool {
+        let name = self.name(index).filter(|name| name.place().is_some());
+        let parent = name.and_then(|name| parent_of(&self.state.stages, name));
+        match parent.and_then(|parent| self.fans.get_mut(&parent)) {
+            Some(fan) => fan.admit(index),
+            None => true,
         }
     }
 
@@ -107,6 +164,11 @@ impl LiveRun {
         let Some((index, _, state)) = self.state.stages.get_full(stage) else {
             return Ok(());
         };
+        if matches!(record, Record::StageExpanded { .. }) {
+            let stage = stage.clone();
+            self.expanded(index, &stage);
+            return Ok(());
+        }
         if state.status.is_terminal() {
             self.open = self.open.saturating_sub(1);
             self.options.remove(&index);
@@ -115,6 +177,9 @@ impl LiveRun {
                 self.unmet[dependent] = self.unmet[dependent].saturating_sub(1);
                 if self.unmet[dependent] == 0 {
                     self.decidable.push(dependent);
+                }
+                if let Some(fan) = self.fans.get_mut(&dependent) {
+                    self.decidable.extend(fan.end(index));
                 }
             }
         } else if state.status == StageStatus::Retrying {
@@ -139,7 +204,7 @@ impl LiveRun {
     /// What a stage asks of a worker, and its turn among those that ask for the same.
     pub(crate) fn turn(&self, index: usize) -> Option<(Arc<Demand>, Turn)> {
         let demand = Arc::clone(self.demands.get(index)?);
-        let stage = self.state.workflow().stages.get(self.name(index)?)?;
+        let stage = self.state.workflow().stage(self.name(index)?)?;
         let run = self.state.id().clone();
         Some((demand, Turn::new(stage, self.place, index, run)))
     }
@@ -156,9 +221,8 @@ impl LiveRun {
     /// timer of before the run was resumed may ask while its needs are open again.
     pub(crate) fn waits_until(&self, index: usize) -> Option<Option<Timestamp>> {
         let (_, stage) = self.state.stages.get_index(index)?;
-        let waits = matches!(stage.status, StageStatus::Pending | StageStatus::Retrying);
         let is_free = self.unmet.get(index) == Some(&0);
-        (waits && is_free).then_some(stage.retry_at)
+        (stage.waits() && is_free).then_some(stage.retry_at)
     }
 
     /// Whether a stage that this one needs, directly or not, failed: what `failure()` asks.
@@ -166,7 +230,7 @@ impl LiveRun {
         let mut seen = std::collections::BTreeSet::new();
         let mut open = vec![name];
         while let Some(name) = open.pop() {
-            let Some(stage) = self.state.workflow().stages.get(name) else {
+            let Some(stage) = self.state.workflow().stage(name) else {
                 continue;
             };
             for need in &stage.needs {
@@ -185,4 +249,13 @@ impl LiveRun {
         }
         false
     }
+}
+
+/// The stage that an item is of.
+fn parent_of(
+    stages: &indexmap::IndexMap<StageName, crate::StageState>,
+    name: &StageName,
+) -> Option<usize> {
+    name.place()?;
+    stages.get_index_of(name.stage())
 }

@@ -122,6 +122,17 @@ pub enum Record {
         /// When.
         at: Timestamp,
     },
+    /// A stage runs once for each of these.
+    StageExpanded {
+        /// The run.
+        run: RunId,
+        /// The stage.
+        stage: StageName,
+        /// The items; each is a stage of its own from here on, with the name `STAGE.PLACE`.
+        items: Vec<Value>,
+        /// When.
+        at: Timestamp,
+    },
     /// A stage that takes no worker is over: what it waited for came.
     StagePassed {
         /// The run.
@@ -199,6 +210,7 @@ impl Record {
             | Self::AttemptLost { token, .. }
             | Self::StageSucceeded { token, .. } => &token.attempt.run,
             Self::RunAdmitted { run, .. }
+            | Self::StageExpanded { run, .. }
             | Self::StagePassed { run, .. }
             | Self::StageSkipped { run, .. }
             | Self::StageFailed { run, .. }
@@ -216,7 +228,8 @@ impl Record {
             | Self::AttemptFailed { token, .. }
             | Self::AttemptLost { token, .. }
             | Self::StageSucceeded { token, .. } => Some(&token.attempt.stage),
-            Self::StagePassed { stage, .. }
+            Self::StageExpanded { stage, .. }
+            | Self::StagePassed { stage, .. }
             | Self::StageSkipped { stage, .. }
             | Self::StageFailed { stage, .. } => Some(stage),
             Self::RunSubmitted(_)
@@ -255,6 +268,7 @@ impl Record {
         match self {
             Self::RunSubmitted(submitted) => submitted.at,
             Self::RunAdmitted { at, .. }
+            | Self::StageExpanded { at, .. }
             | Self::StagePassed { at, .. }
             | Self::AttemptAssigned { at, .. }
             | Self::AttemptFailed { at, .. }

@@ -1,6 +1,6 @@
 //! A run as its records made it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use indexmap::IndexMap;
 use marquetry_types::{
@@ -197,7 +197,7 @@ impl RunState {
     #[must_use]
     pub fn open_since(&self, name: &StageName) -> Timestamp {
         let begun = self.begun_at.unwrap_or(self.submitted.at);
-        let stage = self.workflow().stages.get(name);
+        let stage = self.workflow().stage(name);
         let needs = stage.into_iter().flat_map(|stage| &stage.needs);
         let ends = needs.filter_map(|need| self.stages.get(need)?.ended_at);
         ends.max().map_or(begun, |end| end.max(begun))
@@ -213,7 +213,11 @@ impl RunState {
     #[must_use]
     pub fn summary(&self) -> RunSummary {
         let mut stages = StageCounts::default();
-        for stage in self.stages.values() {
+        let own = self
+            .stages
+            .iter()
+            .filter(|(name, _)| name.place().is_none());
+        for (_, stage) in own {
             stages.total += 1;
             match stage.status {
                 StageStatus::Succeeded => stages.succeeded += 1,
@@ -296,6 +300,7 @@ impl RunState {
                 stage.withheld.clone_from(withheld);
                 Ok(())
             }
+            Record::StageExpanded { stage, items, .. } => self.expand(stage, items),
             Record::StagePassed {
                 stage,
                 approval,
@@ -397,7 +402,7 @@ impl RunState {
         }
         self.cancel_reason = Some(reason.to_owned());
         for stage in self.stages.values_mut() {
-            if matches!(stage.status, StageStatus::Pending | StageStatus::Retrying) {
+            if stage.waits() {
                 stage.end(StageStatus::Cancelled, at);
             }
         }
@@ -419,6 +424,28 @@ impl RunState {
             return Err(self.bad("it is resumed but did not end early"));
         }
         let again = self.with_dependents(from);
+        // A stage that is done again as a whole makes its list anew; one of which an item is, does not.
+        let is_whole = |name: &StageName| {
+            let is_item_only = !from.contains(name.stage())
+                && from
+                    .iter()
+                    .any(|it| it.place().is_some() && it.stage() == name.stage());
+            again.contains(name.stage()) && !is_item_only
+        };
+        let mut counts: BTreeMap<String, u32> = BTreeMap::new();
+        self.stages.retain(|name, item| {
+            let is_gone = name.place().is_some() && is_whole(name);
+            if is_gone {
+                let count = counts.entry(name.stage().to_owned()).or_default();
+                *count = (*count).max(item.next_attempt().0.saturating_sub(1));
+            }
+            !is_gone
+        });
+        for (name, count) in counts {
+            if let Some(stage) = self.stages.get_mut(name.as_str()) {
+                stage.attempts_before = stage.attempts_before.max(count);
+            }
+        }
         self.status = RunStatus::Running;
         self.begun_at = Some(at);
         self.is_admitted = self.submitted.group.is_none();
@@ -426,19 +453,40 @@ impl RunState {
         self.finished_at = None;
         self.failure = None;
         for (name, stage) in &mut self.stages {
-            if stage.status != StageStatus::Succeeded || again.contains(name) {
-                stage.reopen();
+            let is_again = match name.place() {
+                None => again.contains(name),
+                Some(_) => from.contains(name),
+            };
+            if stage.status != StageStatus::Succeeded || is_again {
+                stage.reopen(!is_whole(name));
             }
         }
         Ok(())
     }
 
+    fn expand(&mut self, name: &StageName, items: &[Value]) -> Result<(), BadRecord> {
+        let stage = self.waiting_stage(name)?;
+        if stage.items.is_some() || name.place().is_some() {
+            return Err(self.bad(format!("stage `{name}` has its items already")));
+        }
+        stage.status = StageStatus::Running;
+        stage.items = Some(items.to_vec());
+        let item = StageState {
+            attempts_before: stage.attempts_before,
+            ..StageState::new()
+        };
+        let places = (0..items.len()).map(|place| (name.item(place), item.clone()));
+        self.stages.extend(places);
+        Ok(())
+    }
+
     /// These stages and all that need them, directly or not.
     fn with_dependents(&self, from: &BTreeSet<StageName>) -> BTreeSet<StageName> {
-        let mut all = from.clone();
+        let whole = |name: &StageName| name.stage().parse().ok();
+        let mut all: BTreeSet<StageName> = from.iter().filter_map(whole).collect();
         // In an order in which they can run, so that one pass finds them.
         for name in self.stages.keys() {
-            let stage = self.workflow().stages.get(name);
+            let stage = self.workflow().stage(name);
             if stage.is_some_and(|stage| stage.needs.iter().any(|need| all.contains(need))) {
                 all.insert(name.clone());
             }
@@ -467,9 +515,7 @@ impl RunState {
     fn waiting_stage(&mut self, name: &StageName) -> Result<&mut StageState, BadRecord> {
         let run = self.submitted.run.clone();
         match self.stages.get_mut(name) {
-            Some(stage) if matches!(stage.status, StageStatus::Pending | StageStatus::Retrying) => {
-                Ok(stage)
-            }
+            Some(stage) if stage.waits() => Ok(stage),
             Some(stage) => {
                 let what = format!(
                     "stage `{name}` is {} and does not wait",

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use marquetry_types::{DATASET_KEY, DatasetRef, PublishedKind, StageName};
+use marquetry_workflow::Stage;
 use serde_json::{Map, Value, json};
 
 use crate::RunState;
@@ -23,6 +24,16 @@ pub(crate) fn scope(run: &RunState, needs: &BTreeSet<StageName>) -> Map<String, 
     let submitted_at = run.submitted.at.to_string();
     let about_run = json!({"id": run.id(), "submitted_at": submitted_at});
     scope.insert("run".to_owned(), about_run);
+    scope
+}
+
+/// The names for the expressions of one item: those of its stage, and `item`.
+pub(crate) fn item_scope(run: &RunState, stage: &Stage, name: &StageName) -> Map<String, Value> {
+    let mut scope = scope(run, &stage.needs);
+    let parent = run.stages.get(name.stage());
+    let items = parent.and_then(|parent| parent.items.as_ref());
+    let item = items.and_then(|items| items.get(name.place()?));
+    scope.insert("item".to_owned(), item.cloned().unwrap_or_default());
     scope
 }
 
@@ -50,8 +61,7 @@ fn stage(run: &RunState, name: &StageName) -> Option<Value> {
     };
     let declared = run
         .workflow()
-        .stages
-        .get(name)
+        .stage(name)
         .and_then(|stage| stage.outputs.first());
     if let Some(primary) = declared.and_then(|primary| outcome.outputs.get(primary)) {
         value.insert("rows".to_owned(), json!(primary.rows));

@@ -110,7 +110,10 @@ impl Shelf {
         outcome: &Outcome,
     ) -> Result<Shelved, StageFailure> {
         let mut shelved = Shelved::default();
-        let stage = run.workflow().stages.get(&token.attempt.stage);
+        if token.attempt.stage.place().is_some() {
+            return Ok(shelved);
+        }
+        let stage = run.workflow().stage(&token.attempt.stage);
         let state = run.stages.get(&token.attempt.stage);
         for publish in stage.into_iter().flat_map(|stage| &stage.publish) {
             let Publish { output, kind, name } = publish;

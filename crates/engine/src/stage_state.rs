@@ -4,6 +4,7 @@ use marquetry_types::{
     AttemptNumber, FencingToken, Outcome, Published, StageFailure, Timestamp, WorkerId,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{Approval, Withheld};
 
@@ -113,6 +114,18 @@ pub struct StageState {
     /// Who approved, if it waited for that.
     #[serde(default)]
     pub approval: Option<Approval>,
+    /// Its items, once they are known, if it runs once for each of a list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub items: Option<Vec<Value>>,
+    /// The number after which its attempts are counted: of an item, when its stage was done again as a
+    /// whole; of a stage with items, for those to come. No attempt of a run has the token of another.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub attempts_before: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl StageState {
@@ -130,6 +143,18 @@ impl StageState {
             lost_attempts: 0,
             ended_at: None,
             approval: None,
+            items: None,
+            attempts_before: 0,
+        }
+    }
+
+    /// Whether it waits: for what it needs, for its items, for a worker or for the next attempt.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        match self.status {
+            StageStatus::Pending | StageStatus::Retrying => true,
+            StageStatus::Running => self.items.is_some() && self.granted().is_none(),
+            _ => false,
         }
     }
 
@@ -145,7 +170,12 @@ impl StageState {
         let last = self
             .attempts
             .last()
-            .map_or(0, |attempt| attempt.token.attempt.attempt.0);
+            .map_or(0, |attempt| attempt.token.attempt.attempt.0)
+            .max(match self.items {
+                None => self.attempts_before,
+                // They are its items'.
+                Some(_) => 0,
+            });
         AttemptNumber(last.saturating_add(1))
     }
 
@@ -171,10 +201,17 @@ impl StageState {
 
     /// Opens a stage for another go. Its past attempts stay on record, and so does what it published:
     /// the next version follows that one.
-    pub(crate) fn reopen(&mut self) {
+    pub(crate) fn reopen(&mut self, keeps_items: bool) {
+        let items = self.items.take().filter(|_| keeps_items);
         *self = Self {
+            status: match items {
+                Some(_) => StageStatus::Running,
+                None => StageStatus::Pending,
+            },
             attempts: std::mem::take(&mut self.attempts),
             published: std::mem::take(&mut self.published),
+            attempts_before: self.attempts_before,
+            items,
             ..Self::new()
         };
     }

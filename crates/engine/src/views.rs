@@ -105,7 +105,7 @@ impl Engine {
         for (_, worker) in self.workers.iter() {
             for token in &worker.granted {
                 let run = self.run(&token.attempt.run);
-                let stage = run.and_then(|run| run.workflow().stages.get(&token.attempt.stage));
+                let stage = run.and_then(|run| run.workflow().stage(&token.attempt.stage));
                 if let Some(stage) = stage {
                     at(&stage.placement.queue, &mut |view| view.running += 1);
                 }

@@ -7,7 +7,7 @@ use marquetry_workflow::{ControlKind, wait_until};
 
 use crate::backlog::Demand;
 use crate::workers::Workers;
-use crate::{Engine, RunState, RunStatus, StageStatus};
+use crate::{Engine, RunState, RunStatus};
 
 /// What a stage waits for. Shown as the end of a sentence that begins with "waiting for".
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,9 +101,8 @@ impl RunState {
     #[must_use]
     pub fn waiting(&self, name: &StageName) -> Option<Waiting> {
         let state = self.stages.get(name)?;
-        let declared = self.workflow().stages.get(name)?;
-        let waits = matches!(state.status, StageStatus::Pending | StageStatus::Retrying);
-        if !waits || self.status != RunStatus::Running {
+        let declared = self.workflow().stage(name)?;
+        if !state.waits() || self.status != RunStatus::Running {
             return None;
         }
         if !self.is_admitted {
@@ -118,6 +117,14 @@ impl RunState {
         let open: Vec<StageName> = declared.needs.iter().filter(is_open).cloned().collect();
         if !open.is_empty() {
             return Some(Waiting::Needs(open));
+        }
+        let mut items = state.items.iter().flatten().enumerate();
+        let is_open_item = |(place, _): (usize, &serde_json::Value)| {
+            let item = self.stages.get(&name.item(place));
+            item.is_some_and(|item| !item.status.is_terminal())
+        };
+        if items.any(is_open_item) {
+            return None;
         }
         if let Some(at) = state.retry_at {
             return Some(Waiting::Retry(at));
@@ -150,7 +157,7 @@ impl Engine {
                 Waiting::Approval { message }
             }
             Waiting::Slot { .. } => {
-                let declared = live.state.workflow().stages.get(name)?;
+                let declared = live.state.workflow().stage(name)?;
                 let from = live.state.open_since(name);
                 match (ControlKind::of(&declared.uses), options) {
                     (Some(ControlKind::Until), Some(options)) => {

@@ -83,6 +83,8 @@ pub(crate) struct Audit {
     requests: BTreeMap<String, RunId>,
     cancelled: BTreeSet<RunId>,
     resumed: BTreeSet<RunId>,
+    /// How many items a stage has that runs once for each.
+    items: BTreeMap<Place, usize>,
     /// Runs of the concurrency group that were admitted and have not ended.
     admitted: BTreeSet<RunId>,
     versions: BTreeMap<(PublishedKind, PublishedName), u64>,
@@ -142,6 +144,16 @@ impl Audit {
                         self.admitted.len()
                     );
                     return Err((Invariant::GroupLimit, what));
+                }
+            }
+            Record::StageExpanded {
+                run, stage, items, ..
+            } => {
+                self.may_begin(run, stage)?;
+                let place = (run.clone(), stage.clone());
+                if self.items.insert(place, items.len()).is_some() {
+                    let what = format!("{run}/{stage} gets its items twice");
+                    return Err((Invariant::OneOutput, what));
                 }
             }
             Record::StagePassed { run, stage, .. } => {
@@ -250,9 +262,13 @@ impl Audit {
                         again.insert(name.clone());
                     }
                 }
+                let is_again =
+                    |name: &StageName| again.iter().any(|it| it.as_str() == name.stage());
                 self.ended.retain(|(of, name), status| {
-                    of != run || (*status == StageStatus::Succeeded && !again.contains(name))
+                    of != run || (*status == StageStatus::Succeeded && !is_again(name))
                 });
+                self.items
+                    .retain(|(of, name), _| of != run || !again.contains(name));
             }
             Record::RunFinished { run, .. } => {
                 self.admitted.remove(run);
@@ -279,7 +295,7 @@ impl Audit {
     /// Whether all that a stage needs has ended as it must, and its run may begin stages.
     fn may_begin(&self, run: &RunId, name: &StageName) -> Result<(), Breach> {
         let workflow = self.workflows.get(run);
-        let stage = workflow.and_then(|workflow| workflow.stages.get(name));
+        let stage = workflow.and_then(|workflow| workflow.stage(name));
         let (Some(workflow), Some(stage)) = (workflow, stage) else {
             let what = format!("{run}/{name} begins, and its run is not in the journal");
             return Err((Invariant::NeedsFirst, what));
@@ -287,6 +303,15 @@ impl Audit {
         if workflow.concurrency.is_some() && !self.admitted.contains(run) {
             let what = format!("{run}/{name} begins, and its run was not admitted");
             return Err((Invariant::GroupLimit, what));
+        }
+        // What gathers the items of a stage comes when all of them have succeeded.
+        let place = (run.clone(), name.clone());
+        for item in 0..self.items.get(&place).copied().unwrap_or(0) {
+            let item = (run.clone(), name.item(item));
+            if self.ended.get(&item) != Some(&StageStatus::Succeeded) {
+                let what = format!("{run}/{name} gathers before `{}` succeeded", item.1);
+                return Err((Invariant::NeedsFirst, what));
+            }
         }
         for need in &stage.needs {
             let status = self.ended.get(&(run.clone(), need.clone()));
@@ -442,7 +467,7 @@ impl Audit {
                 if !stage.status.is_terminal() {
                     return breach(format!("run {run} ended, and stage `{name}` did not"));
                 }
-                let Some(declared) = state.workflow().stages.get(name) else {
+                let Some(declared) = state.workflow().stage(name) else {
                     continue;
                 };
                 let all_succeeded = declared.needs.iter().all(|need| {

@@ -122,6 +122,9 @@ fn recorded(record: &Record) -> String {
         Record::AttemptLost { token, reason, .. } => format!("{token} lost: {reason}"),
         Record::StageSucceeded { token, .. } => format!("{token} succeeded"),
         Record::RunAdmitted { run, .. } => format!("run {run} admitted"),
+        Record::StageExpanded {
+            run, stage, items, ..
+        } => format!("{run}/{stage} has {} items", items.len()),
         Record::StagePassed { run, stage, .. } => format!("{run}/{stage} passed"),
         Record::StageSkipped { run, stage, .. } => format!("{run}/{stage} skipped"),
         Record::StageFailed { run, stage, .. } => format!("{run}/{stage} failed"),

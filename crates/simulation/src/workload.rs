@@ -1,10 +1,10 @@
 //! Random workflows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use marquetry_types::{
     AttemptResult, DatasetRef, Diagnostic, FailureClass, FencingToken, Outcome, QueueName,
-    StageFailure, codes,
+    StageFailure, StageKind, codes,
 };
 use marquetry_workflow::Workflow;
 use serde_json::{Map, Value, json};
@@ -21,6 +21,14 @@ const BULK: &str = "bulk";
 pub(crate) fn queues(is_bulky: bool) -> BTreeSet<QueueName> {
     let bulk = BULK.parse().ok().filter(|_| is_bulky);
     bulk.into_iter().chain([QueueName::default()]).collect()
+}
+
+/// What every worker can do.
+pub(crate) fn kinds() -> BTreeMap<StageKind, u32> {
+    let kinds = [KIND, "dataset/gather"].into_iter();
+    kinds
+        .filter_map(|kind| Some((kind.parse().ok()?, 1)))
+        .collect()
 }
 
 /// A random graph: each stage needs some of those before it.
@@ -56,13 +64,27 @@ pub(crate) fn workflow(dice: &mut Dice) -> Option<Workflow> {
         if dice.chance(100) {
             stage["stage_timeout"] = json!({"secs": dice.between(4, 30), "nanos": 0});
         }
+        // The two that publish are a little of everything else.
+        if dice.chance(120) && index != 1 {
+            let items: Vec<Value> = (0..dice.between(0, 5)).map(Value::from).collect();
+            let items: Vec<Value> = items
+                .into_iter()
+                .map(|item| json!({"scalar": item}))
+                .collect();
+            stage["for_each"] = json!({"items": {"list": items}});
+            if dice.chance(500) {
+                stage["for_each"]["limit"] = json!(dice.between(1, 2));
+            }
+        }
         // Stages that take no worker.
         if index > 1 && dice.chance(80) {
             let duration = format!("{}ms", dice.between(1, 4000));
+            stage["for_each"] = Value::Null;
             stage["uses"] = json!("wait/until");
             stage["with"] = json!({"map": {"duration": {"scalar": duration}}});
             stage["outputs"] = json!([]);
         } else if index > 1 && dice.chance(40) {
+            stage["for_each"] = Value::Null;
             stage["uses"] = json!("wait/approval");
             stage["outputs"] = json!([]);
             stage["stage_timeout"] = json!({"secs": dice.between(1, 10), "nanos": 0});

@@ -410,11 +410,7 @@ impl World {
                     slots,
                     queues: workload::queues(is_bulky),
                     labels: Default::default(),
-                    kinds: workload::KIND
-                        .parse()
-                        .into_iter()
-                        .map(|kind| (kind, 1))
-                        .collect(),
+                    kinds: workload::kinds(),
                     version: String::new(),
                     is_draining: false,
                     held,

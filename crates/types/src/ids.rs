@@ -135,12 +135,42 @@ fn is_identifier(text: &str) -> bool {
 
 text_id!(
     /// Names a stage within its workflow. It is also a variable in expressions and a folder in the
-    /// lake, hence its narrow alphabet.
+    /// lake, hence its narrow alphabet. An item of a stage that runs once for each of many has the name
+    /// of that stage, a dot, and its place in the list: `score.17`.
     StageName,
     "stage name",
     "a lower-case letter, then lower-case letters, digits or `_`, at most 64 in all",
-    is_identifier
+    |text| match text.split_once('.') {
+        None => is_identifier(text),
+        Some((stage, item)) => is_identifier(stage) && is_item(item),
+    }
 );
+
+/// Whether a text is the place of an item: a number without leading zeros.
+fn is_item(text: &str) -> bool {
+    let digits = !text.is_empty() && text.len() <= 9 && text.bytes().all(|b| b.is_ascii_digit());
+    digits && (text == "0" || !text.starts_with('0'))
+}
+
+impl StageName {
+    /// The name of the item at this place of the list.
+    #[must_use]
+    pub fn item(&self, place: usize) -> Self {
+        Self(format!("{}.{place}", self.stage()))
+    }
+
+    /// The name as the workflow has it, without the place of an item.
+    #[must_use]
+    pub fn stage(&self) -> &str {
+        self.0.split_once('.').map_or(&self.0, |(stage, _)| stage)
+    }
+
+    /// The place of the item, if it is one.
+    #[must_use]
+    pub fn place(&self) -> Option<usize> {
+        self.0.split_once('.')?.1.parse().ok()
+    }
+}
 
 text_id!(
     /// Names a published table or policy. It is also a variable in expressions (`tables.NAME`).
@@ -270,7 +300,15 @@ mod tests {
     #[test]
     fn names_keep_to_their_alphabets() {
         assert!("segments_2".parse::<StageName>().is_ok());
-        for bad in ["", "2nd", "Segments", "a-b", "a/b", "ä"] {
+        let item = "segments".parse::<StageName>().map(|name| name.item(17));
+        assert_eq!(item, "segments.17".parse());
+        assert_eq!(
+            item.map(|it| (it.stage().to_owned(), it.place())),
+            Ok(("segments".to_owned(), Some(17)))
+        );
+        for bad in [
+            "", "2nd", "Segments", "a-b", "a/b", "ä", "a.", "a.01", "a.b", "a.1.2", ".1",
+        ] {
             assert!(bad.parse::<StageName>().is_err(), "{bad}");
         }
         assert!("segmentation/kmeans".parse::<StageKind>().is_ok());

@@ -110,6 +110,10 @@ fn definitions() -> Map<String, Value> {
                 }},
             ],
         },
+        "items": {
+            "description": "A list, or an expression that gives one.",
+            "anyOf": [{"type": "array"}, {"$ref": "#/$defs/expression"}],
+        },
         "queue": {
             "description": "The queue in which the stage waits for a worker that serves it.",
             "type": "string",
@@ -204,6 +208,17 @@ fn stage(descriptors: &[&StageDescriptor]) -> Value {
             "if": {
                 "description": "When the stage runs: an expression, `always()` or `failure()`.",
                 "type": ["string", "boolean"],
+            },
+            "for_each": {
+                "description": "A list, for each item of which the stage runs once; its options read `item`.",
+                "anyOf": [
+                    {"$ref": "#/$defs/items"},
+                    {"type": "object", "additionalProperties": false, "required": ["items"], "properties": {
+                        "items": {"$ref": "#/$defs/items"},
+                        "limit": {"type": "integer", "minimum": 1, "maximum": 10000,
+                                  "description": "How many run at a time."},
+                    }},
+                ],
             },
             "retry": {"$ref": "#/$defs/retry"},
             "timeout": {"$ref": "#/$defs/timeout"},

@@ -63,6 +63,12 @@ pub enum OnConflict {
 }
 
 impl Workflow {
+    /// The stage of that name, or the one that an item of that name is of.
+    #[must_use]
+    pub fn stage(&self, name: &StageName) -> Option<&Stage> {
+        self.stages.get(name.stage())
+    }
+
     /// The concurrency group of a run with these parameters, if its workflow has one.
     ///
     /// # Errors
@@ -117,6 +123,9 @@ pub struct Stage {
     /// When it runs; without one, when everything that it needs succeeded.
     #[serde(default)]
     pub condition: Option<Condition>,
+    /// It runs once for each item of a list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_each: Option<ForEach>,
     /// How often and how soon it is tried.
     #[serde(default)]
     pub retry: Retry,
@@ -164,6 +173,16 @@ pub struct Publish {
     pub kind: PublishedKind,
     /// Under which name.
     pub name: PublishedName,
+}
+
+/// A list, for each item of which a stage runs once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ForEach {
+    /// The list: an expression, or written out.
+    pub items: ConfigValue,
+    /// How many run at a time; without one, as many as there are slots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
 }
 
 /// When a stage runs.

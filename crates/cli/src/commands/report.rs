@@ -60,7 +60,7 @@ async fn stage(
     lake: &Lake,
     catalogue: &dyn StageCatalogue,
 ) -> Result<ReportStage, Failure> {
-    let declared = run.workflow().stages.get(name);
+    let declared = run.workflow().stage(name);
     let kind = declared
         .map(|stage| stage.uses.to_string())
         .unwrap_or_default();

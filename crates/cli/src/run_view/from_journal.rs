@@ -48,7 +48,7 @@ impl From<&RunState> for RunView {
 }
 
 fn stage(run: &RunState, name: &StageName, state: &StageState) -> StageView {
-    let declared = run.workflow().stages.get(name);
+    let declared = run.workflow().stage(name);
     let outcome = state.outcome.clone().unwrap_or_default();
     let outputs = outcome.outputs.into_iter().map(|(name, dataset)| {
         let output = OutputView {

@@ -69,6 +69,17 @@ impl Reader<'_> {
         item.into_value()
     }
 
+    /// Reads a value that no schema says anything about.
+    pub(super) fn value(
+        &mut self,
+        node: &Node,
+        own: &str,
+        context: &Context<'_>,
+        needs: &mut Needs,
+    ) -> Option<ConfigValue> {
+        self.item(node, own, context, needs).into_value()
+    }
+
     fn item<'n>(
         &mut self,
         node: &'n Node,

@@ -57,6 +57,7 @@ pub(super) const STAGE: Place = Place {
         "with",
         "needs",
         "if",
+        "for_each",
         "retry",
         "timeout",
         "memory",
@@ -66,7 +67,7 @@ pub(super) const STAGE: Place = Place {
         "publish",
         "description",
     ],
-    later: &["for_each", "cache", "concurrency"],
+    later: &["cache", "concurrency"],
     synonyms: &[
         ("kind", "uses"),
         ("type", "uses"),
@@ -82,6 +83,10 @@ pub(super) const STAGE: Place = Place {
         ("condition", "if"),
         ("retries", "retry"),
         ("runs_on", "labels"),
+        ("foreach", "for_each"),
+        ("matrix", "for_each"),
+        ("loop", "for_each"),
+        ("with_items", "for_each"),
         ("name", "description"),
     ],
 };
@@ -116,6 +121,18 @@ pub(super) const TIMEOUT: Place = Place {
     keys: &["attempt", "stage"],
     later: &[],
     synonyms: &[("total", "stage"), ("overall", "stage")],
+};
+
+pub(super) const FOR_EACH: Place = Place {
+    what: "`for_each`",
+    keys: &["items", "limit"],
+    later: &[],
+    synonyms: &[
+        ("in", "items"),
+        ("list", "items"),
+        ("max_parallel", "limit"),
+        ("concurrency", "limit"),
+    ],
 };
 
 pub(super) const CONCURRENCY: Place = Place {

@@ -4,6 +4,7 @@
 mod concurrency;
 mod condition;
 mod config;
+mod for_each;
 mod graph;
 mod keys;
 mod params;
@@ -66,6 +67,7 @@ pub fn parse(
                 read_file,
                 files: &mut files,
                 validators: Validators::default(),
+                has_item: false,
                 params: IndexMap::new(),
                 stages: IndexMap::new(),
             };
@@ -101,6 +103,8 @@ struct Context<'a> {
     /// Files that the workflow names, as they are met.
     files: &'a mut BTreeMap<String, String>,
     validators: Validators,
+    /// Whether the stage that is read runs once for each item of a list, so that its options read `item`.
+    has_item: bool,
     /// Every parameter that is declared; `None` where its declaration is wrong.
     params: IndexMap<String, Option<ParamSpec>>,
     /// Every stage that is declared; `None` where its kind is missing or unknown.
@@ -355,7 +359,9 @@ impl Reader<'_> {
             reader.error(entry.key_span, codes::BAD_NAME, &message, help);
             None
         };
-        let Ok(valid) = StageName::try_from(name.clone()) else {
+        // A dot is for the items of a stage.
+        let valid = StageName::try_from(name.clone());
+        let Some(valid) = valid.ok().filter(|valid| valid.place().is_none()) else {
             let why = "a name is a lower-case letter, then lower-case letters, digits or `_`, at most 64 in all";
             return report(self, why, &format!("rename it, say `{}`", tidy(name)));
         };

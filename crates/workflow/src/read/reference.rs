@@ -11,7 +11,7 @@ use crate::yaml::{Node, Span};
 
 const ROOTS: [&str; 4] = ["params", "stages", "tables", "run"];
 /// Roots of the format that this version does not have.
-const LATER_ROOTS: [&str; 3] = ["event", "item", "secrets"];
+const LATER_ROOTS: [&str; 2] = ["event", "secrets"];
 const STAGE_PARTS: [&str; 4] = ["outputs", "metrics", "rows", "status"];
 const RUN_PARTS: [&str; 2] = ["id", "submitted_at"];
 const TABLE_PARTS: [&str; 2] = ["rows", "version"];
@@ -96,6 +96,14 @@ impl Reader<'_> {
             }
             ["tables", name, rest @ ..] => self.table_reference(place, name, rest, needs),
             ["params" | "run"] => Known::Unknown,
+            ["item", ..] if context.has_item => Known::Unknown,
+            ["item", ..] => {
+                let span = place.span(self, 1);
+                let message = "there is no `item` here";
+                let help = "`item` is for `with` of a stage that has `for_each`";
+                self.error(span, codes::UNKNOWN_REFERENCE, message, help);
+                Known::Unknown
+            }
             ["run", part, ..] => {
                 if RUN_PARTS.contains(part) {
                     return Known::Text;

@@ -126,12 +126,14 @@ impl Reader<'_> {
         let mut condition = None;
         let mut with = None;
         let mut publish = Vec::new();
+        let mut for_each = None;
         for entry in header.entries {
             match entry.key.as_str() {
                 "uses" => {}
                 "with" => with = Some(entry),
                 "needs" => self.needs(&entry.value, own, context, needs),
                 "if" => condition = self.condition(&entry.value, own, context, needs),
+                "for_each" => for_each = self.for_each(entry, header, context, needs),
                 "publish" => publish = self.publish(entry, header),
                 "description" => description = self.description(&entry.value),
                 _ if self.policy_key(entry, &mut policy) => {}
@@ -141,8 +143,17 @@ impl Reader<'_> {
                 }
             }
         }
+        let for_each_span = header.entries.iter().find(|it| it.key == "for_each");
+        context.has_item = for_each_span.is_some();
         let with = self.with(with, header, context, needs);
-        publish.extend(with.as_ref().and_then(publish::taught));
+        context.has_item = false;
+        let taught = with.as_ref().and_then(publish::taught);
+        if let (Some(entry), Some(_)) = (for_each_span, &taught) {
+            let message = "a stage that teaches a policy cannot run once for each item";
+            let help = "its attempts would overtake one another; teach from all rows in one stage";
+            self.error(entry.key_span, codes::WRONG_VALUE, message, help);
+        }
+        publish.extend(taught);
         let mut timeout = policy.timeout.or(defaults.timeout);
         let mut stage_timeout = policy.stage_timeout.or(defaults.stage_timeout);
         // What no worker does has no attempts: its timeout is that of the stage.
@@ -158,6 +169,7 @@ impl Reader<'_> {
             with: with?,
             needs: declared(needs, context),
             condition,
+            for_each,
             retry: policy.retry(defaults),
             timeout,
             stage_timeout,
