@@ -11,7 +11,7 @@ pub enum Location {
     /// A SQLite file, for one process that writes.
     Sqlite(PathBuf),
     /// A PostgreSQL database, by its URL, `postgres://user:password@host:port/database?parameters`.
-    /// A value with `/`, `&`, `%` or a space in it is percent-encoded. Besides the parameters of
+    /// A `&`, a `%` or a space in a value is percent-encoded. Besides the parameters of
     /// `tokio_postgres::Config` there are:
     ///
     /// - `schema`: where the tables are, `marquetry` unless it says otherwise.

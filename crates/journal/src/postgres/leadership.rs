@@ -19,7 +19,8 @@ use crate::{Campaign, Candidate, JournalError, Leader};
 const END_PAUSED: &str = "
 SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid)
 WHERE relation = 'leadership'::regclass AND granted AND mode IN ('RowShareLock', 'RowExclusiveLock')
-  AND application_name = $1 AND usename = current_user AND pid <> pg_backend_pid()
+  AND application_name = $1 AND usename = current_user AND datname = current_database()
+  AND pid <> pg_backend_pid()
   AND wait_event_type = 'Client'
   AND xact_start < clock_timestamp() - current_setting('lock_timeout')::interval";
 

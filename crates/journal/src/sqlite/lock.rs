@@ -12,7 +12,15 @@ use crate::JournalError;
 /// Held for as long as the value lives.
 #[derive(Debug)]
 pub(super) struct WriterLock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for WriterLock {
+    fn drop(&mut self) {
+        // Closing the file would do, but for a process that was begun at this very moment: until it runs
+        // its own program it has the file too, and with it the lock.
+        let _ = self.file.unlock();
+    }
 }
 
 impl WriterLock {
@@ -47,7 +55,7 @@ impl WriterLock {
         file.set_len(0).map_err(refuse)?;
         file.rewind().map_err(refuse)?;
         writeln!(file, "{}", std::process::id()).map_err(refuse)?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
 }
 
@@ -78,5 +86,16 @@ mod tests {
         );
         drop(first);
         WriterLock::acquire(&database).unwrap();
+    }
+
+    #[test]
+    fn a_copy_of_the_file_in_a_new_process_does_not_hold_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("journal.db");
+        let lock = WriterLock::acquire(&database).unwrap();
+        let copy = lock.file.try_clone().unwrap();
+        drop(lock);
+        assert!(WriterLock::acquire(&database).is_ok());
+        drop(copy);
     }
 }

@@ -6,5 +6,5 @@ mod faulty;
 mod postgres;
 pub mod samples;
 
-pub use faulty::{Fault, Faults, FaultyJournal, Gate};
+pub use faulty::{Fault, Faults, FaultyJournal, Gate, ReadFault};
 pub use postgres::{BIN as POSTGRES_BIN, PostgresServer, ServerCertificate};

@@ -56,7 +56,8 @@ impl PostgresServer {
         Some(server)
     }
 
-    /// The same, with a port of 127.0.0.1 as well, where it has TLS if it is given a certificate.
+    /// The same, with a port of 127.0.0.1 as well, where it has TLS if it is given a certificate; none
+    /// either if this machine's PostgreSQL was built without TLS.
     ///
     /// # Panics
     /// As [`start`](Self::start).
@@ -64,6 +65,10 @@ impl PostgresServer {
     pub fn start_on_tcp(tls: Option<ServerCertificate<'_>>) -> Option<Self> {
         let mut server = Self::make()?;
         if let Some(tls) = tls {
+            if !server.knows_tls() {
+                skip("this PostgreSQL was built without TLS");
+                return None;
+            }
             server.has_tls = true;
             let put = |name: &str, text: &str| {
                 let file = server.folder.path().join(name);
@@ -87,11 +92,7 @@ impl PostgresServer {
 
     fn make() -> Option<Self> {
         let Some(programs) = programs() else {
-            assert!(
-                std::env::var_os("CI").is_none(),
-                "PostgreSQL is missing, and in CI nothing is skipped"
-            );
-            eprintln!("skipped: PostgreSQL is missing; `cargo xtask test` brings it");
+            skip("PostgreSQL is missing; `cargo xtask test` brings it");
             return None;
         };
         let folder = tempfile::tempdir().unwrap();
@@ -113,6 +114,16 @@ impl PostgresServer {
             .unwrap();
         assert!(made.success(), "initdb: {made}");
         Some(server)
+    }
+
+    fn knows_tls(&self) -> bool {
+        let asked = self
+            .command("postgres")
+            .args(["-C", "ssl_library", "-D"])
+            .arg(self.data())
+            .output()
+            .unwrap();
+        !asked.stdout.trim_ascii().is_empty()
     }
 
     fn data(&self) -> PathBuf {
@@ -277,6 +288,15 @@ impl Drop for PostgresServer {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Says why a test is not made, which must not be in CI.
+fn skip(reason: &str) {
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "{reason}, and in CI nothing is skipped"
+    );
+    eprintln!("skipped: {reason}");
 }
 
 /// Asks a server whether it takes connections.
