@@ -65,6 +65,17 @@ pub(crate) struct StageView {
     pub(crate) waiting_for: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) approval: Option<ApprovalView>,
+    /// How its items stand, if it has some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) items: Option<ItemsView>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct ItemsView {
+    pub(crate) total: u32,
+    pub(crate) running: u32,
+    pub(crate) succeeded: u32,
+    pub(crate) failed: u32,
 }
 
 #[derive(Debug, Serialize)]

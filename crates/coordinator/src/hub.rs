@@ -50,11 +50,13 @@ impl Hub {
         sender.subscribe()
     }
 
-    /// Tells those who watch the run, if anybody does.
-    pub(crate) fn tell(&self, run: &RunId, event: impl FnOnce() -> Event) {
-        if let Some(sender) = self.lock().runs.get(run) {
+    /// Tells those who watch the run, if anybody does and there is something to tell.
+    pub(crate) fn tell<E: Into<Option<Event>>>(&self, run: &RunId, event: impl FnOnce() -> E) {
+        if let Some(sender) = self.lock().runs.get(run)
+            && let Some(event) = event().into()
+        {
             // No receiver is no error: the last one has just gone.
-            let _ = sender.send(Notice::Event(Box::new(event())));
+            let _ = sender.send(Notice::Event(Box::new(event)));
         }
     }
 

@@ -416,12 +416,13 @@ impl Reign {
 
     /// Tells the watchers what became durable.
     fn publish(&self, records: &[Record]) {
-        let mut stages: BTreeSet<(&RunId, &StageName)> = BTreeSet::new();
+        let mut stages: BTreeSet<(&RunId, &str)> = BTreeSet::new();
         let mut runs: BTreeSet<&RunId> = BTreeSet::new();
         for record in records {
             match (record, record.stage()) {
                 (_, Some(stage)) => {
-                    stages.insert((record.run(), stage));
+                    // What happens to an item is news of its stage.
+                    stages.insert((record.run(), stage.stage()));
                 }
                 (Record::RunResumed { run, .. } | Record::CancelRequested { run, .. }, None) => {
                     if let Some(state) = self.engine.run(run) {
@@ -436,13 +437,12 @@ impl Reign {
             }
         }
         for (run, stage) in stages {
-            if let Some(view) = self
-                .engine
-                .run(run)
-                .and_then(|state| views::stage(state, stage, self.engine.waiting(run, stage)))
-            {
-                self.hub.tell(run, || Event::Stage(view));
-            }
+            self.hub.tell(run, || {
+                let state = self.engine.run(run)?;
+                let (name, _) = state.stages.get_key_value(stage)?;
+                let waiting = self.engine.waiting(run, name);
+                views::stage(state, name, waiting).map(Event::Stage)
+            });
         }
         for run in runs {
             if let Some(state) = self.engine.run(run) {

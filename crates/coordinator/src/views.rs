@@ -16,6 +16,7 @@ pub(crate) fn run(state: &RunState, waiting: &dyn Fn(&StageName) -> Option<Waiti
         stages: state
             .stages
             .keys()
+            .filter(|name| name.place().is_none())
             .filter_map(|name| stage(state, name, waiting(name)))
             .collect(),
     }
@@ -81,12 +82,32 @@ pub(crate) fn stage(run: &RunState, name: &StageName, waits: Option<Waiting>) ->
                 reason: withheld.reason.clone(),
             })
             .collect(),
+        items: state
+            .items
+            .as_ref()
+            .map(|items| counts(run, name, items.len())),
         waiting: waits.as_ref().map(waiting),
         approval: state.approval.as_ref().map(|approval| v1::Approval {
             by: approval.by.clone(),
             comment: approval.comment.clone(),
         }),
     })
+}
+
+fn counts(run: &RunState, name: &StageName, total: usize) -> v1::ItemCounts {
+    let mut counts = v1::ItemCounts {
+        total: u32::try_from(total).unwrap_or(u32::MAX),
+        ..v1::ItemCounts::default()
+    };
+    for item in (0..total).filter_map(|place| run.stages.get(&name.item(place))) {
+        match item.status {
+            StageStatus::Running | StageStatus::Retrying => counts.running += 1,
+            StageStatus::Succeeded => counts.succeeded += 1,
+            StageStatus::Failed => counts.failed += 1,
+            StageStatus::Pending | StageStatus::Skipped | StageStatus::Cancelled => {}
+        }
+    }
+    counts
 }
 
 fn waiting(waiting: &Waiting) -> v1::Waiting {

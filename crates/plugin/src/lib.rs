@@ -9,6 +9,7 @@
 mod context;
 mod describe;
 mod error;
+mod gather;
 mod handler;
 mod option_types;
 mod output;

@@ -7,6 +7,7 @@ use marquetry_types::StageDescriptor;
 use marquetry_workflow::StageCatalogue;
 
 use crate::StageHandler;
+use crate::gather::Gather;
 
 /// Handlers by the name of their kind.
 #[derive(Clone, Default)]
@@ -19,11 +20,12 @@ impl std::fmt::Debug for Registry {
 }
 
 impl Registry {
-    /// A registry of these handlers. Of two with the same kind the later one counts.
+    /// A registry of these handlers, and of what the coordinator itself asks of workers. Of two with the
+    /// same kind the later one counts.
     #[must_use]
     pub fn new(handlers: Vec<Arc<dyn StageHandler>>) -> Self {
-        let by_kind = handlers
-            .into_iter()
+        let by_kind = std::iter::once(Gather::handler())
+            .chain(handlers)
             .map(|it| (it.descriptor().kind.to_string(), it));
         Self(by_kind.collect())
     }

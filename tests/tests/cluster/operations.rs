@@ -235,3 +235,80 @@ fn runs_of_a_group_follow_one_another() {
     assert!(began(&second).as_str() >= end, "{second:#}");
     assert!(began(&other).as_str() < end, "another group: {other:#}");
 }
+
+const EACH: &str = "
+marquetry: v1
+name: each
+params: { regions: { type: list, default: [north, south, east] } }
+stages:
+  names:
+    uses: ingest/files
+    for_each: { items: \"${{ params.regions }}\", limit: 2 }
+    with: { path: \"${{ item }}.csv\", columns: { customer_id: int64, region: string } }
+    publish: customers
+  sorted:
+    uses: features/sql
+    with: { query: \"select region, customer_id from names order by customer_id\", tables: { names: \"${{ stages.names }}\" } }
+";
+
+#[test]
+fn a_stage_runs_for_each_item_and_its_rows_come_together() {
+    let mut cluster = Cluster::start(&[]);
+    cluster.place.file("each.yaml", EACH);
+    for (place, region) in ["north", "south", "east"].into_iter().enumerate() {
+        let rows: Vec<String> = (0..4)
+            .map(|row| format!("{},{region}", row * 3 + place))
+            .collect();
+        let text = format!("customer_id,region\n{}\n", rows.join("\n"));
+        cluster.place.file(&format!("{region}.csv"), &text);
+    }
+    cluster.add_worker(&["--slots", "4"]);
+    let base = cluster.place.path().display().to_string();
+    let run = cluster.submit("each.yaml", &["--base-dir", &base]);
+    let shown = cluster.watch(&run);
+    assert_eq!(shown["status"], "succeeded", "{shown:#}");
+    let names = stage(&shown, "names");
+    assert_eq!(
+        (&names["items"]["total"], &names["items"]["succeeded"]),
+        (&3.into(), &3.into())
+    );
+    assert_eq!(
+        shown["stages"].as_array().unwrap().len(),
+        2,
+        "items are no stages"
+    );
+    let head = |dataset: &str| {
+        let dataset = format!("{run}/{dataset}");
+        cluster
+            .place
+            .json(&["head", &dataset, "-n", "50", "--output", "json"])
+    };
+    let rows = head("sorted");
+    let ids: Vec<_> = rows
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["customer_id"].clone())
+        .collect();
+    assert_eq!(ids, (0..12).map(Value::from).collect::<Vec<_>>());
+    assert_eq!(
+        head("names.1").as_array().unwrap().len(),
+        4,
+        "an item's own rows"
+    );
+    // One item that fails fails the stage; what is right by then is not done again.
+    let broken = ["--set", "regions=north,west", "--base-dir", &base];
+    let run = cluster.submit("each.yaml", &broken);
+    let shown = cluster.watch(&run);
+    let message = shown["error"]["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("1 of 2 items failed, the first of them `names.1`"),
+        "{message}"
+    );
+    cluster
+        .place
+        .file("west.csv", "customer_id,region\n100,west\n");
+    json(&cluster, &["retry", &run]);
+    let shown = cluster.watch(&run);
+    assert_eq!(shown["status"], "succeeded", "{shown:#}");
+}

@@ -23,7 +23,8 @@ pub(crate) async fn print(common: &Common, arguments: &Logs) -> Result<(), Failu
     if let Some(stage) = &arguments.stage
         && !run.stages.contains_key(stage.as_str())
     {
-        let stages: Vec<&str> = run.stages.keys().map(|name| name.as_str()).collect();
+        let stages = run.stages.keys().filter(|name| name.place().is_none());
+        let stages: Vec<&str> = stages.map(|name| name.as_str()).collect();
         let message = format!("run {} has no stage `{stage}`", run.id());
         return Err(Failure::no_match(
             message,
@@ -36,7 +37,7 @@ pub(crate) async fn print(common: &Common, arguments: &Logs) -> Result<(), Failu
         if arguments
             .stage
             .as_ref()
-            .is_some_and(|only| only != name.as_str())
+            .is_some_and(|only| only != name.as_str() && only != name.stage())
         {
             continue;
         }

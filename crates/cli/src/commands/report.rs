@@ -20,7 +20,7 @@ pub(crate) async fn write(common: &Common, arguments: &Report) -> Result<(), Fai
     let lake = place.lake().await?;
     let registry = registry();
     let mut stages = Vec::new();
-    for (name, state) in &run.stages {
+    for (name, state) in run.stages.iter().filter(|(name, _)| name.place().is_none()) {
         stages.push(stage(&run, name, state, &lake, registry.as_ref()).await?);
     }
     let data = ReportData {

@@ -139,6 +139,19 @@ pub(crate) fn print(common: &Common, run: &RunView) -> Result<(), Failure> {
             (_, _, Some(approval)) => format!("approved by {}: {}", approval.by, approval.comment),
             (None, None, None) => outputs.join(", "),
         };
+        let what = match &stage.items {
+            None => what,
+            Some(items) => {
+                let done = format!("items {}/{}", items.succeeded, items.total);
+                let failed = (items.failed > 0).then(|| format!("{} failed", items.failed));
+                let parts = [
+                    Some(done),
+                    failed,
+                    Some(what).filter(|what| !what.is_empty()),
+                ];
+                parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+            }
+        };
         vec![
             stage.name.clone(),
             stage.kind.clone(),

@@ -1,11 +1,11 @@
 //! Runs as the journal has them.
 
-use marquetry_engine::{AttemptEnd, RunState, RunSummary, StageState};
+use marquetry_engine::{AttemptEnd, RunState, RunSummary, StageState, StageStatus};
 use marquetry_types::StageName;
 
 use super::{
-    ApprovalView, AttemptView, OutputView, PublishedView, RunView, StageView, SummaryView,
-    WithheldView,
+    ApprovalView, AttemptView, ItemsView, OutputView, PublishedView, RunView, StageView,
+    SummaryView, WithheldView,
 };
 
 impl From<&RunSummary> for SummaryView {
@@ -28,7 +28,7 @@ impl From<&RunSummary> for SummaryView {
 
 impl From<&RunState> for RunView {
     fn from(run: &RunState) -> Self {
-        let stages = run.stages.iter();
+        let stages = run.stages.iter().filter(|(name, _)| name.place().is_none());
         Self {
             id: run.id().to_string(),
             workflow: run.workflow().name.clone(),
@@ -101,10 +101,28 @@ fn stage(run: &RunState, name: &StageName, state: &StageState) -> StageView {
             .as_ref()
             .map(|failure| failure.diagnostic.clone()),
         skip_reason: state.skip_reason.clone(),
+        items: state
+            .items
+            .as_ref()
+            .map(|items| counts(run, name, items.len())),
         waiting_for: run.waiting(name).map(|waiting| waiting.to_string()),
         approval: state.approval.as_ref().map(|approval| ApprovalView {
             by: approval.by.clone(),
             comment: approval.comment.clone(),
         }),
+    }
+}
+
+fn counts(run: &RunState, name: &StageName, total: usize) -> ItemsView {
+    let count = |holds: fn(StageStatus) -> bool| {
+        let items = (0..total).filter_map(|place| run.stages.get(&name.item(place)));
+        let count = items.filter(|item| holds(item.status)).count();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    };
+    ItemsView {
+        total: u32::try_from(total).unwrap_or(u32::MAX),
+        running: count(|status| matches!(status, StageStatus::Running | StageStatus::Retrying)),
+        succeeded: count(|status| status == StageStatus::Succeeded),
+        failed: count(|status| status == StageStatus::Failed),
     }
 }

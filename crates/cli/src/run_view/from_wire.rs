@@ -4,8 +4,8 @@ use marquetry_proto::{diagnostic_from_wire, from_prost_value, timestamp_from_wir
 use marquetry_types::{PublishedKind, Timestamp, codes};
 
 use super::{
-    ApprovalView, AttemptView, OutputView, PublishedView, RunView, StageView, SummaryView,
-    WithheldView,
+    ApprovalView, AttemptView, ItemsView, OutputView, PublishedView, RunView, StageView,
+    SummaryView, WithheldView,
 };
 
 impl From<v1::RunSummary> for SummaryView {
@@ -104,6 +104,12 @@ fn stage(wire: v1::Stage) -> StageView {
         published: published.collect(),
         withheld: withheld.collect(),
         error: failure.map(diagnostic_from_wire),
+        items: wire.items.map(|items| ItemsView {
+            total: items.total,
+            running: items.running,
+            succeeded: items.succeeded,
+            failed: items.failed,
+        }),
         waiting_for: wire.waiting.map(|waiting| waiting.message),
         approval: wire.approval.map(|approval| ApprovalView {
             by: approval.by,

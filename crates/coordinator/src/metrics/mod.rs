@@ -141,7 +141,9 @@ impl Metrics {
                 Record::StageSkipped { .. } => figures.stages_ended.inc(StageStatus::Skipped),
                 Record::StageFailed { .. } => figures.stages_ended.inc(StageStatus::Failed),
                 // No record of its own says that a stage was cancelled.
-                Record::CancelRequested { .. } | Record::RunAdmitted { .. } => {}
+                Record::CancelRequested { .. }
+                | Record::RunAdmitted { .. }
+                | Record::StageExpanded { .. } => {}
                 Record::RunFinished { run, status, .. } => {
                     figures.runs_ended.inc(*status);
                     let cancelled = engine.run(run).map_or(0, cancelled_stages);
