@@ -399,13 +399,12 @@ impl Reign {
         match request {
             Request::Submit(submission, call) => {
                 let run = submission.run.clone();
-                if let Some(id) = &submission.request_id {
-                    if let Some(run) = self.request_ids.get(id)
-                        && mutation != Some(Mutation::ForgetsRequestIds)
-                    {
-                        batch.replies.push((call, Answer::Begun(run.clone())));
-                        return Ok(true);
-                    }
+                if let Some(id) = &submission.request_id
+                    && let Some(run) = self.request_ids.get(id)
+                    && mutation != Some(Mutation::ForgetsRequestIds)
+                {
+                    batch.replies.push((call, Answer::Begun(run.clone())));
+                    return Ok(true);
                 }
                 let id = submission.request_id.clone();
                 if !self.take_input(now, Input::Submit(*submission), batch)? {

@@ -245,7 +245,7 @@ impl World {
                     worker,
                     slots,
                     // The first one can do everything, so that every run can end.
-                    is_bulky: place % 2 == 0,
+                    is_bulky: place.is_multiple_of(2),
                     held,
                 }
             }

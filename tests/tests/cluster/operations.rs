@@ -248,7 +248,7 @@ stages:
     publish: customers
   sorted:
     uses: features/sql
-    with: { query: \"select region, customer_id from names order by customer_id\", tables: { names: \"${{ stages.names }}\" } }
+    with: { query: \"select region, customer_id from names order by customer_id\", inputs: { names: \"${{ stages.names }}\" } }
 ";
 
 #[test]
