@@ -30,7 +30,7 @@ impl Every {
     /// # Errors
     /// It is too short, too long or finer than a millisecond.
     pub fn new(interval: Duration) -> Result<Self, InvalidInterval> {
-        if interval.subsec_nanos() % 1_000_000 != 0 {
+        if !interval.subsec_nanos().is_multiple_of(1_000_000) {
             return Err(InvalidInterval);
         }
         let milliseconds = u64::try_from(interval.as_millis()).map_err(|_| InvalidInterval)?;

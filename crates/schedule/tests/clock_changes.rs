@@ -1,14 +1,11 @@
 //! What happens when clocks change, and days that other people have published.
 //!
-//! Sources: cron(8) of ISC cron and cronie, "Daylight Saving Time and other time changes": "Local time
-//! changes of less than three hours, such as those caused by the Daylight Saving changes, are handled in a
-//! special way. This only applies to jobs that run at a specific time and jobs that run with a granularity
-//! greater than one hour. Jobs that run more frequently are scheduled normally. If time was adjusted one
-//! hour forward, those jobs that would have run in the interval that has been skipped will be run
-//! immediately. Conversely, if time was adjusted backward, running the same job twice is avoided." The
+//! Sources: cron(8) of Vixie cron as Debian and ISC have it, "Daylight Saving Time and other time changes":
+//! jobs at particular times that fall into the hour that is left out run at once after it, and do not run
+//! again in the hour that is repeated; jobs with `*` as minute or hour go by the new time immediately. The
 //! changes themselves: directive 2000/84/EC (last Sundays of March and October, 01:00 UTC), the US Energy
 //! Policy Act of 2005 (second Sunday of March, first of November, 02:00), and the IANA database for Lord
-//! Howe, Casablanca and Apia.
+//! Howe, Casablanca, Cairo and Apia.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -94,6 +91,22 @@ fn what_goes_by_the_clock_fires_every_real_hour() {
     assert_eq!(autumn("*/30 2 * * *"), ["00:00", "00:30", "01:00", "01:30"]);
 }
 
+/// Section 110 of the Energy Policy Act of 2005.
+#[test]
+fn new_york_leaves_out_and_repeats_an_hour() {
+    let zone = "America/New_York";
+    let march = |rule| times(rule, zone, "2026-03-08T05:00:00Z", "2026-03-09T04:00:00Z");
+    let november = |rule| times(rule, zone, "2026-11-01T04:00:00Z", "2026-11-02T05:00:00Z");
+    assert_eq!(march("30 2 * * *"), ["07:00"]);
+    assert_eq!(march("0 12 * * *"), ["16:00"]);
+    assert_eq!(november("30 1 * * *"), ["05:30"]);
+    assert_eq!(november("0 12 * * *"), ["17:00"]);
+    assert_eq!(
+        (march("@hourly").len(), november("@hourly").len()),
+        (23, 25)
+    );
+}
+
 #[test]
 fn half_an_hour_is_enough_for_a_gap() {
     let zone = "Australia/Lord_Howe";
@@ -141,7 +154,7 @@ fn a_day_that_does_not_exist_is_at_the_beginning_of_the_next() {
             rule,
             "Pacific/Apia",
             "2011-12-29T12:00:00Z",
-            "2012-01-01T09:00:00Z",
+            "2011-12-31T12:00:00Z",
         )
     };
     assert_eq!(

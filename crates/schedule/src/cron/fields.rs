@@ -218,7 +218,18 @@ fn step(field: Field, whole: &Part<'_>, part: &Part<'_>) -> Result<u8, CronError
         }
         _ => {
             let problem = format!("the step {} is beyond {longest}", quoted(part.text));
-            let help = "a step counts within its field and begins anew in each hour, day, month, year or week; for others take an interval (`every`)";
+            let interval = |unit: &str| {
+                let step = quoted(&format!("every: {}{unit}", part.text));
+                format!(
+                    "a step counts anew in each hour, day, month or year; for an interval write {step}"
+                )
+            };
+            let help = match field {
+                Field::Minute => interval("m"),
+                Field::Hour => interval("h"),
+                Field::DayOfMonth => interval("d"),
+                Field::Month | Field::DayOfWeek => field.takes().to_owned(),
+            };
             Err(part.error(Some(field), problem, help))
         }
     }

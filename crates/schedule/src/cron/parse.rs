@@ -93,8 +93,7 @@ fn wrong_count(whole: &Part<'_>, parts: &[Part<'_>]) -> CronError {
     }
     let problem = match parts.len() {
         0 => "the rule is empty".to_owned(),
-        1 => "a rule has five fields, and this has one".to_owned(),
-        count => format!("a rule has five fields, and this has {count}"),
+        count => format!("a rule has 5 fields, and this has {count}"),
     };
     let help = match parts.len() {
         6 | 7 => format!("{SHAPE}; there are no fields for seconds and years"),

@@ -69,12 +69,12 @@ fn a_text_that_has_not_five_fields_is_told_what_they_are() {
     assert_eq!(problem(" "), format!("the rule is empty; {shape}"));
     assert_eq!(
         problem("5m"),
-        format!("a rule has five fields, and this has one; {shape}")
+        format!("a rule has 5 fields, and this has 1; {shape}")
     );
     assert_eq!(
         problem("0 0 3 * * *"),
         format!(
-            "a rule has five fields, and this has 6; {shape}; there are no fields for seconds and years"
+            "a rule has 5 fields, and this has 6; {shape}; there are no fields for seconds and years"
         )
     );
     assert_eq!(

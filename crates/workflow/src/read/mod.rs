@@ -12,6 +12,7 @@ mod policy;
 mod publish;
 pub(crate) mod quantity;
 mod reference;
+mod schedule;
 mod stage;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,6 +68,7 @@ pub fn parse(
                 files: &mut files,
                 validators: Validators::default(),
                 params: IndexMap::new(),
+                defaults: BTreeSet::new(),
                 stages: IndexMap::new(),
             };
             reader.workflow(root, &mut context)
@@ -103,6 +105,8 @@ struct Context<'a> {
     validators: Validators,
     /// Every parameter that is declared; `None` where its declaration is wrong.
     params: IndexMap<String, Option<ParamSpec>>,
+    /// The parameters that have a default, perhaps a wrong one.
+    defaults: BTreeSet<String>,
     /// Every stage that is declared; `None` where its kind is missing or unknown.
     stages: IndexMap<String, Option<&'a StageDescriptor>>,
 }
@@ -224,6 +228,7 @@ impl Reader<'_> {
         let mut params_entry = None;
         let mut stages_entry = None;
         let mut concurrency_entry = None;
+        let mut on_entry = None;
         for entry in entries {
             match entry.key.as_str() {
                 "marquetry" => self.format_version(&entry.value),
@@ -233,6 +238,7 @@ impl Reader<'_> {
                 "defaults" => defaults = self.defaults(&entry.value),
                 "stages" => stages_entry = Some(entry),
                 "concurrency" => concurrency_entry = Some(entry),
+                "on" => on_entry = Some(entry),
                 key => {
                     let advice = keys::DEFAULTS.keys.contains(&key).then(|| {
                         format!("put it under `defaults`, as in `defaults: {{ {key}: … }}`")
@@ -257,9 +263,13 @@ impl Reader<'_> {
         }
         if let Some(entry) = params_entry {
             context.params = self.params(&entry.value);
+            context.defaults = params::with_default(&entry.value);
         }
         let concurrency = concurrency_entry
             .map(|entry| self.concurrency(entry, name.unwrap_or_default(), context));
+        let schedules = on_entry.map_or_else(Vec::new, |entry| {
+            self.schedules(&entry.value, name.unwrap_or_default(), context)
+        });
         let (stages, tables) = self.stages(stages_entry?, &defaults, context);
         let params = std::mem::take(&mut context.params);
         Some(Workflow {
@@ -272,6 +282,7 @@ impl Reader<'_> {
             stages,
             tables,
             concurrency,
+            schedules,
         })
     }
 
