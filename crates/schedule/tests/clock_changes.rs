@@ -91,6 +91,21 @@ fn what_goes_by_the_clock_fires_every_real_hour() {
     assert_eq!(autumn("*/30 2 * * *"), ["00:00", "00:30", "01:00", "01:30"]);
 }
 
+/// The table of docs/workflows.md.
+#[test]
+fn the_documentation_says_what_happens() {
+    assert_eq!(
+        (spring("30 2 * * *"), autumn("30 2 * * *")),
+        (vec!["01:00".to_owned()], vec!["00:30".to_owned()])
+    );
+    assert_eq!(spring("0 2,3 * * *"), ["01:00"]);
+    assert_eq!(autumn("0 2,3 * * *"), ["00:00", "02:00"]);
+    assert_eq!(
+        (spring("*/15 2 * * *").len(), autumn("*/15 2 * * *").len()),
+        (0, 8)
+    );
+}
+
 /// Section 110 of the Energy Policy Act of 2005.
 #[test]
 fn new_york_leaves_out_and_repeats_an_hour() {

@@ -70,7 +70,7 @@ impl Reader<'_> {
                 let name = quoted(spec.name.as_str());
                 let message = format!("two schedules have the name {name}");
                 let help = "give one of them another `name`: runs are found by it";
-                self.error(span, codes::DUPLICATE_KEY, &message, help);
+                self.error(span, codes::WRONG_VALUE, &message, help);
             }
             schedules.push(spec);
         }
