@@ -133,6 +133,13 @@ fn is_identifier(text: &str) -> bool {
         && characters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
+fn is_slug(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_'))
+}
+
 text_id!(
     /// Names a stage within its workflow. It is also a variable in expressions and a folder in the
     /// lake, hence its narrow alphabet. An item of a stage that runs once for each of many has the name
@@ -204,12 +211,7 @@ text_id!(
     QueueName,
     "queue name",
     "1 to 64 lower-case letters, digits, `-` or `_`",
-    |text| {
-        (1..=64).contains(&text.len())
-            && text
-                .chars()
-                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_'))
-    }
+    is_slug
 );
 
 impl Default for QueueName {
@@ -218,6 +220,14 @@ impl Default for QueueName {
         Self("default".to_owned())
     }
 }
+
+text_id!(
+    /// Names a schedule within its workflow.
+    ScheduleName,
+    "schedule name",
+    "1 to 64 lower-case letters, digits, `-` or `_`",
+    is_slug
+);
 
 /// Whether a text can be a label's name or value: 1 to 64 letters, digits, `-`, `_`, `.` or `/`.
 #[must_use]

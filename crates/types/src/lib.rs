@@ -23,7 +23,7 @@ pub use diagnostic::{Diagnostic, Diagnostics, Location};
 pub use error_code::{ErrorCode, codes};
 pub use ids::{
     AttemptId, AttemptNumber, Epoch, FencingToken, InvalidName, PublishedName, QueueName, RunId,
-    StageKind, StageName, WorkerId, is_label,
+    ScheduleName, StageKind, StageName, WorkerId, is_label,
 };
 pub use published::{
     POLICY_KEY, POLICY_OUTPUT, PolicyUse, PolicyVersion, Publication, Published, PublishedKind,

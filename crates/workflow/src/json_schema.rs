@@ -71,6 +71,11 @@ pub fn json_schema(catalogue: Option<&dyn StageCatalogue>) -> Value {
                                     "description": "What becomes of a run that comes while the group is full."},
                 },
             },
+            "on": {
+                "description": "When the workflow runs by itself.",
+                "type": ["array", "null"],
+                "items": {"$ref": "#/$defs/trigger"},
+            },
             "stages": {
                 "description": "What a run does. Stages run as soon as what they need is there.",
                 "type": "object",
@@ -154,6 +159,7 @@ fn definitions() -> Map<String, Value> {
             },
         },
         "param": param(),
+        "trigger": trigger(),
     });
     match definitions {
         Value::Object(definitions) => definitions,
@@ -180,6 +186,47 @@ fn param() -> Value {
         "dependentSchemas": {
             "min": {"properties": {"type": bounded}},
             "max": {"properties": {"type": bounded}},
+        },
+    })
+}
+
+fn trigger() -> Value {
+    json!({
+        "description": "A schedule: times of the day, or an interval.",
+        "type": "object",
+        "additionalProperties": false,
+        "oneOf": [{"required": ["schedule"]}, {"required": ["every"], "not": {"required": ["timezone"]}}],
+        "properties": {
+            "schedule": {"type": "string", "minLength": 1,
+                         "description": "Five fields of cron: minute, hour, day of month, month, day of week.",
+                         "examples": ["0 3 * * *", "*/15 9-17 * * MON-FRI", "@daily"]},
+            "every": {"$ref": "#/$defs/duration"},
+            "timezone": {"type": "string", "minLength": 1, "default": "UTC", "examples": ["Europe/Berlin"],
+                         "description": "The time zone of `schedule`, by its name in the IANA database."},
+            "from": {"type": "string", "examples": ["2026-12-01T00:00:00Z"],
+                     "description": "Nothing is due before it."},
+            "to": {"type": "string", "examples": ["2027-12-01T00:00:00Z"],
+                   "description": "Nothing is due at it or later."},
+            "catch_up": {
+                "description": "What becomes of times that were missed.",
+                "default": "latest",
+                "anyOf": [
+                    {"enum": ["skip", "latest", "all"]},
+                    {"type": "object", "additionalProperties": false, "required": ["all"], "properties": {
+                        "all": {"type": "integer", "minimum": 1, "maximum": 1000,
+                                "description": "How many are made up for at a time."},
+                    }},
+                ],
+            },
+            "jitter": {"$ref": "#/$defs/duration"},
+            "params": {
+                "description": "Values for parameters of its runs.",
+                "type": ["object", "null"],
+                "additionalProperties": {"type": ["string", "number", "boolean", "array"]},
+            },
+            "name": {"type": "string", "pattern": "^[a-z0-9_-]{1,64}$",
+                     "description": "Its name; `schedule-1` for the first without one, and so on."},
+            "enabled": {"type": "boolean", "default": true, "description": "Whether it makes runs."},
         },
     })
 }

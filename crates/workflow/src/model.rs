@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use indexmap::IndexMap;
+use marquetry_schedule::Schedule;
 use marquetry_script::{Expression, ScriptError, Template};
 use marquetry_types::{
-    FailureClass, POLICY_KEY, PolicyUse, PublishedKind, PublishedName, QueueName, StageKind,
-    StageName,
+    FailureClass, POLICY_KEY, PolicyUse, PublishedKind, PublishedName, QueueName, ScheduleName,
+    StageKind, StageName,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -35,6 +36,24 @@ pub struct Workflow {
     /// How many of its runs, and of those of others, run at a time; without one, as many as come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<Concurrency>,
+    /// When it runs by itself, in the order of the file; each under a name of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schedules: Vec<ScheduleSpec>,
+}
+
+/// A schedule by which a workflow runs by itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScheduleSpec {
+    /// Its name within the workflow.
+    pub name: ScheduleName,
+    /// When.
+    pub schedule: Schedule,
+    /// The values that its runs give to parameters, checked against their types; the others have their
+    /// defaults.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub params: Map<String, Value>,
+    /// Whether it makes runs.
+    pub enabled: bool,
 }
 
 /// A group of runs of which a few run at a time.

@@ -12,10 +12,11 @@ mod catalogue;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use marquetry_schedule::CatchUp;
 use marquetry_types::{StageDescriptor, StageName};
 use marquetry_workflow::{
-    Condition, Retry, Stage, StageCatalogue, Workflow, control_descriptors, json_schema, parse,
-    render,
+    Condition, ParamInput, Retry, Stage, StageCatalogue, Workflow, control_descriptors,
+    json_schema, parse, render,
 };
 use serde_json::{Value, json};
 
@@ -252,6 +253,128 @@ fn every_kind_of_the_catalogue_has_its_options_in_the_schema() {
         schema["$defs"]["stage"]["allOf"].as_array().map(Vec::len),
         Some(descriptors.len() + control_descriptors().len())
     );
+}
+
+const SCHEDULED: &str = r#"marquetry: v1
+name: retail
+params:
+  region: { type: string }
+  segments: { type: int, default: 8, min: 2 }
+  share: { type: float, default: 0.5 }
+on:
+  - schedule: "30 2 * * MON-FRI"
+    timezone: europe/berlin
+    catch_up: { all: 20 }
+    params: { region: north, segments: 6, share: 1 }
+    name: nightly
+    from: 2026-12-01T00:00:00+01:00
+    to: "2027-12-01T00:00:00Z"
+  - every: 1h30m
+    params: { region: "3" }
+    jitter: 5m
+    enabled: false
+stages:
+  orders:
+    uses: ingest/files
+    with: { path: "orders/${{ params.region }}/${{ run.interval_start ?? run.submitted_at }}.csv" }
+  told:
+    uses: notify/webhook
+    if: run.scheduled_at != () && run.interval_end == run.scheduled_at
+    with: { url: "https://example.org/", }
+"#;
+
+#[test]
+fn schedules_are_read_with_their_params_in_the_types_of_the_workflow() {
+    let workflow = read(SCHEDULED);
+    let [nightly, other] = workflow.schedules.as_slice() else {
+        panic!("two schedules");
+    };
+    assert_eq!(nightly.name.as_str(), "nightly");
+    assert_eq!(nightly.schedule.when.to_string(), "30 2 * * MON-FRI");
+    assert_eq!(nightly.schedule.timezone.name(), "Europe/Berlin");
+    assert_eq!(nightly.schedule.catch_up, CatchUp::All { limit: 20 });
+    let from = nightly.schedule.from.map(|from| from.to_string());
+    assert_eq!(from.as_deref(), Some("2026-11-30T23:00:00.000Z"));
+    let params = json!({"region": "north", "segments": 6, "share": 1.0});
+    assert_eq!(Value::Object(nightly.params.clone()), params);
+    assert!(nightly.enabled && !other.enabled);
+    assert_eq!(other.name.as_str(), "schedule-2");
+    assert_eq!(other.schedule.when.to_string(), "every 1h30m");
+    assert_eq!(other.schedule.catch_up, CatchUp::Latest);
+    let jitter = other.schedule.jitter.expect("a jitter");
+    assert!(jitter.delay() <= Duration::from_secs(300));
+    assert_eq!(nightly.schedule.jitter, None);
+    // The run can begin with what the schedule gives.
+    let given = nightly.params.iter();
+    let given = given.map(|(name, value)| (name.clone(), ParamInput::Value(value.clone())));
+    assert!(workflow.resolve_params(&given.collect()).is_ok());
+    let json = serde_json::to_string(&workflow).unwrap();
+    assert_eq!(serde_json::from_str::<Workflow>(&json).unwrap(), workflow);
+}
+
+#[test]
+fn a_workflow_that_nothing_triggers_is_written_as_before() {
+    for on in ["", "on:\n", "on: []\n"] {
+        let text = format!(
+            "marquetry: v1\nname: n\n{on}stages:\n  a: {{ uses: notify/webhook, with: {{ url: u }} }}\n"
+        );
+        let workflow = read(&text);
+        assert_eq!(workflow.schedules, []);
+        assert!(
+            !serde_json::to_string(&workflow)
+                .unwrap()
+                .contains("schedules")
+        );
+    }
+}
+
+#[test]
+fn a_workflow_has_a_hundred_triggers_at_most() {
+    let text = |count: usize| {
+        let triggers = "  - every: 1h\n".repeat(count);
+        format!(
+            "marquetry: v1\nname: n\non:\n{triggers}stages:\n  a: {{ uses: notify/webhook, with: {{ url: u }} }}\n"
+        )
+    };
+    assert_eq!(read(&text(100)).schedules.len(), 100);
+    let parsed = parse(
+        "n.yaml",
+        &text(101),
+        &catalogue::catalogue(),
+        &catalogue::read_file,
+    );
+    let problem = parsed.unwrap_err().to_string();
+    assert!(
+        problem.contains("`on` has 101 triggers, and a workflow may have 100"),
+        "{problem}"
+    );
+}
+
+#[test]
+fn the_schema_knows_triggers() {
+    let schema = json_schema(None);
+    let validator = jsonschema::validator_for(&schema).expect("a valid schema");
+    let with = |trigger: Value| json!({"marquetry": "v1", "name": "n", "on": [trigger], "stages": {"a": {"uses": "notify/webhook"}}});
+    for good in [
+        json!({"schedule": "@daily", "timezone": "Europe/Berlin", "catch_up": "skip", "name": "nightly-1"}),
+        json!({"every": "15m", "catch_up": {"all": 5}, "jitter": "1m", "enabled": false}),
+        json!({"schedule": "0 3 * * *", "from": "2026-12-01T00:00:00Z", "params": {"k": 3, "l": ["a"]}}),
+    ] {
+        assert!(validator.is_valid(&with(good.clone())), "{good}");
+    }
+    for wrong in [
+        json!({"schedule": "@daily", "every": "15m"}),
+        json!({"every": "15m", "timezone": "UTC"}),
+        json!({"every": 15}),
+        json!({"name": "nightly"}),
+        json!({"trigger": "orders"}),
+        json!({"schedule": "@daily", "catch_up": "last"}),
+        json!({"schedule": "@daily", "catch_up": {"all": 0}}),
+        json!({"schedule": "@daily", "enabled": "no"}),
+        json!("@daily"),
+    ] {
+        assert!(!validator.is_valid(&with(wrong.clone())), "{wrong}");
+    }
 }
 
 #[test]

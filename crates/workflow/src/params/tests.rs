@@ -18,6 +18,7 @@ fn workflow(params: &[(&str, Value)]) -> Workflow {
             .collect(),
         stages: indexmap::IndexMap::new(),
         concurrency: None,
+        schedules: Vec::new(),
         tables: std::collections::BTreeSet::new(),
     }
 }

@@ -28,9 +28,10 @@ pub(super) const TOP: Place = Place {
         "params",
         "defaults",
         "concurrency",
+        "on",
         "stages",
     ],
-    later: &["on"],
+    later: &[],
     synonyms: &[
         ("version", "marquetry"),
         ("inputs", "params"),
@@ -39,6 +40,7 @@ pub(super) const TOP: Place = Place {
         ("steps", "stages"),
         ("tasks", "stages"),
         ("schedule", "on"),
+        ("schedules", "on"),
         ("triggers", "on"),
     ],
 };
@@ -155,6 +157,29 @@ pub(super) const BACKOFF: Place = Place {
         ("multiplier", "factor"),
         ("delay", "initial"),
         ("start", "initial"),
+    ],
+};
+
+pub(super) const TRIGGER: Place = Place {
+    what: "a trigger",
+    keys: &[
+        "schedule", "every", "timezone", "from", "to", "catch_up", "jitter", "params", "name",
+        "enabled",
+    ],
+    later: &["trigger"],
+    synonyms: &[
+        ("cron", "schedule"),
+        ("interval", "every"),
+        ("tz", "timezone"),
+        ("time_zone", "timezone"),
+        ("start", "from"),
+        ("end", "to"),
+        ("until", "to"),
+        ("catchup", "catch_up"),
+        ("backfill", "catch_up"),
+        ("with", "params"),
+        ("inputs", "params"),
+        ("id", "name"),
     ],
 };
 

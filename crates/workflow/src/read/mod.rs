@@ -13,6 +13,7 @@ mod policy;
 mod publish;
 pub(crate) mod quantity;
 mod reference;
+mod schedule;
 mod stage;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -69,6 +70,7 @@ pub fn parse(
                 validators: Validators::default(),
                 has_item: false,
                 params: IndexMap::new(),
+                defaults: BTreeSet::new(),
                 stages: IndexMap::new(),
             };
             reader.workflow(root, &mut context)
@@ -107,6 +109,8 @@ struct Context<'a> {
     has_item: bool,
     /// Every parameter that is declared; `None` where its declaration is wrong.
     params: IndexMap<String, Option<ParamSpec>>,
+    /// The parameters that have a default, perhaps a wrong one.
+    defaults: BTreeSet<String>,
     /// Every stage that is declared; `None` where its kind is missing or unknown.
     stages: IndexMap<String, Option<&'a StageDescriptor>>,
 }
@@ -228,6 +232,7 @@ impl Reader<'_> {
         let mut params_entry = None;
         let mut stages_entry = None;
         let mut concurrency_entry = None;
+        let mut on_entry = None;
         for entry in entries {
             match entry.key.as_str() {
                 "marquetry" => self.format_version(&entry.value),
@@ -237,6 +242,7 @@ impl Reader<'_> {
                 "defaults" => defaults = self.defaults(&entry.value),
                 "stages" => stages_entry = Some(entry),
                 "concurrency" => concurrency_entry = Some(entry),
+                "on" => on_entry = Some(entry),
                 key => {
                     let advice = keys::DEFAULTS.keys.contains(&key).then(|| {
                         format!("put it under `defaults`, as in `defaults: {{ {key}: … }}`")
@@ -261,9 +267,13 @@ impl Reader<'_> {
         }
         if let Some(entry) = params_entry {
             context.params = self.params(&entry.value);
+            context.defaults = params::with_default(&entry.value);
         }
         let concurrency = concurrency_entry
             .map(|entry| self.concurrency(entry, name.unwrap_or_default(), context));
+        let schedules = on_entry.map_or_else(Vec::new, |entry| {
+            self.schedules(&entry.value, name.unwrap_or_default(), context)
+        });
         let (stages, tables) = self.stages(stages_entry?, &defaults, context);
         let params = std::mem::take(&mut context.params);
         Some(Workflow {
@@ -276,6 +286,7 @@ impl Reader<'_> {
             stages,
             tables,
             concurrency,
+            schedules,
         })
     }
 

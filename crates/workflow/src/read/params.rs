@@ -1,5 +1,7 @@
 //! The declarations of parameters.
 
+use std::collections::BTreeSet;
+
 use indexmap::IndexMap;
 use marquetry_types::codes;
 use serde_json::{Number, Value};
@@ -180,6 +182,21 @@ impl Reader<'_> {
     }
 
     fn default_value(&mut self, node: &Node, spec: &ParamSpec, name: &str) -> Option<Value> {
+        let literal = Literal {
+            noun: "a default",
+            subject: &format!("the default of `{name}`"),
+            without: "leave `default` out if every run must give a value",
+        };
+        self.literal(node, spec, &literal)
+    }
+
+    /// A value for a parameter, written out.
+    pub(super) fn literal(
+        &mut self,
+        node: &Node,
+        spec: &ParamSpec,
+        literal: &Literal<'_>,
+    ) -> Option<Value> {
         let text_of = |item: &Node| match &item.value {
             Yaml::Text { text, .. } => text.contains("${{"),
             _ => false,
@@ -188,14 +205,12 @@ impl Reader<'_> {
             Yaml::List(items) => items.iter().any(text_of),
             _ => text_of(node),
         };
+        let noun = literal.noun;
         if has_expression {
-            let help = "a default is a plain value; expressions stand under `with` and in `if`";
-            self.error(
-                node.span,
-                codes::WRONG_VALUE,
-                "a default holds an expression",
-                help,
-            );
+            let message = format!("{noun} holds an expression");
+            let help =
+                format!("{noun} is a plain value; expressions stand under `with` and in `if`");
+            self.error(node.span, codes::WRONG_VALUE, &message, &help);
             return None;
         }
         let value = match &node.value {
@@ -207,10 +222,10 @@ impl Reader<'_> {
                 .map(Value::Array),
             _ => plain_value(node),
         };
-        let expected = format!("the default of `{name}` must be");
+        let expected = format!("{} must be", literal.subject);
         let Some(value) = value else {
-            let help = "leave `default` out if every run must give a value";
-            self.wrong(node, &format!("{expected} {}", spec.kind.expected()), help);
+            let message = format!("{expected} {}", spec.kind.expected());
+            self.wrong(node, &message, literal.without);
             return None;
         };
         match spec.check(&value) {
@@ -225,6 +240,31 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// The parameters whose declaration has a default, also where that is wrong.
+pub(super) fn with_default(params: &Node) -> BTreeSet<String> {
+    let declarations = params.entries().iter();
+    declarations
+        .filter(|entry| {
+            entry
+                .value
+                .entries()
+                .iter()
+                .any(|field| field.key == "default")
+        })
+        .map(|entry| entry.key.clone())
+        .collect()
+}
+
+/// What messages say of a value that is written out.
+pub(super) struct Literal<'a> {
+    /// What it is, with its article.
+    pub(super) noun: &'a str,
+    /// Whose it is.
+    pub(super) subject: &'a str,
+    /// What to do where there is none.
+    pub(super) without: &'a str,
 }
 
 /// A scalar as JSON; nothing for null, lists and mappings.

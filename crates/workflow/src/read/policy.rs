@@ -219,7 +219,7 @@ impl Reader<'_> {
     }
 
     /// A duration above zero.
-    fn duration(&mut self, node: &Node, what: &str) -> Option<Duration> {
+    pub(super) fn duration(&mut self, node: &Node, what: &str) -> Option<Duration> {
         let expected = format!("{what} must be a duration");
         let help = "write a number and a unit, as in `500ms`, `30s`, `10m`, `1h30m`";
         match &node.value {

@@ -13,7 +13,14 @@ const ROOTS: [&str; 4] = ["params", "stages", "tables", "run"];
 /// Roots of the format that this version does not have.
 const LATER_ROOTS: [&str; 2] = ["event", "secrets"];
 const STAGE_PARTS: [&str; 4] = ["outputs", "metrics", "rows", "status"];
-const RUN_PARTS: [&str; 2] = ["id", "submitted_at"];
+/// The last three are null in a run that no schedule made.
+const RUN_PARTS: [&str; 5] = [
+    "id",
+    "submitted_at",
+    "scheduled_at",
+    "interval_start",
+    "interval_end",
+];
 const TABLE_PARTS: [&str; 2] = ["rows", "version"];
 
 impl Reader<'_> {

@@ -41,6 +41,16 @@ pub(crate) struct Node {
     pub(crate) span: Span,
 }
 
+impl Node {
+    /// What stands in it, if it is a mapping.
+    pub(crate) fn entries(&self) -> &[Entry] {
+        match &self.value {
+            Yaml::Map(entries) => entries,
+            _ => &[],
+        }
+    }
+}
+
 /// What a node holds.
 #[derive(Debug, Clone)]
 pub(crate) enum Yaml {

@@ -52,7 +52,7 @@ pub(super) fn explain(error: &ScanError, source: &Source<'_>) -> Problem {
     }
     if info.contains("anchor") && info.contains("unknown") {
         return problem(span, "an alias to an anchor that does not exist")
-            .help("`*name` stands for what `&name` marks earlier in the file");
+            .help("`*name` stands for what `&name` marks earlier in the file; a text that begins with `*` needs quotes");
     }
     if info.contains("cannot start any token") || info.contains("unexpected character") {
         return problem(span, "a character that cannot begin a value")

@@ -281,6 +281,9 @@ params:
   period:   { type: string, default: daily, allowed: [daily, weekly] }
   top:      { type: list, default: [country, channel] }
   notify:   { type: bool, default: false }
+on:
+  - { schedule: "30 2 * * MON-FRI", timezone: Europe/Berlin, params: { segments: 6 } }
+  - { every: 15m, catch_up: { all: 3 }, from: 2026-12-01T00:00:00Z, enabled: false }
 defaults:
   timeout: 30m
   retry: { attempts: 3, backoff: { initial: 1s, factor: 2, max: 1m } }
