@@ -158,6 +158,7 @@ impl RunService for Runs {
             request_id,
             base_dir: (!request.base_dir.is_empty()).then_some(request.base_dir),
             group,
+            schedule: None,
         };
         let submission = Box::new(submission);
         let begun = self

@@ -352,6 +352,7 @@ impl Engine {
             request_id,
             base_dir,
             group,
+            schedule,
         } = submission;
         let pins = self.shelf.pins(&workflow);
         let submitted = RunSubmitted {
@@ -363,6 +364,7 @@ impl Engine {
             request_id,
             base_dir,
             group,
+            schedule,
             pins,
         };
         self.take_place(&submitted, now, decision)?;

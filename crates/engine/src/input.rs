@@ -8,7 +8,7 @@ use marquetry_types::{
 use marquetry_workflow::Workflow;
 use serde_json::{Map, Value};
 
-use crate::{Approval, RunState};
+use crate::{Approval, RunState, Scheduled};
 
 /// A checked workflow with resolved parameters, to be run.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +27,8 @@ pub struct Submission {
     pub base_dir: Option<String>,
     /// The concurrency group that it belongs to, its expressions evaluated.
     pub group: Option<String>,
+    /// The schedule that wants it.
+    pub schedule: Option<Scheduled>,
 }
 
 /// What a worker says of itself when it connects.

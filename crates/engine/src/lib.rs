@@ -38,7 +38,7 @@ pub use config::EngineConfig;
 pub use engine::{Engine, Rejection};
 pub use gauges::Gauges;
 pub use input::{Input, Submission, WorkerHello};
-pub use record::{Approval, Record, RunSubmitted, Withheld};
+pub use record::{Approval, Record, RunSubmitted, Scheduled, Withheld};
 pub use run_state::{BadRecord, RunFailure, RunState, RunStatus, RunSummary, StageCounts};
 pub use stage_state::{AttemptEnd, AttemptState, StageState, StageStatus};
 pub use views::{QueueView, WorkerView};

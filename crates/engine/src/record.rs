@@ -12,6 +12,21 @@ use serde_json::{Map, Value};
 
 use crate::{RunFailure, RunStatus};
 
+/// Why a run began that nobody asked for: a schedule of its workflow was due.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scheduled {
+    /// The schedule's name within its workflow.
+    pub schedule: String,
+    /// The instant that it was due at, which may be long before the run began.
+    pub at: Timestamp,
+    /// Where the time begins that the run is about.
+    pub interval_start: Timestamp,
+    /// Where it ends; the end is no part of it.
+    pub interval_end: Timestamp,
+    /// It catches up on what was past when somebody asked for it, and is no step of the schedule.
+    pub is_backfill: bool,
+}
+
 /// The beginning of a run, with all that it needs to go on anywhere.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunSubmitted {
@@ -34,6 +49,9 @@ pub struct RunSubmitted {
     /// The concurrency group that it belongs to, its expressions evaluated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
+    /// The schedule that it is a run of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Scheduled>,
     /// The versions of published things that it works with, whatever is published later. What it
     /// reads or publishes and is not among them had no version yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

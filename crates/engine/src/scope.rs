@@ -21,9 +21,7 @@ pub(crate) fn scope(run: &RunState, needs: &BTreeSet<StageName>) -> Map<String, 
     let tables = run.workflow().tables.iter();
     let tables = tables.map(|name| (name.to_string(), table(run, name.as_str())));
     scope.insert("tables".to_owned(), Value::Object(tables.collect()));
-    let submitted_at = run.submitted.at.to_string();
-    let about_run = json!({"id": run.id(), "submitted_at": submitted_at});
-    scope.insert("run".to_owned(), about_run);
+    scope.insert("run".to_owned(), about(run));
     scope
 }
 
@@ -35,6 +33,18 @@ pub(crate) fn item_scope(run: &RunState, stage: &Stage, name: &StageName) -> Map
     let item = items.and_then(|items| items.get(name.place()?));
     scope.insert("item".to_owned(), item.cloned().unwrap_or_default());
     scope
+}
+
+/// The run itself. What a schedule says of it is null where none wanted it.
+fn about(run: &RunState) -> Value {
+    let schedule = run.submitted.schedule.as_ref();
+    json!({
+        "id": run.id(),
+        "submitted_at": run.submitted.at.to_string(),
+        "scheduled_at": schedule.map(|it| it.at.to_string()),
+        "interval_start": schedule.map(|it| it.interval_start.to_string()),
+        "interval_end": schedule.map(|it| it.interval_end.to_string()),
+    })
 }
 
 /// The version of a table that the run is pinned to; null where there is none.

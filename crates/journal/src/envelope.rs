@@ -1,6 +1,6 @@
-//! How records and snapshots are stored: a version, a CRC-32C and a JSON payload.
+//! How records, snapshots and deployments are stored: a version, a CRC-32C and a JSON payload.
 //!
-//! The checksum covers the run, the place and the version as well as the payload, so that an intact
+//! The checksum covers whose it is (a run, the name of a workflow), the place and the version as well as the payload, so that an intact
 //! payload in the wrong place is found too. Readers accept every version they know; a payload changes
 //! by adding fields with defaults, and anything else takes a new version.
 
@@ -35,12 +35,17 @@ impl Envelope {
             run: run.clone(),
             reason: format!("it cannot be written as JSON: {error}"),
         })?;
-        let checksum = checksum(run, sequence, version, payload.as_bytes());
-        Ok(Self {
+        Ok(Self::around(run.as_str(), sequence, version, payload))
+    }
+
+    /// Puts `payload` into an envelope for place `number` of `owner`.
+    pub(crate) fn around(owner: &str, number: u64, version: i64, payload: String) -> Self {
+        let checksum = checksum(owner, number, version, payload.as_bytes());
+        Self {
             version,
             checksum,
             payload,
-        })
+        }
     }
 
     /// Checks and decodes what was sealed for place `sequence` of `run`.
@@ -50,22 +55,35 @@ impl Envelope {
         known_version: i64,
         stored: &StoredEnvelope,
     ) -> Result<T, JournalError> {
-        let damaged = |reason: String| JournalError::Damaged {
-            run: run.clone(),
-            sequence,
-            reason,
-        };
-        if stored.checksum != i64::from(checksum(run, sequence, stored.version, &stored.payload)) {
-            return Err(damaged("it fails its checksum".to_owned()));
+        Self::open_at(run.as_str(), sequence, known_version, stored).map_err(|reason| {
+            JournalError::Damaged {
+                run: run.clone(),
+                sequence,
+                reason,
+            }
+        })
+    }
+
+    /// Checks and decodes what was put into an envelope for place `number` of `owner`, or says what is
+    /// wrong with it.
+    pub(crate) fn open_at<T: DeserializeOwned>(
+        owner: &str,
+        number: u64,
+        known_version: i64,
+        stored: &StoredEnvelope,
+    ) -> Result<T, String> {
+        let expected = checksum(owner, number, stored.version, &stored.payload);
+        if stored.checksum != i64::from(expected) {
+            return Err("it fails its checksum".to_owned());
         }
         if stored.version != known_version {
-            return Err(damaged(format!(
+            return Err(format!(
                 "it has version {}, and this version of marquetry reads version {known_version}",
                 stored.version
-            )));
+            ));
         }
         serde_json::from_slice(&stored.payload)
-            .map_err(|error| damaged(format!("it is intact but cannot be understood: {error}")))
+            .map_err(|error| format!("it is intact but cannot be understood: {error}"))
     }
 }
 
@@ -77,9 +95,9 @@ pub(crate) struct StoredEnvelope {
     pub(crate) payload: Vec<u8>,
 }
 
-fn checksum(run: &RunId, sequence: u64, version: i64, payload: &[u8]) -> u32 {
-    let checksum = crc32c::crc32c(run.as_str().as_bytes());
-    let checksum = crc32c::crc32c_append(checksum, &sequence.to_le_bytes());
+fn checksum(owner: &str, number: u64, version: i64, payload: &[u8]) -> u32 {
+    let checksum = crc32c::crc32c(owner.as_bytes());
+    let checksum = crc32c::crc32c_append(checksum, &number.to_le_bytes());
     let checksum = crc32c::crc32c_append(checksum, &version.to_le_bytes());
     crc32c::crc32c_append(checksum, payload)
 }

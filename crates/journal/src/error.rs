@@ -2,6 +2,8 @@
 
 use marquetry_types::{Diagnostic, Epoch, ErrorCode, RunId, codes};
 
+use crate::DamagedDeployment;
+
 /// An error of a journal. It is cloned to every request that shared the failed transaction, so causes
 /// are kept as text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +46,9 @@ pub enum JournalError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A version of a deployed workflow fails its checksum or is missing. Other workflows are not affected.
+    #[error(transparent)]
+    DamagedDeployment(#[from] DamagedDeployment),
     /// Another coordinator has the journal open for writing.
     #[error("the journal {journal} is in use by {}", holder.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}")))]
     InUse {
@@ -106,9 +111,10 @@ impl JournalError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::Open { .. } | Self::Storage { .. } | Self::Doubtful { .. } => codes::JOURNAL,
-            Self::UnknownFormat { .. } | Self::Damaged { .. } | Self::DamagedBundle { .. } => {
-                codes::DAMAGED_JOURNAL
-            }
+            Self::UnknownFormat { .. }
+            | Self::Damaged { .. }
+            | Self::DamagedBundle { .. }
+            | Self::DamagedDeployment(_) => codes::DAMAGED_JOURNAL,
             Self::InUse { .. } => codes::JOURNAL_IN_USE,
             Self::Fenced { .. } => codes::FENCED,
             Self::UnknownRun { .. } => codes::UNKNOWN_RUN,
@@ -141,6 +147,9 @@ impl JournalError {
             }
             Self::Damaged { .. } | Self::DamagedBundle { .. } => Some(
                 "restore the journal from a backup, or submit the run again; other runs are not affected",
+            ),
+            Self::DamagedDeployment(_) => Some(
+                "deploy the workflow again, or restore the journal from a backup; other workflows are not affected",
             ),
             Self::InUse { .. } => Some("wait until it ends, or use another data folder"),
             Self::Fenced { .. } => {

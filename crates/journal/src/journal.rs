@@ -1,13 +1,14 @@
 //! What a journal promises, whatever database keeps it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use marquetry_engine::{Record, RunState, RunStatus, RunSummary};
-use marquetry_types::{Epoch, Publication, PublishedKind, PublishedName, RunId};
+use marquetry_types::{Epoch, Publication, PublishedKind, PublishedName, RunId, Timestamp};
 
 use crate::history::History;
-use crate::{Campaign, Candidate, JournalError, Leader};
+use crate::{Campaign, Candidate, Deployed, Deployment, Deployments, JournalError, Leader};
 
 /// What can be read while another process writes.
 ///
@@ -71,6 +72,36 @@ pub trait JournalReader: Send + Sync {
     /// # Errors
     /// [`JournalError::DamagedBundle`] if they are not what was put.
     async fn get_bundle(&self, digest: &str) -> Result<Option<Vec<u8>>, JournalError>;
+
+    /// A version of a deployed workflow, or its current one. There is no current one before the first and
+    /// after the workflow was retired.
+    ///
+    /// # Errors
+    /// [`JournalError::DamagedDeployment`] if it cannot be read.
+    async fn deployment(
+        &self,
+        name: &str,
+        version: Option<u64>,
+    ) -> Result<Option<Deployment>, JournalError>;
+
+    /// The current version of every deployed workflow, by name: what a coordinator takes up when it
+    /// starts.
+    async fn current_deployments(&self) -> Result<Deployments, JournalError>;
+
+    /// The versions of a workflow, retired or not, the newest first, at most `page.limit` of them,
+    /// damaged ones included; none if there is no such workflow.
+    async fn list_deployments(
+        &self,
+        name: &str,
+        page: &Page<u64>,
+    ) -> Result<Deployments, JournalError>;
+
+    /// For each schedule of a workflow that submitted a run which is no backfill, the latest instant that
+    /// such a run was due at. Positions stay when a workflow is deployed anew, and when it is retired.
+    async fn schedule_positions(
+        &self,
+        workflow: &str,
+    ) -> Result<BTreeMap<String, Timestamp>, JournalError>;
 
     /// The coordinator that won the latest campaign, whether it lives or not; none before the first.
     async fn leader(&self) -> Result<Option<Leader>, JournalError>;
@@ -144,6 +175,33 @@ impl<T: ReadThrough> JournalReader for T {
         self.reader().get_bundle(digest).await
     }
 
+    async fn deployment(
+        &self,
+        name: &str,
+        version: Option<u64>,
+    ) -> Result<Option<Deployment>, JournalError> {
+        self.reader().deployment(name, version).await
+    }
+
+    async fn current_deployments(&self) -> Result<Deployments, JournalError> {
+        self.reader().current_deployments().await
+    }
+
+    async fn list_deployments(
+        &self,
+        name: &str,
+        page: &Page<u64>,
+    ) -> Result<Deployments, JournalError> {
+        self.reader().list_deployments(name, page).await
+    }
+
+    async fn schedule_positions(
+        &self,
+        workflow: &str,
+    ) -> Result<BTreeMap<String, Timestamp>, JournalError> {
+        self.reader().schedule_positions(workflow).await
+    }
+
     async fn leader(&self) -> Result<Option<Leader>, JournalError> {
         self.reader().leader().await
     }
@@ -153,7 +211,7 @@ impl<T: ReadThrough> JournalReader for T {
 ///
 /// - Commit, then act: when [`append`](Self::append) returns `Ok`, the records survive a power cut.
 /// - All or nothing: the records of one call are committed together or not at all.
-/// - Fencing: an append of an epoch that is not the latest has no effect.
+/// - Fencing: what comes with an epoch that is not the latest has no effect.
 /// - Cancelling: dropping the future of a write leaves its outcome unknown, as
 ///   [`JournalError::Doubtful`] does.
 #[async_trait]
@@ -176,7 +234,8 @@ pub trait Journal: JournalReader {
     async fn resign(&self, epoch: Epoch) -> Result<(), JournalError>;
 
     /// Appends records, each to the history of its run, in this order. Calls that arrive while a
-    /// commit is under way share the next one.
+    /// commit is under way share the next one. The submission of a run by a schedule moves the schedule's
+    /// position with it, unless it is a backfill; a position never moves back.
     ///
     /// # Errors
     /// After [`JournalError::Doubtful`] the records may be there or not; after any other error
@@ -186,6 +245,22 @@ pub trait Journal: JournalReader {
     /// Keeps `bytes` under their `digest`, durably; doing it again changes nothing. A bundle is put
     /// before the submission that names it is appended.
     async fn put_bundle(&self, digest: &str, bytes: Vec<u8>) -> Result<(), JournalError>;
+
+    /// Makes a version of a workflow, which becomes its current one; a bundle that the current version
+    /// has already makes none. Versions of a name are counted from 1, without gaps, also where it was
+    /// retired meanwhile. The bundle is put before.
+    ///
+    /// # Errors
+    /// [`JournalError::Fenced`] if another epoch has begun. After [`JournalError::Doubtful`] the version
+    /// may be there or not; after any other error it is not.
+    async fn deploy(&self, epoch: Epoch, deployment: Deployment) -> Result<Deployed, JournalError>;
+
+    /// Makes none of a workflow's versions current, so that its schedules stop; the versions stay. Says
+    /// which one was, if one was.
+    ///
+    /// # Errors
+    /// As [`deploy`](Self::deploy).
+    async fn retire(&self, epoch: Epoch, name: &str) -> Result<Option<u64>, JournalError>;
 }
 
 /// Which runs to list.
@@ -197,16 +272,16 @@ pub struct RunFilter {
     pub name: Option<String>,
 }
 
-/// Which part of a list.
+/// Which part of a list of runs, or of something else that is listed by a key of another type.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page {
-    /// Only runs older than this one: the last of the page before.
-    pub after: Option<RunId>,
+pub struct Page<K = RunId> {
+    /// Only what is older than this: the last of the page before.
+    pub after: Option<K>,
     /// At most so many.
     pub limit: usize,
 }
 
-impl Page {
+impl<K> Page<K> {
     /// The first `limit` entries.
     #[must_use]
     pub const fn first(limit: usize) -> Self {

@@ -1,12 +1,13 @@
 //! The journal: the durable truth about runs, and the only thing that survives a coordinator.
 //!
-//! A [`Journal`] keeps the engine's records. [`SqliteJournal`] keeps them in one SQLite file,
+//! A [`Journal`] keeps the engine's records, and the versions of deployed workflows. [`SqliteJournal`] keeps them in one SQLite file,
 //! [`PostgresJournal`] in a database that several coordinators share; both pass [`testing::conformance`]. What may be relied on
 //! stands at the traits: commit before acting, all or nothing, fencing by epoch, and a damaged record
 //! that costs its own run only.
 //!
 //! Nothing here reads a clock or decides what happens next; what a record means is the engine's.
 
+mod deployment;
 mod envelope;
 mod error;
 mod histories;
@@ -18,9 +19,11 @@ mod location;
 mod postgres;
 mod requests;
 mod rows;
+mod schedules;
 mod sqlite;
 pub mod testing;
 
+pub use deployment::{DamagedDeployment, Deployed, Deployment, Deployments};
 pub use error::JournalError;
 pub use journal::{Journal, JournalReader, Page, RunFilter, Unfinished};
 pub use leadership::{Campaign, Candidate, Leader};

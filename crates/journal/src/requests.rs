@@ -8,8 +8,9 @@ use marquetry_engine::Record;
 use marquetry_types::Epoch;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::deployment::Proposal;
 use crate::journal::ReadThrough;
-use crate::{Campaign, Candidate, Journal, JournalError};
+use crate::{Campaign, Candidate, Deployed, Deployment, Journal, JournalError};
 
 /// Requests that wait before senders wait, too.
 const QUEUE: usize = 1024;
@@ -35,6 +36,14 @@ pub(crate) enum Work {
         digest: String,
         bytes: Vec<u8>,
     },
+    Deploy {
+        epoch: Epoch,
+        proposal: Box<Proposal>,
+    },
+    Retire {
+        epoch: Epoch,
+        name: String,
+    },
 }
 
 impl Work {
@@ -42,13 +51,30 @@ impl Work {
     pub(crate) fn records(&self) -> &[Record] {
         match self {
             Self::Append { records, .. } => records,
-            Self::Campaign(_) | Self::Renew { .. } | Self::PutBundle { .. } => &[],
+            Self::Campaign(_)
+            | Self::Renew { .. }
+            | Self::PutBundle { .. }
+            | Self::Deploy { .. }
+            | Self::Retire { .. } => &[],
         }
     }
 }
 
-/// What came of it: for a campaign how it ended, for the rest nothing that is looked at.
-pub(crate) type Answer = Result<Campaign, JournalError>;
+/// What came of it.
+#[derive(Debug, Clone)]
+pub(crate) enum Done {
+    /// Of a campaign: how it ended.
+    Campaign(Campaign),
+    /// Of a deployment.
+    Deployed(Box<Deployed>),
+    /// Of retiring a workflow: the version that was current.
+    Retired(Option<u64>),
+    /// Of the rest: it is durable.
+    Written,
+}
+
+/// What whoever asked is told.
+pub(crate) type Answer = Result<Done, JournalError>;
 
 /// Work, and who waits for it.
 #[derive(Debug)]
@@ -97,7 +123,10 @@ pub(crate) trait WriteThrough: ReadThrough {
 impl<T: WriteThrough> Journal for T {
     async fn campaign(&self, candidate: &Candidate) -> Result<Campaign, JournalError> {
         let work = Work::Campaign(candidate.clone());
-        self.requests().perform(work).await
+        match self.requests().perform(work).await? {
+            Done::Campaign(campaign) => Ok(campaign),
+            other => Err(mistaken(&other)),
+        }
     }
 
     async fn renew(&self, epoch: Epoch, lease: Duration) -> Result<(), JournalError> {
@@ -118,5 +147,30 @@ impl<T: WriteThrough> Journal for T {
         let digest = digest.to_owned();
         let work = Work::PutBundle { digest, bytes };
         self.requests().perform(work).await.map(|_| ())
+    }
+
+    async fn deploy(&self, epoch: Epoch, deployment: Deployment) -> Result<Deployed, JournalError> {
+        let proposal = Box::new(Proposal::new(deployment)?);
+        let work = Work::Deploy { epoch, proposal };
+        match self.requests().perform(work).await? {
+            Done::Deployed(deployed) => Ok(*deployed),
+            other => Err(mistaken(&other)),
+        }
+    }
+
+    async fn retire(&self, epoch: Epoch, name: &str) -> Result<Option<u64>, JournalError> {
+        let name = name.to_owned();
+        let work = Work::Retire { epoch, name };
+        match self.requests().perform(work).await? {
+            Done::Retired(version) => Ok(version),
+            other => Err(mistaken(&other)),
+        }
+    }
+}
+
+/// The error of a writer that answers another question than it was asked: a bug in it.
+fn mistaken(done: &Done) -> JournalError {
+    JournalError::Doubtful {
+        reason: format!("the journal's writer answered {done:?} to something else"),
     }
 }

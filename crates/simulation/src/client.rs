@@ -137,6 +137,7 @@ impl World {
                     params: serde_json::Map::new(),
                     request_id: Some(request_id),
                     base_dir: None,
+                    schedule: None,
                 };
                 Request::Submit(Box::new(submission), call)
             }

@@ -53,6 +53,7 @@ pub(crate) fn submission(number: u128, workflow: &Workflow) -> Input {
         request_id: None,
         base_dir: None,
         group: workflow.group(&Map::new()).unwrap(),
+        schedule: None,
     })
 }
 

@@ -9,7 +9,7 @@ use super::connect::APPLICATION;
 use super::patience::{Failure, in_time, read_in_time};
 use super::reader::reading;
 use super::statements::{from_database, to_database};
-use crate::requests::Answer;
+use crate::requests::{Answer, Done};
 use crate::{Campaign, Candidate, JournalError, Leader};
 
 /// Ends sessions of coordinators that hold the row's lock and wait for their coordinator all the same, for
@@ -38,7 +38,7 @@ pub(super) async fn campaign(client: &Client, candidate: &Candidate) -> Answer {
     let locked_out = match won {
         Ok(Some(row)) => {
             let epoch: i64 = row.try_get(0).map_err(Failure::Database)?;
-            return Ok(Campaign::Won(Epoch(from_database(epoch))));
+            return Ok(Done::Campaign(Campaign::Won(Epoch(from_database(epoch)))));
         }
         Ok(None) => None,
         Err(failure) if failure.is_locked_out() => Some(failure),
@@ -61,7 +61,7 @@ pub(super) async fn campaign(client: &Client, candidate: &Candidate) -> Answer {
     let leader = read_in_time(leader(client)).await?;
     match (leader, locked_out) {
         (Some(leader), Some(failure)) if leader.name == candidate.name => Err(failure.into()),
-        (Some(leader), _) => Ok(Campaign::Lost(leader)),
+        (Some(leader), _) => Ok(Done::Campaign(Campaign::Lost(leader))),
         (None, Some(failure)) => Err(failure.into()),
         (None, None) => Err(JournalError::Storage {
             doing: "read the journal",
@@ -80,7 +80,7 @@ pub(super) async fn renew(client: &Client, epoch: Epoch, lease: Duration) -> Ans
     .await?;
     match changed {
         0 => Err(fenced(client, epoch).await),
-        _ => Ok(Campaign::Won(epoch)),
+        _ => Ok(Done::Written),
     }
 }
 

@@ -8,6 +8,7 @@
 //! ends its session ([`leadership`]).
 
 mod connect;
+mod deployments;
 mod leadership;
 mod loading;
 mod patience;

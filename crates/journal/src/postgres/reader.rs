@@ -1,22 +1,26 @@
 //! Reading, over a few connections of its own.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
 use marquetry_engine::{RunState, RunSummary};
-use marquetry_types::{Publication, PublishedKind, PublishedName, RunId};
+use marquetry_types::{Publication, PublishedKind, PublishedName, RunId, Timestamp};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{GenericClient, IsolationLevel};
 
 use super::connect::{Place, cause};
+use super::deployments;
 use super::leadership;
 use super::loading::{self, Limits};
 use super::patience::Patience;
 use super::statements::to_database;
 use crate::history::History;
 use crate::rows::bundle_checksum;
-use crate::{JournalError, JournalReader, Leader, Page, RunFilter, Unfinished};
+use crate::{
+    Deployment, Deployments, JournalError, JournalReader, Leader, Page, RunFilter, Unfinished,
+};
 
 const READING: &str = "read the journal";
 /// How long a reader waits for a connection.
@@ -210,6 +214,40 @@ impl JournalReader for PostgresReader {
             });
         }
         Ok(Some(payload))
+    }
+
+    async fn deployment(
+        &self,
+        name: &str,
+        version: Option<u64>,
+    ) -> Result<Option<Deployment>, JournalError> {
+        deployments::get(&**self.client().await?, name, version).await
+    }
+
+    async fn current_deployments(&self) -> Result<Deployments, JournalError> {
+        deployments::current(&**self.client().await?).await
+    }
+
+    async fn list_deployments(
+        &self,
+        name: &str,
+        page: &Page<u64>,
+    ) -> Result<Deployments, JournalError> {
+        deployments::list(&**self.client().await?, name, page).await
+    }
+
+    async fn schedule_positions(
+        &self,
+        workflow: &str,
+    ) -> Result<BTreeMap<String, Timestamp>, JournalError> {
+        let client = self.client().await?;
+        let sql = "SELECT schedule, scheduled_at FROM schedule_positions WHERE workflow = $1";
+        let rows = client.query(sql, &[&workflow]).await.map_err(reading)?;
+        let positions = rows.iter().map(|row| {
+            let at = Timestamp::from_millis(row.try_get(1).map_err(reading)?);
+            Ok((row.try_get(0).map_err(reading)?, at))
+        });
+        positions.collect()
     }
 
     async fn leader(&self) -> Result<Option<Leader>, JournalError> {

@@ -13,7 +13,8 @@ pub(super) const LOCK: i64 = 0x4D51_5459;
 
 /// What makes format `n + 1` out of format `n`. Entries are never changed, only added. They mirror those
 /// of SQLite (`sqlite/schema.rs`), which says what each column is for.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE leadership (
         id             integer PRIMARY KEY CHECK (id = 1),
         epoch          bigint NOT NULL,
@@ -76,7 +77,30 @@ const MIGRATIONS: &[&str] = &["
         payload        text NOT NULL,
         PRIMARY KEY (kind, name)
     );
-"];
+",
+    "
+    CREATE TABLE deployments (
+        name           text COLLATE \"C\" NOT NULL,
+        version        bigint NOT NULL,
+        format         bigint NOT NULL,
+        checksum       bigint NOT NULL,
+        payload        text NOT NULL,
+        PRIMARY KEY (name, version)
+    );
+
+    CREATE TABLE deployments_current (
+        name           text COLLATE \"C\" PRIMARY KEY,
+        version        bigint NOT NULL
+    );
+
+    CREATE TABLE schedule_positions (
+        workflow       text COLLATE \"C\" NOT NULL,
+        schedule       text COLLATE \"C\" NOT NULL,
+        scheduled_at   bigint NOT NULL,
+        PRIMARY KEY (workflow, schedule)
+    );
+",
+];
 
 pub(super) const FORMAT: i64 = MIGRATIONS.len() as i64;
 

@@ -10,6 +10,7 @@ use tokio_postgres::{Client, Statement};
 use crate::JournalError;
 use crate::envelope::{Envelope, RECORD_VERSION, SNAPSHOT_VERSION};
 use crate::history::History;
+use crate::schedules::Step;
 
 /// Everything of a commit, in one statement and so in one transaction: the row of the leadership is locked
 /// and its epoch compared first, and without it nothing is put.
@@ -47,6 +48,14 @@ WITH lead AS MATERIALIZED (
     WHERE EXISTS (SELECT FROM lead)
     ORDER BY kind, name, version DESC
     ON CONFLICT (kind, name) DO UPDATE SET version = excluded.version, payload = excluded.payload
+), put_positions AS (
+    INSERT INTO schedule_positions AS kept (workflow, schedule, scheduled_at)
+    SELECT workflow, schedule, max(scheduled_at)
+    FROM unnest($24::text[], $25::text[], $26::bigint[]) AS steps (workflow, schedule, scheduled_at)
+    WHERE EXISTS (SELECT FROM lead)
+    GROUP BY workflow, schedule
+    ON CONFLICT (workflow, schedule)
+        DO UPDATE SET scheduled_at = greatest(kept.scheduled_at, excluded.scheduled_at)
 )
 SELECT epoch FROM lead";
 
@@ -101,6 +110,14 @@ struct Published {
     payloads: Vec<String>,
 }
 
+/// Steps of schedules, a column each.
+#[derive(Debug, Default)]
+struct Steps {
+    workflows: Vec<String>,
+    schedules: Vec<String>,
+    instants: Vec<i64>,
+}
+
 /// What a commit puts.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
@@ -108,12 +125,13 @@ pub(super) struct Batch {
     summaries: Summaries,
     snapshots: Envelopes,
     published: Published,
+    steps: Steps,
     /// The latest version of each published thing, this batch included.
     current: HashMap<(String, String), u64>,
 }
 
 impl Batch {
-    /// Adds a record that was applied to its history already.
+    /// Adds a record that was applied to its history already, and the step that it is of a schedule.
     pub(super) fn record(
         &mut self,
         history: &History,
@@ -122,6 +140,11 @@ impl Batch {
         let (run, sequence) = (history.run(), history.sequence());
         let envelope = Envelope::seal(run, sequence, RECORD_VERSION, record)?;
         self.records.push(run, sequence, envelope);
+        if let Some(step) = Step::of(record) {
+            self.steps.workflows.push(step.workflow.to_owned());
+            self.steps.schedules.push(step.schedule.to_owned());
+            self.steps.instants.push(step.at.as_millis());
+        }
         Ok(())
     }
 
@@ -203,8 +226,8 @@ impl Batch {
     ) -> Result<bool, tokio_postgres::Error> {
         let epoch = to_database(epoch.0);
         let (records, runs) = (&self.records, &self.summaries);
-        let (snapshots, published) = (&self.snapshots, &self.published);
-        let parameters: [&(dyn ToSql + Sync); 23] = [
+        let (snapshots, published, steps) = (&self.snapshots, &self.published, &self.steps);
+        let parameters: [&(dyn ToSql + Sync); 26] = [
             &epoch,
             &records.runs,
             &records.sequences,
@@ -228,6 +251,9 @@ impl Batch {
             &published.names,
             &published.versions,
             &published.payloads,
+            &steps.workflows,
+            &steps.schedules,
+            &steps.instants,
         ];
         Ok(client.query_opt(statement, &parameters).await?.is_some())
     }

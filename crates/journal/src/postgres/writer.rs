@@ -15,11 +15,11 @@ use tokio_postgres::{Client, Statement};
 use super::connect::{Place, cause};
 use super::patience::{Failure, in_time, read_in_time};
 use super::statements::{Batch, prepare};
-use super::{leadership, loading, reader};
+use super::{deployments, leadership, loading, reader};
+use crate::JournalError;
 use crate::histories::Histories;
-use crate::requests::{Answer, LARGEST_GROUP, Request, Requests, SNAPSHOT_EVERY, Work};
+use crate::requests::{Answer, Done, LARGEST_GROUP, Request, Requests, SNAPSHOT_EVERY, Work};
 use crate::rows::bundle_checksum;
-use crate::{Campaign, JournalError};
 
 /// Starts the task, which ends when the requests are dropped and what was sent is committed.
 pub(super) fn start(place: Place) -> Requests {
@@ -77,7 +77,7 @@ impl Committer {
     /// Appends what shares an epoch: together, or, where one of them is refused, each on its own.
     async fn append_all(&mut self, epoch: Epoch, appends: &[Vec<Record>]) -> Vec<Answer> {
         match self.append(epoch, appends).await {
-            Ok(()) => vec![Ok(Campaign::Won(epoch)); appends.len()],
+            Ok(()) => vec![Ok(Done::Written); appends.len()],
             Err(error) if appends.len() == 1 => {
                 tracing::warn!(%error, "journal request refused");
                 vec![Err(error)]
@@ -94,7 +94,7 @@ impl Committer {
                 let mut answers = Vec::with_capacity(appends.len());
                 for append in appends {
                     let alone = self.append(epoch, std::slice::from_ref(append)).await;
-                    answers.push(alone.map(|()| Campaign::Won(epoch)));
+                    answers.push(alone.map(|()| Done::Written));
                 }
                 answers
             }
@@ -171,7 +171,13 @@ impl Committer {
             Work::Renew { epoch, lease } => leadership::renew(client, *epoch, *lease).await,
             Work::PutBundle { digest, bytes } => put_bundle(client, digest, bytes).await,
             // Appends are grouped by the caller.
-            Work::Append { epoch, .. } => Ok(Campaign::Won(*epoch)),
+            Work::Append { .. } => Ok(Done::Written),
+            Work::Deploy { epoch, proposal } => deployments::deploy(client, *epoch, proposal)
+                .await
+                .map(|deployed| Done::Deployed(Box::new(deployed))),
+            Work::Retire { epoch, name } => deployments::retire(client, *epoch, name)
+                .await
+                .map(Done::Retired),
         };
         if matches!(
             answer,
@@ -269,5 +275,5 @@ async fn put_bundle(client: &Client, digest: &str, bytes: &[u8]) -> Answer {
         &[&digest, &checksum, &bytes],
     ))
     .await?;
-    Ok(Campaign::Won(Epoch::default()))
+    Ok(Done::Written)
 }

@@ -47,7 +47,7 @@ pub(super) fn renew(
     connection: &Connection,
     ours: Epoch,
     lease: Duration,
-) -> Result<Epoch, JournalError> {
+) -> Result<(), JournalError> {
     let ends_at = Timestamp::now().saturating_add(lease).as_millis();
     let changed = connection
         .execute(
@@ -55,11 +55,11 @@ pub(super) fn renew(
             params![ends_at, to_database(ours.0)],
         )
         .map_err(storage(WRITING))?;
-    let current = epoch(connection)?;
     if changed == 0 {
+        let current = epoch(connection)?;
         return Err(JournalError::Fenced { ours, current });
     }
-    Ok(current)
+    Ok(())
 }
 
 pub(super) fn leader(connection: &Connection) -> Result<Option<Leader>, JournalError> {

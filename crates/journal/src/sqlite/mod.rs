@@ -4,21 +4,24 @@
 //! ([`readers`]), and a lock beside the file keeps a second coordinator out ([`lock`]).
 
 mod connect;
+mod deployments;
 mod leadership;
 mod lock;
 mod publications;
 mod readers;
 mod rows;
+mod schedules;
 mod schema;
 #[cfg(test)]
 mod tests;
 mod writer;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use async_trait::async_trait;
 use marquetry_engine::{RunState, RunSummary};
-use marquetry_types::{Publication, PublishedKind, PublishedName, RunId};
+use marquetry_types::{Publication, PublishedKind, PublishedName, RunId, Timestamp};
 
 use self::lock::WriterLock;
 use self::readers::Readers;
@@ -26,7 +29,9 @@ use self::writer::Writer;
 use crate::history::History;
 use crate::journal::ReadThrough;
 use crate::requests::{Requests, SNAPSHOT_EVERY, WriteThrough};
-use crate::{JournalError, JournalReader, Leader, Page, RunFilter, Unfinished};
+use crate::{
+    Deployment, Deployments, JournalError, JournalReader, Leader, Page, RunFilter, Unfinished,
+};
 
 /// How a journal is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -195,6 +200,42 @@ impl JournalReader for SqliteReader {
         let digest = digest.to_owned();
         self.readers
             .read(move |connection| rows::get_bundle(connection, &digest))
+            .await
+    }
+
+    async fn deployment(
+        &self,
+        name: &str,
+        version: Option<u64>,
+    ) -> Result<Option<Deployment>, JournalError> {
+        let name = name.to_owned();
+        self.readers
+            .read(move |connection| deployments::get(connection, &name, version))
+            .await
+    }
+
+    async fn current_deployments(&self) -> Result<Deployments, JournalError> {
+        self.readers.read(deployments::current).await
+    }
+
+    async fn list_deployments(
+        &self,
+        name: &str,
+        page: &Page<u64>,
+    ) -> Result<Deployments, JournalError> {
+        let (name, page) = (name.to_owned(), page.clone());
+        self.readers
+            .read(move |connection| deployments::list(connection, &name, &page))
+            .await
+    }
+
+    async fn schedule_positions(
+        &self,
+        workflow: &str,
+    ) -> Result<BTreeMap<String, Timestamp>, JournalError> {
+        let workflow = workflow.to_owned();
+        self.readers
+            .read(move |connection| schedules::positions(connection, &workflow))
             .await
     }
 

@@ -75,6 +75,31 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE leadership ADD COLUMN url TEXT NOT NULL DEFAULT '';
     ALTER TABLE leadership ADD COLUMN lease_ends_at INTEGER NOT NULL DEFAULT 0; -- milliseconds since 1970, UTC
 ",
+    "
+    -- Versions of deployed workflows, counted from 1 without gaps by name.
+    CREATE TABLE deployments (
+        name        TEXT NOT NULL,
+        version     INTEGER NOT NULL,
+        format      INTEGER NOT NULL,        -- of the payload
+        checksum    INTEGER NOT NULL,        -- CRC-32C over name, version, format and payload
+        payload     TEXT NOT NULL,           -- JSON
+        PRIMARY KEY (name, version)
+    ) STRICT;
+
+    -- Which of them is current: no row where the workflow was retired.
+    CREATE TABLE deployments_current (
+        name        TEXT PRIMARY KEY,
+        version     INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    -- The latest instant that a run of a schedule was due at, backfills apart.
+    CREATE TABLE schedule_positions (
+        workflow      TEXT NOT NULL,
+        schedule      TEXT NOT NULL,
+        scheduled_at  INTEGER NOT NULL,      -- milliseconds since 1970, UTC
+        PRIMARY KEY (workflow, schedule)
+    ) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// The format that this version reads and writes.

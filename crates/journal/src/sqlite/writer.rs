@@ -9,16 +9,17 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use marquetry_engine::Record;
+use marquetry_types::Epoch;
 use rusqlite::{Connection, Savepoint, TransactionBehavior};
 use tokio::sync::mpsc;
 
-use super::leadership;
 use super::lock::WriterLock;
-use super::publications;
 use super::rows::{self, storage};
+use super::{deployments, leadership, publications, schedules};
+use crate::JournalError;
 use crate::histories::Histories;
-use crate::requests::{Answer, LARGEST_GROUP, Request, Requests, Work};
-use crate::{Campaign, JournalError};
+use crate::requests::{Answer, Done, LARGEST_GROUP, Request, Requests, Work};
+use crate::schedules::Step;
 
 /// The sending half. Dropping it waits for what was sent to be committed, then lets the lock go.
 #[derive(Debug)]
@@ -154,25 +155,38 @@ fn perform(
     snapshot_every: u64,
 ) -> Answer {
     match work {
-        Work::Campaign(candidate) => leadership::campaign(savepoint, candidate),
+        Work::Campaign(candidate) => leadership::campaign(savepoint, candidate).map(Done::Campaign),
         Work::Renew { epoch, lease } => {
-            leadership::renew(savepoint, *epoch, *lease).map(Campaign::Won)
+            leadership::renew(savepoint, *epoch, *lease)?;
+            Ok(Done::Written)
         }
         Work::PutBundle { digest, bytes } => {
             rows::put_bundle(savepoint, digest, bytes)?;
-            rows::epoch(savepoint).map(Campaign::Won)
+            Ok(Done::Written)
         }
         Work::Append { epoch, records } => {
-            let current = rows::epoch(savepoint)?;
-            if *epoch != current {
-                return Err(JournalError::Fenced {
-                    ours: *epoch,
-                    current,
-                });
-            }
+            fence(savepoint, *epoch)?;
             append(savepoint, records, histories, snapshot_every)?;
-            Ok(Campaign::Won(current))
+            Ok(Done::Written)
         }
+        Work::Deploy { epoch, proposal } => {
+            fence(savepoint, *epoch)?;
+            let deployed = deployments::deploy(savepoint, proposal)?;
+            Ok(Done::Deployed(Box::new(deployed)))
+        }
+        Work::Retire { epoch, name } => {
+            fence(savepoint, *epoch)?;
+            deployments::retire(savepoint, name).map(Done::Retired)
+        }
+    }
+}
+
+/// Refuses whoever was deposed.
+fn fence(savepoint: &Savepoint<'_>, ours: Epoch) -> Result<(), JournalError> {
+    let current = rows::epoch(savepoint)?;
+    match ours == current {
+        true => Ok(()),
+        false => Err(JournalError::Fenced { ours, current }),
     }
 }
 
@@ -193,6 +207,9 @@ fn append(
         rows::insert_record(savepoint, run, history.sequence(), record)?;
         for publication in record.publications() {
             publications::put(savepoint, &publication)?;
+        }
+        if let Some(step) = Step::of(record) {
+            schedules::advance(savepoint, step)?;
         }
     }
     histories.for_each_of(records.iter(), |history| {

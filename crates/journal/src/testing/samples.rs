@@ -8,14 +8,14 @@
 
 use std::time::Duration;
 
-use marquetry_engine::{Record, RunState, RunStatus, RunSubmitted};
+use marquetry_engine::{Record, RunState, RunStatus, RunSubmitted, Scheduled};
 use marquetry_types::{
     AttemptId, AttemptNumber, DatasetRef, Epoch, FencingToken, Outcome, Published, PublishedKind,
     RunId, Timestamp, WorkerId,
 };
 use marquetry_workflow::Workflow;
 
-use crate::{Campaign, Candidate, Journal};
+use crate::{Campaign, Candidate, Deployment, Journal};
 
 const BASE: i64 = 1_763_886_600_000;
 
@@ -41,6 +41,7 @@ pub fn begun_run(run: &RunId, name: &str, request_id: Option<&str>) -> Vec<Recor
         request_id: request_id.map(str::to_owned),
         base_dir: None,
         group: None,
+        schedule: None,
         pins: Vec::new(),
     };
     let worker: WorkerId = "w1".parse().expect("a worker id");
@@ -51,6 +52,48 @@ pub fn begun_run(run: &RunId, name: &str, request_id: Option<&str>) -> Vec<Recor
         at,
     };
     vec![Record::RunSubmitted(submitted), assigned]
+}
+
+/// The same, submitted by a schedule for the hour before `at`.
+#[must_use]
+pub fn scheduled_run(run: &RunId, name: &str, schedule: &str, at: Timestamp) -> Vec<Record> {
+    let hour = 3_600_000;
+    let mut records = begun_run(run, name, None);
+    if let Some(Record::RunSubmitted(submitted)) = records.first_mut() {
+        submitted.schedule = Some(Scheduled {
+            schedule: schedule.to_owned(),
+            at,
+            interval_start: Timestamp::from_millis(at.as_millis().saturating_sub(hour)),
+            interval_end: at,
+            is_backfill: false,
+        });
+    }
+    records
+}
+
+/// The same as a backfill.
+#[must_use]
+pub fn backfilled_run(run: &RunId, name: &str, schedule: &str, at: Timestamp) -> Vec<Record> {
+    let mut records = scheduled_run(run, name, schedule, at);
+    if let Some(Record::RunSubmitted(submitted)) = records.first_mut()
+        && let Some(scheduled) = &mut submitted.schedule
+    {
+        scheduled.is_backfill = true;
+    }
+    records
+}
+
+/// A workflow of one stage, to be deployed.
+#[must_use]
+pub fn deployment(name: &str, bundle: &str) -> Deployment {
+    Deployment {
+        name: name.to_owned(),
+        version: 0,
+        bundle: bundle.to_owned(),
+        workflow: Box::new(workflow(name)),
+        deployed_at: Timestamp::from_millis(BASE),
+        comment: format!("brings {bundle}"),
+    }
 }
 
 /// A run that was submitted and succeeded.

@@ -4,191 +4,20 @@
 //! doubt: an error after the records became durable, and one before, look the same. A reading is any call
 //! that does not write; it fails or it does not.
 
+mod plan;
+
 use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use marquetry_engine::{Record, RunState, RunSummary};
-use marquetry_types::{Epoch, Publication, PublishedKind, PublishedName, RunId};
-use tokio::sync::Semaphore;
+use marquetry_types::{Epoch, Publication, PublishedKind, PublishedName, RunId, Timestamp};
 
+pub use self::plan::{Fault, Faults, Gate, ReadFault};
 use crate::{
-    Campaign, Candidate, Journal, JournalError, JournalReader, Leader, Page, RunFilter, Unfinished,
+    Campaign, Candidate, Deployed, Deployment, Deployments, Journal, JournalError, JournalReader,
+    Leader, Page, RunFilter, Unfinished,
 };
-
-/// What happens to a commit.
-#[derive(Debug, Clone)]
-pub enum Fault {
-    /// It has no effect, and the caller is told so.
-    Refused,
-    /// It has no effect, but the caller is told that it may have.
-    DoubtfulBefore,
-    /// It has its effect, but the caller is told that it may not have.
-    DoubtfulAfter,
-    /// It waits at the gate, then has its effect.
-    HeldBefore(Gate),
-    /// It has its effect, then waits at the gate before the caller hears of it.
-    HeldAfter(Gate),
-}
-
-/// What happens to a reading.
-#[derive(Debug, Clone)]
-pub enum ReadFault {
-    /// It fails, and the caller is told so.
-    Refused,
-    /// It waits at the gate, then reads what is there.
-    Held(Gate),
-}
-
-/// Where what is held waits. The test waits for it to come, looks around, and lets it go on.
-#[derive(Debug, Clone)]
-pub struct Gate {
-    arrived: Arc<Semaphore>,
-    opened: Arc<Semaphore>,
-}
-
-impl Default for Gate {
-    fn default() -> Self {
-        Self {
-            arrived: Arc::new(Semaphore::new(0)),
-            opened: Arc::new(Semaphore::new(0)),
-        }
-    }
-}
-
-impl Gate {
-    /// A closed gate.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Waits until somebody stands at the gate.
-    pub async fn reached(&self) {
-        // Never closed, so there is no error; the permit stays taken by nobody.
-        let _ = self.arrived.acquire().await;
-    }
-
-    /// Lets it go on.
-    pub fn open(&self) {
-        self.opened.add_permits(1);
-    }
-
-    async fn pass(&self) {
-        self.arrived.add_permits(1);
-        let _ = self.opened.acquire().await;
-    }
-}
-
-type Observer = Arc<dyn Fn(&[Record]) + Send + Sync>;
-
-/// The faults to come, shared with the journal that has them.
-#[derive(Clone, Default)]
-pub struct Faults {
-    state: Arc<Mutex<State>>,
-}
-
-#[derive(Default)]
-struct State {
-    commits: Plan<Fault>,
-    reads: Plan<ReadFault>,
-    observer: Option<Observer>,
-}
-
-/// Calls that are counted, and what is to happen to some of them.
-#[derive(Debug)]
-struct Plan<F> {
-    calls: u64,
-    faults: BTreeMap<u64, F>,
-}
-
-impl<F> Default for Plan<F> {
-    fn default() -> Self {
-        Self {
-            calls: 0,
-            faults: BTreeMap::new(),
-        }
-    }
-}
-
-impl<F> Plan<F> {
-    fn put(&mut self, number: u64, fault: F) {
-        self.faults.insert(number, fault);
-    }
-
-    fn put_next(&mut self, fault: F) {
-        self.put(self.calls.saturating_add(1), fault);
-    }
-
-    /// Counts a call.
-    fn next(&mut self) -> Option<F> {
-        self.calls = self.calls.saturating_add(1);
-        self.faults.remove(&self.calls)
-    }
-}
-
-impl fmt::Debug for Faults {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = self.lock();
-        formatter
-            .debug_struct("Faults")
-            .field("commits", &state.commits)
-            .field("reads", &state.reads)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Faults {
-    /// None yet.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Plans a fault for the `number`th commit, counted from 1 over the journal's life.
-    pub fn plan(&self, number: u64, fault: Fault) {
-        self.lock().commits.put(number, fault);
-    }
-
-    /// Plans a fault for the next commit.
-    pub fn plan_next(&self, fault: Fault) {
-        self.lock().commits.put_next(fault);
-    }
-
-    /// Plans a fault for the `number`th reading, counted from 1 over the journal's life.
-    pub fn plan_read(&self, number: u64, fault: ReadFault) {
-        self.lock().reads.put(number, fault);
-    }
-
-    /// Plans a fault for the next reading.
-    pub fn plan_next_read(&self, fault: ReadFault) {
-        self.lock().reads.put_next(fault);
-    }
-
-    /// How many commits there were, failed ones included: a sweep over all of them ends here.
-    #[must_use]
-    pub fn commits(&self) -> u64 {
-        self.lock().commits.calls
-    }
-
-    /// How many readings there were, failed ones included.
-    #[must_use]
-    pub fn reads(&self) -> u64 {
-        self.lock().reads.calls
-    }
-
-    /// Shows every batch of records to `observer` before it is committed, so that a test can check
-    /// that what they name is durable already.
-    pub fn observe(&self, observer: impl Fn(&[Record]) + Send + Sync + 'static) {
-        self.lock().observer = Some(Arc::new(observer));
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// A journal with faults in front of a real one.
 #[derive(Debug)]
@@ -210,7 +39,7 @@ impl<J: Journal> FaultyJournal<J> {
         let doubtful = || JournalError::Doubtful {
             reason: "a planned fault".to_owned(),
         };
-        let fault = self.faults.lock().commits.next();
+        let fault = self.faults.next_commit();
         match fault {
             None => commit.await,
             Some(Fault::Refused) => Err(JournalError::Storage {
@@ -238,7 +67,7 @@ impl<J: Journal> FaultyJournal<J> {
         &self,
         reading: impl Future<Output = Result<T, JournalError>> + Send,
     ) -> Result<T, JournalError> {
-        let fault = self.faults.lock().reads.next();
+        let fault = self.faults.next_read();
         match fault {
             None => reading.await,
             Some(ReadFault::Refused) => Err(JournalError::Storage {
@@ -269,15 +98,20 @@ impl<J: Journal> Journal for FaultyJournal<J> {
     }
 
     async fn append(&self, epoch: Epoch, records: Vec<Record>) -> Result<(), JournalError> {
-        let observer = self.faults.lock().observer.clone();
-        if let Some(observer) = observer {
-            observer(&records);
-        }
+        self.faults.show(&records);
         self.commit(self.inner.append(epoch, records)).await
     }
 
     async fn put_bundle(&self, digest: &str, bytes: Vec<u8>) -> Result<(), JournalError> {
         self.commit(self.inner.put_bundle(digest, bytes)).await
+    }
+
+    async fn deploy(&self, epoch: Epoch, deployment: Deployment) -> Result<Deployed, JournalError> {
+        self.commit(self.inner.deploy(epoch, deployment)).await
+    }
+
+    async fn retire(&self, epoch: Epoch, name: &str) -> Result<Option<u64>, JournalError> {
+        self.commit(self.inner.retire(epoch, name)).await
     }
 }
 
@@ -346,6 +180,33 @@ impl<J: Journal> JournalReader for FaultyJournal<J> {
         self.read(self.inner.get_bundle(digest)).await
     }
 
+    async fn deployment(
+        &self,
+        name: &str,
+        version: Option<u64>,
+    ) -> Result<Option<Deployment>, JournalError> {
+        self.read(self.inner.deployment(name, version)).await
+    }
+
+    async fn current_deployments(&self) -> Result<Deployments, JournalError> {
+        self.read(self.inner.current_deployments()).await
+    }
+
+    async fn list_deployments(
+        &self,
+        name: &str,
+        page: &Page<u64>,
+    ) -> Result<Deployments, JournalError> {
+        self.read(self.inner.list_deployments(name, page)).await
+    }
+
+    async fn schedule_positions(
+        &self,
+        workflow: &str,
+    ) -> Result<BTreeMap<String, Timestamp>, JournalError> {
+        self.read(self.inner.schedule_positions(workflow)).await
+    }
+
     async fn leader(&self) -> Result<Option<Leader>, JournalError> {
         self.read(self.inner.leader()).await
     }
@@ -354,6 +215,8 @@ impl<J: Journal> JournalReader for FaultyJournal<J> {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::sync::Arc;
 
     use super::*;
     use crate::SqliteJournal;
