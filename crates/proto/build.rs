@@ -9,8 +9,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Asked for when it runs: two clones that share a target folder share this program.
     let root = Path::new(&std::env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
     println!("cargo:rerun-if-changed={}", root.display());
-    let files = ["diagnostic", "run", "worker", "cluster", "plugin"]
-        .map(|name| root.join(format!("marquetry/v1/{name}.proto")));
+    let files = [
+        "diagnostic",
+        "run",
+        "worker",
+        "cluster",
+        "workflow",
+        "plugin",
+    ]
+    .map(|name| root.join(format!("marquetry/v1/{name}.proto")));
     let descriptors = protox::compile(files, [&root])?;
     // For the reflection service: clients such as grpcurl need no files.
     let out = Path::new(&std::env::var("OUT_DIR")?).join("marquetry.bin");

@@ -9,6 +9,7 @@ use marquetry_journal::{Journal, JournalError};
 use marquetry_proto::v1::cluster_service_server::ClusterServiceServer;
 use marquetry_proto::v1::run_service_server::RunServiceServer;
 use marquetry_proto::v1::worker_service_server::WorkerServiceServer;
+use marquetry_proto::v1::workflow_service_server::WorkflowServiceServer;
 use marquetry_workflow::StageCatalogue;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, watch};
@@ -23,6 +24,7 @@ use crate::metrics::Metrics;
 use crate::request::Request;
 use crate::run_service::Runs;
 use crate::worker_service::Workers;
+use crate::workflow_service::Workflows;
 use crate::{CoordinatorConfig, Front};
 
 /// Requests that wait for the reign before their callers do.
@@ -121,6 +123,10 @@ impl Coordinator {
             requests: self.requests.clone(),
             role: self.role.clone(),
         });
+        let workflows = Workflows { runs: runs.clone() };
+        let workflows = WorkflowServiceServer::new(workflows)
+            .max_decoding_message_size(MESSAGE_BYTES)
+            .max_encoding_message_size(MESSAGE_BYTES);
         let workers = Workers {
             requests: self.requests,
             journal: self.journal,
@@ -138,6 +144,7 @@ impl Coordinator {
             runs,
             workers,
             clusters,
+            workflows,
         };
         crate::front::serve(front, services, self.metrics, role, incoming, self.ended).await
     }

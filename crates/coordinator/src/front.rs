@@ -7,6 +7,7 @@ use futures::Stream;
 use marquetry_proto::v1::cluster_service_server::ClusterServiceServer;
 use marquetry_proto::v1::run_service_server::RunServiceServer;
 use marquetry_proto::v1::worker_service_server::WorkerServiceServer;
+use marquetry_proto::v1::workflow_service_server::WorkflowServiceServer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -22,6 +23,7 @@ use crate::leadership::Role;
 use crate::metrics::{self, CallsLayer, Metrics};
 use crate::run_service::Runs;
 use crate::worker_service::Workers;
+use crate::workflow_service::Workflows;
 
 /// How often a connection must show that its other end is there, and how long it may take.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(5));
@@ -63,6 +65,7 @@ pub(crate) struct Services {
     pub(crate) runs: RunServiceServer<Runs>,
     pub(crate) workers: WorkerServiceServer<Workers>,
     pub(crate) clusters: ClusterServiceServer<Clusters>,
+    pub(crate) workflows: WorkflowServiceServer<Workflows>,
 }
 
 /// Serves until `ended`.
@@ -105,6 +108,7 @@ where
         .add_service(services.runs)
         .add_service(services.workers)
         .add_service(services.clusters)
+        .add_service(services.workflows)
         .add_service(health);
     match reflection {
         Ok(reflection) => router = router.add_service(reflection),
@@ -132,7 +136,12 @@ async fn tell_health(reporter: HealthReporter, mut role: watch::Receiver<Role>) 
             Role::Leading(_) => ServingStatus::Serving,
             Role::Following(_) => ServingStatus::NotServing,
         };
-        for service in ["RunService", "WorkerService", "ClusterService"] {
+        for service in [
+            "RunService",
+            "WorkerService",
+            "ClusterService",
+            "WorkflowService",
+        ] {
             let service = format!("marquetry.v1.{service}");
             reporter.set_service_status(service, status).await;
         }

@@ -23,8 +23,10 @@ mod metrics;
 mod reign;
 mod request;
 mod run_service;
+mod scheduler;
 mod views;
 mod worker_service;
+mod workflow_service;
 
 pub use access::{AccessRole, TokenError, Tokens, new_token};
 pub use config::{CoordinatorConfig, TakeUp};

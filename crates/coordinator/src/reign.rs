@@ -7,21 +7,22 @@ use std::time::{Duration, Instant};
 use marquetry_engine::{
     Action, Decision, Engine, EngineConfig, Input, Record, Rejection, RunState, RunStatus,
 };
-use marquetry_journal::{Campaign, Journal, JournalError};
+use marquetry_journal::{Campaign, Deployed, Deployment, Journal, JournalError};
 use marquetry_proto::v1;
 use marquetry_proto::v1::attach_response::Message;
 use marquetry_proto::v1::watch_run_response::Event;
-use marquetry_types::{Diagnostic, Epoch, RunId, StageName, WorkerId, codes};
+use marquetry_types::{Diagnostic, Epoch, RunId, StageName, Timestamp, WorkerId, codes};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::CoordinatorConfig;
 use crate::clock::Clock;
 use crate::hub::Hub;
 use crate::leadership::{Lease, campaign};
 use crate::metrics::{Metrics, Operation};
 use crate::request::{Begun, Outbound, Refusal, Reply, Request};
+use crate::scheduler::Scheduler;
 use crate::views;
+use crate::{CoordinatorConfig, TakeUp};
 
 /// Requests that share a commit at most: more would make the first of them wait.
 const BATCH: usize = 256;
@@ -42,6 +43,8 @@ pub(crate) struct Reign {
     own: HashSet<RunId>,
     /// Clients' request ids of late, so that of two that come at once one makes a run.
     request_ids: RecentRequests,
+    /// The deployed workflows that run by themselves.
+    scheduler: Scheduler,
     clock: Clock,
 }
 
@@ -107,6 +110,7 @@ impl Reign {
             lines: HashMap::new(),
             own: HashSet::new(),
             request_ids: RecentRequests::default(),
+            scheduler: Scheduler::default(),
             clock,
         };
         let grace = reign.config.engine.takeover_grace;
@@ -125,7 +129,9 @@ impl Reign {
         let mut lease = self.keep_lease();
         loop {
             pending.clear();
-            let wait = self.engine.next_wake().map(|wake| self.clock.until(wake));
+            let wakes = [self.engine.next_wake(), self.scheduler.next()];
+            let wake = wakes.into_iter().flatten().min();
+            let wait = wake.map(|wake| self.clock.until(wake));
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return self.resign().await,
@@ -186,6 +192,9 @@ impl Reign {
         // Timers first: what is due was due before these requests came.
         let due = self.step(Input::Tick);
         let mut result = self.collect(due, &mut batch);
+        if result.is_ok() {
+            result = self.begin_scheduled(&mut batch);
+        }
         let mut untaken = Vec::new();
         for request in requests {
             if result.is_ok() {
@@ -331,6 +340,18 @@ impl Reign {
                 drop(reply.send(Ok(waiting)));
                 Ok(())
             }
+            Request::Deploy { deployment, reply } => self.deploy(*deployment, reply).await,
+            Request::Retire { name, reply } => {
+                let retired = self.journal.retire(self.epoch, &name).await;
+                if retired.is_ok() {
+                    self.scheduler.remove(&name);
+                }
+                answer_of_journal(retired, reply)
+            }
+            Request::Schedules(reply) => {
+                drop(reply.send(Ok(self.scheduler.views())));
+                Ok(())
+            }
             Request::Workers(reply) => {
                 drop(reply.send(Ok(self.engine.workers())));
                 Ok(())
@@ -360,6 +381,40 @@ impl Reign {
                 self.collect(decided, batch)
             }
         }
+    }
+
+    /// Makes a version of a workflow current. A commit of its own: it is rare, and no run waits for it.
+    async fn deploy(
+        &mut self,
+        deployment: Deployment,
+        reply: Reply<Deployed>,
+    ) -> Result<(), JournalError> {
+        let deployed = self.journal.deploy(self.epoch, deployment).await;
+        if let Ok(deployed) = &deployed {
+            let positions = self
+                .journal
+                .schedule_positions(&deployed.deployment.name)
+                .await?;
+            let now = self.clock.now();
+            self.scheduler
+                .put(deployed.deployment.clone(), &positions, now);
+        }
+        answer_of_journal(deployed, reply)
+    }
+
+    /// Begins what schedules want by now.
+    fn begin_scheduled(&mut self, batch: &mut Batch) -> Result<(), JournalError> {
+        let now = self.clock.now();
+        if self.scheduler.next().is_none_or(|next| next > now) {
+            return Ok(());
+        }
+        let new_run = || RunId::new(Timestamp::now(), rand::random());
+        for submission in self.scheduler.due(now, new_run) {
+            self.own.insert(submission.run.clone());
+            let decided = self.step(Input::Submit(submission));
+            self.collect(decided, batch)?;
+        }
+        Ok(())
     }
 
     /// Answers once what was decided is durable, or at once with why it cannot be.
@@ -563,8 +618,30 @@ impl Reign {
         let published = published.into_iter().map(|it| it.published).collect();
         self.engine = Engine::restore(self.epoch, patience, self.clock.now(), published, runs);
         self.metrics.show(&self.engine);
+        self.scheduler = self.scheduled().await?;
         self.hub.tell_to_look_again();
         Ok(())
+    }
+
+    /// The schedules as the journal has them. A coordinator that goes on with some runs only, within a
+    /// command, begins none by itself.
+    async fn scheduled(&mut self) -> Result<Scheduler, JournalError> {
+        let mut scheduler = Scheduler::default();
+        if self.config.take_up != TakeUp::All {
+            return Ok(scheduler);
+        }
+        let current = self.journal.current_deployments().await?;
+        for damaged in &current.damaged {
+            tracing::error!(%damaged, "a deployed workflow is passed over");
+        }
+        for deployment in current.sound {
+            if deployment.workflow.schedules.is_empty() {
+                continue;
+            }
+            let positions = self.journal.schedule_positions(&deployment.name).await?;
+            scheduler.put(deployment, &positions, self.clock.now());
+        }
+        Ok(scheduler)
     }
 
     /// Restores after a pause, however often it takes. An end when it is time to stop, or another
@@ -653,6 +730,23 @@ fn refusal_of_rejection(rejection: &Rejection) -> Refusal {
         | Rejection::NotResumable { .. }
         | Rejection::NotAwaited { .. }
         | Rejection::Spoilt(_) => Refusal::WrongState(diagnostic(codes::WRONG_RUN_STATE)),
+    }
+}
+
+/// Answers with what the journal says. One that may or may not have happened spoils the reign's memory.
+fn answer_of_journal<T>(
+    result: Result<T, JournalError>,
+    reply: Reply<T>,
+) -> Result<(), JournalError> {
+    match result {
+        Ok(answer) => {
+            drop(reply.send(Ok(answer)));
+            Ok(())
+        }
+        Err(error) => {
+            drop(reply.send(Err(refusal_of_journal(&error))));
+            Err(error)
+        }
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::scheduler::ScheduleView;
 use marquetry_engine::{Approval, Input, QueueView, Submission, Waiting, WorkerHello, WorkerView};
-use marquetry_journal::Leader;
+use marquetry_journal::{Deployed, Deployment, Leader};
 use marquetry_proto::v1;
 use marquetry_types::{Diagnostic, RunId, StageName, WorkerId};
 use tokio::sync::{mpsc, oneshot};
@@ -69,6 +70,15 @@ pub(crate) enum Request {
         run: RunId,
         reply: Reply<BTreeMap<StageName, Waiting>>,
     },
+    Deploy {
+        deployment: Box<Deployment>,
+        reply: Reply<Deployed>,
+    },
+    Retire {
+        name: String,
+        reply: Reply<Option<u64>>,
+    },
+    Schedules(Reply<Vec<ScheduleView>>),
     Workers(Reply<Vec<WorkerView>>),
     Queues(Reply<Vec<QueueView>>),
     Attach {
@@ -91,6 +101,9 @@ impl Request {
                 drop(reply.send(Err(refusal)));
             }
             Self::Waiting { reply, .. } => drop(reply.send(Err(refusal))),
+            Self::Deploy { reply, .. } => drop(reply.send(Err(refusal))),
+            Self::Retire { reply, .. } => drop(reply.send(Err(refusal))),
+            Self::Schedules(reply) => drop(reply.send(Err(refusal))),
             Self::Workers(reply) => drop(reply.send(Err(refusal))),
             Self::Queues(reply) => drop(reply.send(Err(refusal))),
             // Their streams are closed with the rest; they come back and say it again.

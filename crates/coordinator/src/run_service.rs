@@ -8,12 +8,12 @@ use async_trait::async_trait;
 use futures::Stream;
 use marquetry_client::LEADER_KEY;
 use marquetry_engine::{Approval, RunState, RunStatus, Submission};
-use marquetry_journal::{Journal, JournalError, Leader, Page, RunFilter};
+use marquetry_journal::{Deployment, Journal, JournalError, Leader, Page, RunFilter};
 use marquetry_proto::v1::run_service_server::RunService;
 use marquetry_proto::v1::watch_run_response::Event;
 use marquetry_proto::{from_prost_value, status_from_diagnostics, status_with_metadata, v1};
 use marquetry_types::{Diagnostic, Diagnostics, InvalidName, RunId, StageName, Timestamp, codes};
-use marquetry_workflow::{Bundle, ParamInput, StageCatalogue};
+use marquetry_workflow::{Bundle, ParamInput, StageCatalogue, Workflow};
 use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc, watch};
@@ -22,19 +22,21 @@ use tonic::{Code, Request as GrpcRequest, Response, Status};
 use crate::access::Caller;
 use crate::hub::{Hub, Notice};
 use crate::leadership::Role;
-use crate::request::{Refusal, Reply, Request, ask};
+use crate::request::{Begun, Refusal, Reply, Request, ask};
+use crate::workflow_service::not_deployed;
 use crate::{bundles, views};
 
 /// Runs in a page when the client does not say.
-const PAGE: u32 = 50;
+pub(crate) const PAGE: u32 = 50;
 /// The most runs in a page.
-const LARGEST_PAGE: u32 = 1000;
+pub(crate) const LARGEST_PAGE: u32 = 1000;
 /// The longest name of a request, in bytes.
 const LONGEST_REQUEST_ID: usize = 256;
 /// The longest comment of an approval, in bytes.
 const LONGEST_COMMENT: usize = 16 * 1024;
 const STOPPING: &str = "the coordinator is stopping";
 
+#[derive(Clone)]
 pub(crate) struct Runs {
     pub(crate) requests: mpsc::Sender<Request>,
     pub(crate) journal: Arc<dyn Journal>,
@@ -45,7 +47,10 @@ pub(crate) struct Runs {
 
 impl Runs {
     /// Asks the reign and waits for a durable answer.
-    async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, Status> {
+    pub(crate) async fn ask<T>(
+        &self,
+        request: impl FnOnce(Reply<T>) -> Request,
+    ) -> Result<T, Status> {
         match ask(&self.requests, request).await? {
             Ok(answer) => Ok(answer),
             Err(Refusal::NotRunning(run)) => Err(self.why_not_running(&run).await),
@@ -87,6 +92,42 @@ impl Runs {
         Ok(found.map(|summary| summary.run))
     }
 
+    /// Begins a run, if its request began none before.
+    pub(crate) async fn begin(&self, submission: Submission) -> Result<Begun, Status> {
+        if let Some(request_id) = &submission.request_id
+            && let Some(run) = self.submitted_before(request_id).await?
+        {
+            return Ok(Begun { run, is_new: false });
+        }
+        let submission = Box::new(submission);
+        self.ask(|reply| Request::Submit { submission, reply })
+            .await
+    }
+
+    /// Reads a workflow that a client sent, and keeps its files. Gives their digest.
+    pub(crate) async fn checked(
+        &self,
+        bundle: v1::WorkflowBundle,
+    ) -> Result<(Box<Workflow>, String), Status> {
+        // A large workflow takes long to read: not on a thread that others wait for.
+        let catalogue = Arc::clone(&self.catalogue);
+        let checked =
+            tokio::task::spawn_blocking(move || bundles::check(bundle, catalogue.as_ref())).await;
+        let (workflow, bundle) = checked
+            .map_err(|error| Status::internal(format!("the workflow cannot be read: {error}")))?
+            .map_err(invalid)?;
+        let digest = self.store(&bundle).await?;
+        Ok((Box::new(workflow), digest))
+    }
+
+    /// A deployed workflow; the current version for 0.
+    pub(crate) async fn deployment(&self, name: &str, version: u64) -> Result<Deployment, Status> {
+        let version_asked = (version > 0).then_some(version);
+        let found = self.journal.deployment(name, version_asked).await;
+        let found = found.map_err(|error| status_of_journal(&error))?;
+        found.ok_or_else(|| not_deployed(name, version))
+    }
+
     async fn store(&self, bundle: &Bundle) -> Result<String, Status> {
         let digest = bundle.digest();
         let bytes = serde_json::to_vec(bundle)
@@ -116,6 +157,7 @@ impl RunService for Runs {
             );
             return Err(bad_request(&message));
         }
+        // The answer to a request that was made before needs no workflow.
         if let Some(request_id) = &request_id
             && let Some(run) = self.submitted_before(request_id).await?
         {
@@ -125,17 +167,15 @@ impl RunService for Runs {
                 created: false,
             }));
         }
-        let bundle = request
-            .bundle
-            .ok_or_else(|| bad_request("`bundle` is missing"))?;
-        let invalid = |errors: Diagnostics| status_from_diagnostics(Code::InvalidArgument, &errors);
-        // A large workflow takes long to read: not on a thread that others wait for.
-        let catalogue = Arc::clone(&self.catalogue);
-        let checked =
-            tokio::task::spawn_blocking(move || bundles::check(bundle, catalogue.as_ref())).await;
-        let (workflow, bundle) = checked
-            .map_err(|error| Status::internal(format!("the workflow cannot be read: {error}")))?
-            .map_err(invalid)?;
+        let (workflow, bundle) = match (request.bundle, request.workflow.as_str()) {
+            (Some(bundle), "") => self.checked(bundle).await?,
+            (None, name) if !name.is_empty() => {
+                let deployment = self.deployment(name, request.workflow_version).await?;
+                (deployment.workflow, deployment.bundle)
+            }
+            (None, _) => return Err(bad_request("both `bundle` and `workflow` are missing")),
+            (Some(_), _) => return Err(bad_request("`bundle` and `workflow` stand together")),
+        };
         let given: BTreeMap<String, ParamInput> = request
             .params
             .into_iter()
@@ -149,21 +189,17 @@ impl RunService for Runs {
             let message = format!("the name of the concurrency group: {}", error.message);
             invalid(Diagnostic::new(error.code(), message).into())
         })?;
-        let digest = self.store(&bundle).await?;
         let submission = Submission {
             run: RunId::new(Timestamp::now(), rand::random()),
-            workflow: Box::new(workflow),
-            bundle: digest,
+            workflow,
+            bundle,
             params,
             request_id,
             base_dir: (!request.base_dir.is_empty()).then_some(request.base_dir),
             group,
             schedule: None,
         };
-        let submission = Box::new(submission);
-        let begun = self
-            .ask(|reply| Request::Submit { submission, reply })
-            .await?;
+        let begun = self.begin(submission).await?;
         let run_id = begun.run.to_string();
         Ok(Response::new(v1::SubmitRunResponse {
             run_id,
@@ -368,6 +404,10 @@ fn ends(event: &Event) -> bool {
 /// Whether a client may name its request so: every journal can keep it, and find it.
 fn is_request_id(text: &str) -> bool {
     text.len() <= LONGEST_REQUEST_ID && !text.chars().any(char::is_control)
+}
+
+fn invalid(errors: Diagnostics) -> Status {
+    status_from_diagnostics(Code::InvalidArgument, &errors)
 }
 
 fn run_id(text: String) -> Result<RunId, Status> {

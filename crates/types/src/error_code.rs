@@ -155,6 +155,8 @@ pub mod codes {
         GROUP_FULL = "MQ0708";
         /// No such worker is connected.
         UNKNOWN_WORKER = "MQ0709";
+        /// No such deployed workflow.
+        NOT_DEPLOYED = "MQ0710";
 
         // MQ08: stages.
         /// The stage ran longer than its timeout.

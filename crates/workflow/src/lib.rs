@@ -29,13 +29,8 @@ pub use catalogue::StageCatalogue;
 pub use control::{ControlKind, control_descriptors, wait_until};
 pub use json_schema::json_schema;
 pub use model::{
-<<<<<<< HEAD
     Concurrency, Condition, ConfigValue, ForEach, OnConflict, Placement, Publish, Retry, RetryOn,
-    Stage, Workflow,
-=======
-    Concurrency, Condition, ConfigValue, OnConflict, Placement, Publish, Retry, RetryOn,
     ScheduleSpec, Stage, Workflow,
->>>>>>> schedule
 };
 pub use options::check_options;
 pub use params::{ParamInput, ParamSpec, ParamType};
