@@ -51,8 +51,7 @@ impl Cron {
     }
 
     fn last_meant(&self, before: Instant, zone: &Zone) -> Option<Instant> {
-        let just_before = before.checked_sub(SignedDuration::from_nanos(1)).ok()?;
-        let mut reading = whole_minute(zone.latest_reading(just_before))?;
+        let mut reading = whole_minute(zone.latest_reading(before))?;
         loop {
             reading = self.at_or_before(reading)?;
             let instant = zone.first_instant(reading)?;
