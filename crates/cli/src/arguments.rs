@@ -125,7 +125,7 @@ pub(crate) enum Command {
     Worker(WorkerArguments),
     /// Hand a workflow to a coordinator to be run.
     #[command(
-        after_help = "Examples:\n  marquetry submit workflows/retail.yaml --set segments=6 --wait\n  marquetry submit workflows/retail.yaml --request-id nightly-2026-11-28"
+        after_help = "Examples:\n  marquetry submit workflows/retail.yaml --set segments=6 --wait\n  marquetry submit retail-segmentation --request-id nightly-2026-11-28"
     )]
     Submit(Submit),
     /// Watch a run of a coordinator to its end.
@@ -146,6 +146,31 @@ pub(crate) enum Command {
         after_help = "Examples:\n  marquetry approve latest send_offers\n  marquetry approve latest send_offers --reject --comment 'the discount is wrong'"
     )]
     Approve(Approve),
+    /// Make workflow files the current versions of their names: for their schedules, and to be run by name.
+    ///
+    /// Runs that have begun stay on the version that they began with.
+    #[command(
+        after_help = "Example:\n  marquetry deploy workflows/retail.yaml --comment 'eight segments'"
+    )]
+    Deploy(Deploy),
+    /// List the deployed workflows, or the versions of one.
+    #[command(
+        after_help = "Examples:\n  marquetry workflows\n  marquetry workflows retail-segmentation"
+    )]
+    Workflows(Workflows),
+    /// Take a deployed workflow back: its schedules stop, its versions stay listed.
+    #[command(after_help = "Example:\n  marquetry retire retail-segmentation")]
+    Retire(Retire),
+    /// List the schedules of the deployed workflows, with when each falls due.
+    #[command(after_help = "Example:\n  marquetry schedules")]
+    Schedules,
+    /// Begin the runs that a schedule would have begun in a time that is past.
+    ///
+    /// Asking again begins no run twice.
+    #[command(
+        after_help = "Example:\n  marquetry backfill retail-segmentation --from 2026-11-01 --to 2026-11-08"
+    )]
+    Backfill(Backfill),
     /// List the workers of a cluster, with what they do.
     #[command(
         after_help = "Example:\n  marquetry workers --coordinator https://marquetry.example:7070"
@@ -335,8 +360,8 @@ pub(crate) struct StageHost {
 
 #[derive(Debug, Args)]
 pub(crate) struct Submit {
-    /// The workflow file.
-    #[arg(value_hint = ValueHint::FilePath)]
+    /// The workflow file, or the name of a deployed workflow: NAME, or NAME@VERSION.
+    #[arg(value_name = "FILE|NAME", value_hint = ValueHint::FilePath)]
     pub(crate) workflow: PathBuf,
     /// Sets a parameter; may be repeated.
     #[arg(long = "set", value_name = "NAME=VALUE")]
@@ -391,6 +416,46 @@ pub(crate) struct Approve {
     /// What there is to say; it is shown where the run is shown.
     #[arg(long)]
     pub(crate) comment: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Deploy {
+    /// Workflow files.
+    #[arg(required = true, value_hint = ValueHint::FilePath)]
+    pub(crate) files: Vec<PathBuf>,
+    /// What there is to say of these versions.
+    #[arg(long)]
+    pub(crate) comment: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Workflows {
+    /// The versions of this one.
+    pub(crate) name: Option<String>,
+    /// At most so many versions.
+    #[arg(long, short = 'n', default_value_t = 20)]
+    pub(crate) limit: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Retire {
+    /// The workflow.
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Backfill {
+    /// The workflow.
+    pub(crate) name: String,
+    /// Which of its schedules, where it has several.
+    #[arg(long)]
+    pub(crate) schedule: Option<String>,
+    /// Where the time begins: a day in UTC, or an instant.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: String,
+    /// Where it ends; the end is no part of it.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: String,
 }
 
 #[derive(Debug, Args)]

@@ -7,6 +7,7 @@ use marquetry_client::{ClientConfig, ClientTls, Connection, Coordinators, MESSAG
 use marquetry_proto::v1;
 use marquetry_proto::v1::cluster_service_client::ClusterServiceClient;
 use marquetry_proto::v1::run_service_client::RunServiceClient;
+use marquetry_proto::v1::workflow_service_client::WorkflowServiceClient;
 use marquetry_types::{Diagnostic, RunId, codes};
 use tonic::{Response, Status};
 
@@ -72,6 +73,23 @@ impl Cluster {
     {
         self.persist(|connection| call(ClusterServiceClient::new(connection)))
             .await
+    }
+
+    /// The same about deployed workflows.
+    pub(crate) async fn ask_workflows<T, F>(
+        &self,
+        mut call: impl FnMut(WorkflowServiceClient<Connection>) -> F,
+    ) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        self.persist(|connection| {
+            let workflows = WorkflowServiceClient::new(connection)
+                .max_decoding_message_size(MESSAGE_BYTES)
+                .max_encoding_message_size(MESSAGE_BYTES);
+            call(workflows)
+        })
+        .await
     }
 
     async fn persist<T, F>(&self, mut call: impl FnMut(Connection) -> F) -> Result<T, Failure>

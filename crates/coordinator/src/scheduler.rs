@@ -212,9 +212,9 @@ mod tests {
         let mut scheduler = Scheduler::default();
         scheduler.put(deployment(90_000, 60_000), &BTreeMap::new(), at(90_000));
         assert_eq!(scheduler.next(), Some(at(120_000)));
-        assert_eq!(due(&mut scheduler, 119_999), []);
+        assert!(due(&mut scheduler, 119_999).is_empty());
         assert_eq!(due(&mut scheduler, 120_000), [120_000]);
-        assert_eq!(due(&mut scheduler, 120_001), [], "once");
+        assert!(due(&mut scheduler, 120_001).is_empty(), "once");
         assert_eq!(scheduler.views()[0].last, Some(at(120_000)));
         // Another coordinator, after an hour: the latest is caught up with.
         let positions = BTreeMap::from([("often".to_owned(), at(120_000))]);

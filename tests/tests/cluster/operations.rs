@@ -312,3 +312,110 @@ fn a_stage_runs_for_each_item_and_its_rows_come_together() {
     let shown = cluster.watch(&run);
     assert_eq!(shown["status"], "succeeded", "{shown:#}");
 }
+
+const NIGHTLY: &str = "
+marquetry: v1
+name: nightly
+params: { day: { type: string, default: none } }
+on:
+  - every: 1h
+    name: hourly
+stages:
+  sleep: { uses: probe/sleep, with: { milliseconds: \"${{ if run.scheduled_at == () { 1 } else { 2 } }}\" } }
+";
+
+#[test]
+fn a_deployed_workflow_runs_by_name_by_schedule_and_for_times_that_are_past() {
+    let mut cluster = Cluster::start(&[]);
+    cluster.place.file("nightly.yaml", NIGHTLY);
+    cluster.add_worker(&[]);
+    let deployed = json(
+        &cluster,
+        &["deploy", "nightly.yaml", "--comment", "the first"],
+    );
+    assert_eq!(
+        (&deployed[0]["workflow"]["version"], &deployed[0]["created"]),
+        (&1.into(), &true.into())
+    );
+    let again = json(&cluster, &["deploy", "nightly.yaml"]);
+    assert_eq!(again[0]["created"], false, "the same files");
+
+    // By name, on the version that is current when it begins.
+    let by_name = cluster.submit("nightly", &[]);
+    assert_eq!(cluster.watch(&by_name)["status"], "succeeded");
+    let unknown = cluster.command(&["submit", "weekly"]).output().unwrap();
+    assert!(said(&unknown).contains("MQ0710"), "{}", said(&unknown));
+
+    // Times that are past: once each, however often it is asked.
+    let day = [
+        "--from",
+        "2026-11-01T00:00:00Z",
+        "--to",
+        "2026-11-01T03:00:00Z",
+    ];
+    let backfill = [&["backfill", "nightly"][..], &day].concat();
+    let first = json(&cluster, &backfill);
+    let times: Vec<_> = first
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|run| run["scheduled_at"].clone())
+        .collect();
+    assert_eq!(
+        times,
+        [
+            "2026-11-01T01:00:00.000Z",
+            "2026-11-01T02:00:00.000Z",
+            "2026-11-01T03:00:00.000Z"
+        ]
+    );
+    let second = json(&cluster, &backfill);
+    for (one, other) in first
+        .as_array()
+        .unwrap()
+        .iter()
+        .zip(second.as_array().unwrap())
+    {
+        assert_eq!(
+            (&one["run"], &other["created"]),
+            (&other["run"], &false.into())
+        );
+        assert_eq!(
+            cluster.watch(one["run"].as_str().unwrap())["status"],
+            "succeeded"
+        );
+    }
+
+    // A schedule that falls due each second begins runs by itself, over a server's death, each time once.
+    cluster
+        .place
+        .file("nightly.yaml", &NIGHTLY.replace("every: 1h", "every: 1s"));
+    let deployed = json(&cluster, &["deploy", "nightly.yaml"]);
+    assert_eq!(deployed[0]["workflow"]["version"], 2);
+    let count = || {
+        let runs = json(&cluster, &["runs", "--workflow", "nightly", "-n", "1000"]);
+        runs.as_array().unwrap().len()
+    };
+    let before = count();
+    eventually("the schedule begins runs", || count() > before + 2);
+    let schedules = json(&cluster, &["schedules"]);
+    assert_eq!(
+        (&schedules[0]["rule"], &schedules[0]["enabled"]),
+        (&"every 1s".into(), &true.into())
+    );
+    cluster.kill_server(0);
+    cluster.restart_server(0);
+    let before = {
+        let runs = json(&cluster, &["runs", "--workflow", "nightly", "-n", "1000"]);
+        runs.as_array().unwrap().len()
+    };
+    eventually("the next server goes on", || {
+        let runs = json(&cluster, &["runs", "--workflow", "nightly", "-n", "1000"]);
+        runs.as_array().unwrap().len() > before + 1
+    });
+    json(&cluster, &["retire", "nightly"]);
+    assert_eq!(json(&cluster, &["schedules"]), Value::Array(Vec::new()));
+    let versions = json(&cluster, &["workflows", "nightly"]);
+    assert_eq!(versions.as_array().unwrap().len(), 2, "they stay listed");
+    assert_eq!(json(&cluster, &["workflows"]), Value::Array(Vec::new()));
+}

@@ -13,3 +13,4 @@ pub(crate) mod server;
 pub(crate) mod submit;
 pub(crate) mod tables;
 pub(crate) mod worker;
+pub(crate) mod workflows;

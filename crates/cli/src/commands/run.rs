@@ -82,6 +82,7 @@ pub(crate) async fn run(common: &Common, arguments: &Run) -> Result<(), Failure>
             .collect(),
         request_id: String::new(),
         base_dir,
+        ..v1::SubmitRunRequest::default()
     };
     let submitted = embedded
         .client

@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// `marquetry submit`
 pub(crate) async fn submit(common: &Common, arguments: &Submit) -> Result<(), Failure> {
-    let (_, bundle, _) = workflow_file::read(&arguments.workflow, registry().as_ref())?;
+    let (bundle, workflow, workflow_version) = what_to_run(&arguments.workflow)?;
     let params = read_settings(&arguments.set)?;
     let cluster = Cluster::of(common)?;
     // A submission that is sent again, for its answer got lost, is the same one.
@@ -35,10 +35,9 @@ pub(crate) async fn submit(common: &Common, arguments: &Submit) -> Result<(), Fa
         None => RunId::new(Timestamp::now(), fresh()).to_string(),
     };
     let request = v1::SubmitRunRequest {
-        bundle: Some(v1::WorkflowBundle {
-            entry: bundle.entry,
-            files: bundle.files.into_iter().collect(),
-        }),
+        bundle,
+        workflow,
+        workflow_version,
         params: params
             .into_iter()
             .map(|(name, text)| (name, to_prost_value(&Value::String(text))))
@@ -66,6 +65,34 @@ pub(crate) async fn submit(common: &Common, arguments: &Submit) -> Result<(), Fa
         output::note("this request had been submitted before: this is its run");
     }
     output::line(&run)
+}
+
+/// A file with what it names, or the name and version of a deployed workflow. What is no file, and cannot
+/// be meant as one, is a name.
+fn what_to_run(what: &Path) -> Result<(Option<v1::WorkflowBundle>, String, u64), Failure> {
+    let is_yaml = what
+        .extension()
+        .is_some_and(|it| it == "yaml" || it == "yml");
+    let has_folder = what.components().count() > 1;
+    if is_yaml || has_folder || what.is_file() {
+        let (_, bundle, _) = workflow_file::read(what, registry().as_ref())?;
+        let bundle = v1::WorkflowBundle {
+            entry: bundle.entry,
+            files: bundle.files.into_iter().collect(),
+        };
+        return Ok((Some(bundle), String::new(), 0));
+    }
+    let text = what.to_string_lossy();
+    match text.split_once('@') {
+        None => Ok((None, text.into_owned(), 0)),
+        Some((name, version)) => match version.parse() {
+            Ok(version) if version > 0 => Ok((None, name.to_owned(), version)),
+            _ => Err(Failure::no_match(
+                format!("`{version}` is no version"),
+                "write NAME@VERSION, as in `retail-segmentation@3`",
+            )),
+        },
+    }
 }
 
 /// `marquetry watch`
