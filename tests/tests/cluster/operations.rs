@@ -321,7 +321,7 @@ on:
   - every: 1h
     name: hourly
 stages:
-  sleep: { uses: probe/sleep, with: { milliseconds: \"${{ if run.scheduled_at == () { 1 } else { 2 } }}\" } }
+  sleep: { uses: probe/sleep, with: { milliseconds: '${{ (run.scheduled_at ?? \"\").len() }}' } }
 ";
 
 #[test]
