@@ -11,6 +11,9 @@
     reason = "a measurement stops at the first thing that is not as it should be"
 )]
 
+mod history;
+mod scale;
+
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -68,7 +71,9 @@ impl Cluster {
         }
         // Warm: the first run finds everybody started.
         let count = workers * usize::try_from(slots).unwrap() * 2;
-        cluster.run(&fan(count.max(1))).await;
+        if count > 0 {
+            cluster.run(&fan(count)).await;
+        }
         cluster
     }
 
@@ -440,5 +445,11 @@ async fn main() {
     }
     if wants("idle") {
         measure_idle(&program).await;
+    }
+    if wants("scale") {
+        scale::measure(&program).await;
+    }
+    if wants("history") {
+        history::measure(&program).await;
     }
 }
