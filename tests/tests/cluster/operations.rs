@@ -203,7 +203,7 @@ fn runs_of_a_group_follow_one_another() {
     cluster.place.file("grouped.yaml", GROUPED);
     cluster.place.file(
         "refused.yaml",
-        &GROUPED.replace("}}\" }", "}}\", on_conflict: reject }"),
+        &GROUPED.replacen("}}\" }", "}}\", on_conflict: reject }", 1),
     );
     cluster.add_worker(&["--slots", "4"]);
     let first = cluster.submit("grouped.yaml", &["--set", "sleep=3000"]);
@@ -279,9 +279,7 @@ fn a_stage_runs_for_each_item_and_its_rows_come_together() {
     );
     let head = |dataset: &str| {
         let dataset = format!("{run}/{dataset}");
-        cluster
-            .place
-            .json(&["head", &dataset, "-n", "50", "--output", "json"])
+        cluster.place.json(&["head", &dataset, "-n", "50"])
     };
     let rows = head("sorted");
     let ids: Vec<_> = rows
