@@ -625,11 +625,15 @@ impl Engine {
         let is_cancelled = run.cancel_reason.is_some();
         if failure.class == FailureClass::Cancelled && !is_cancelled {
             // Nobody asked the stage to stop.
-            failure.class = FailureClass::Transient;
-            failure.diagnostic.message = format!(
+            let message = format!(
                 "the stage stopped as if it were cancelled, and nobody cancelled it: {}",
                 failure.diagnostic.message
             );
+            failure = StageFailure {
+                class: FailureClass::Transient,
+                diagnostic: Diagnostic::new(codes::STAGE_INTERNAL, message)
+                    .help("this is an error of the plugin that provides the stage kind"),
+            };
         }
         let retry = run
             .workflow()

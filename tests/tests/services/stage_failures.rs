@@ -182,13 +182,13 @@ async fn exhausted_resources_are_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stage_that_stops_unasked_is_lost_until_it_was_lost_too_often() {
+async fn a_stage_that_stops_unasked_is_told_so() {
     let expected = Expected {
         class: Transient,
-        code: "MQ0802",
-        message: "5 attempts were lost, the last one because its worker stopped",
-        help: "look at the workers' logs: the stage may need more memory than they have",
-        attempts: 5,
+        code: "MQ0806",
+        message: "the stage stopped as if it were cancelled, and nobody cancelled it: the stage was stopped on request",
+        help: "this is an error of the plugin that provides the stage kind",
+        attempts: 3,
     };
     fails("act: give_up", "", expected).await;
 }
