@@ -21,6 +21,6 @@ pub use dataset_writer::{DatasetWriter, WriteOptions};
 pub use error::LakeError;
 pub use lake::{Lake, ObjectInfo};
 pub use manifest::{DataFile, FileLocation, Manifest};
-pub use session::{SessionOptions, session};
+pub use session::{LazySession, SessionOptions, session};
 pub use source::{Source, SourceObject};
 pub use table::table;

@@ -1,11 +1,11 @@
 //! Query sessions, with the memory of one stage.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use url::Url;
 
@@ -27,11 +27,52 @@ pub struct SessionOptions {
     pub threads: usize,
 }
 
+/// A session that is made when it is first used: that takes longer than many a stage that needs none.
+#[derive(Debug)]
+pub struct LazySession {
+    config: SessionConfig,
+    runtime: Arc<RuntimeEnv>,
+    lake: Lake,
+    made: OnceLock<SessionContext>,
+}
+
+impl LazySession {
+    /// A session on a lake.
+    ///
+    /// # Errors
+    /// The spill folder cannot be used.
+    pub fn new(lake: &Lake, options: &SessionOptions) -> Result<Self, LakeError> {
+        let (config, runtime) = parts(options)?;
+        Ok(Self {
+            config,
+            runtime,
+            lake: lake.clone(),
+            made: OnceLock::new(),
+        })
+    }
+
+    /// The session.
+    pub fn get(&self) -> &SessionContext {
+        self.made.get_or_init(|| {
+            let (config, runtime) = (self.config.clone(), Arc::clone(&self.runtime));
+            let session = SessionContext::new_with_config_rt(config, runtime);
+            if let Ok(url) = Url::parse(LAKE_URL) {
+                session.register_object_store(&url, Arc::clone(self.lake.store()));
+            }
+            session
+        })
+    }
+}
+
 /// A session on a lake.
 ///
 /// # Errors
 /// The spill folder cannot be used.
 pub fn session(lake: &Lake, options: &SessionOptions) -> Result<SessionContext, LakeError> {
+    Ok(LazySession::new(lake, options)?.get().clone())
+}
+
+fn parts(options: &SessionOptions) -> Result<(SessionConfig, Arc<RuntimeEnv>), LakeError> {
     let bad = |error: &dyn std::fmt::Display| LakeError::BadLocation {
         location: options.spill_dir.display().to_string(),
         reason: error.to_string(),
@@ -53,9 +94,5 @@ pub fn session(lake: &Lake, options: &SessionOptions) -> Result<SessionContext, 
     parquet.pushdown_filters = true;
     parquet.reorder_filters = true;
     config.options_mut().execution.time_zone = Some("UTC".to_owned());
-    let session = SessionContext::new_with_config_rt(config, runtime);
-    if let Ok(url) = Url::parse(LAKE_URL) {
-        session.register_object_store(&url, Arc::clone(lake.store()));
-    }
-    Ok(session)
+    Ok((config, runtime))
 }

@@ -12,7 +12,7 @@ use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::prelude::{DataFrame, SessionContext};
 use futures::StreamExt;
-use marquetry_lake::{Lake, WriteOptions};
+use marquetry_lake::{Lake, LazySession, WriteOptions};
 use marquetry_types::{Artifact, AttemptId, DatasetRef, LogLevel, Outcome, codes};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -33,7 +33,7 @@ pub struct StageSetup {
     /// Where data lies.
     pub lake: Lake,
     /// Where queries run, within the attempt's memory.
-    pub session: SessionContext,
+    pub session: LazySession,
     /// The seed of whatever is random.
     pub seed: u64,
     /// The folder in which relative source paths start.
@@ -105,8 +105,8 @@ impl StageContext {
 
     /// Where queries run.
     #[must_use]
-    pub const fn session(&self) -> &SessionContext {
-        &self.setup.session
+    pub fn session(&self) -> &SessionContext {
+        self.setup.session.get()
     }
 
     /// The rows of an input. Their order is not that of their writing; sort where order counts.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
-use marquetry_lake::{Lake, SessionOptions, WriteOptions, session, table};
+use marquetry_lake::{Lake, LazySession, SessionOptions, WriteOptions, session, table};
 use marquetry_types::{
     AttemptId, AttemptNumber, DATASET_KEY, DatasetRef, LogLine, Outcome, POLICY_KEY, PolicyVersion,
     Progress, RunId, Timestamp,
@@ -250,7 +250,7 @@ impl TestStage {
             options: options.clone(),
             files: self.files,
             lake: lake.clone(),
-            session: session(&lake, &session_options).unwrap(),
+            session: LazySession::new(&lake, &session_options).unwrap(),
             seed: self.seed,
             base_dir: self.base_dir,
             memory_limit: self.memory_limit,

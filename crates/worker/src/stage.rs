@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use marquetry_lake::{Lake, SessionOptions};
+use marquetry_lake::{Lake, LazySession, SessionOptions};
 use marquetry_plugin::{Registry, StageContext, StageError, StageEvents, StageSetup};
 use marquetry_types::{AttemptId, Diagnostic, FailureClass, Outcome, StageFailure, codes};
 use marquetry_workflow::check_options;
@@ -51,7 +51,7 @@ pub(crate) async fn perform(
         spill_dir: work.spill_dir,
         threads: work.threads,
     };
-    let session = marquetry_lake::session(&lake, &options)
+    let session = LazySession::new(&lake, &options)
         .map_err(|error| StageFailure::from(StageError::from(error)))?;
     let context = StageContext::new(StageSetup {
         attempt: work.attempt,

@@ -104,7 +104,8 @@ impl Host {
             }
         };
         let ceiling = memory::ceiling(work.memory_limit);
-        let mut look = tokio::time::interval(LOOK);
+        // Not at once: most stages are over before it says anything.
+        let mut look = tokio::time::interval_at(tokio::time::Instant::now() + LOOK, LOOK);
         let mut is_asked = false;
         loop {
             tokio::select! {

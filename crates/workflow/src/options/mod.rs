@@ -10,9 +10,10 @@ pub(crate) mod pointer;
 mod schema;
 
 use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use jsonschema::Validator;
-use marquetry_types::{DATASET_KEY, Diagnostic, SchemaMark, StageDescriptor, codes};
+use marquetry_types::{DATASET_KEY, Diagnostic, SchemaMark, StageDescriptor, StageKind, codes};
 use serde_json::Value;
 
 pub(crate) use explain::{Finding, On};
@@ -65,24 +66,44 @@ pub fn check_options(descriptor: &StageDescriptor, options: &Value) -> Result<()
     }
 }
 
-fn compile(descriptor: &StageDescriptor) -> Result<Validator, String> {
-    jsonschema::options()
+/// Kinds whose compiled schemas are kept. A process has some dozens.
+const KEPT: usize = 512;
+
+/// The compiled schema of a kind. Compiling takes longer than many a stage, so it is done once a process
+/// and kind: for every workflow that is read, and for every attempt.
+fn compile(descriptor: &StageDescriptor) -> Result<Arc<Validator>, String> {
+    type Kept = HashMap<StageKind, (Value, Arc<Validator>)>;
+    static COMPILED: LazyLock<Mutex<Kept>> = LazyLock::new(Mutex::default);
+    let kept = || COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((schema, validator)) = kept().get(&descriptor.kind)
+        && *schema == descriptor.options
+    {
+        return Ok(Arc::clone(validator));
+    }
+    let validator = jsonschema::options()
         .offline()
         .build(&descriptor.options)
-        .map_err(|error| error.to_string())
+        .map_err(|error| error.to_string())?;
+    let validator = Arc::new(validator);
+    let mut kept = kept();
+    if kept.len() < KEPT {
+        let entry = (descriptor.options.clone(), Arc::clone(&validator));
+        kept.insert(descriptor.kind.clone(), entry);
+    }
+    Ok(validator)
 }
 
 /// The compiled schemas of the kinds that a file uses.
 #[derive(Default)]
-pub(crate) struct Validators(HashMap<String, Result<Validator, String>>);
+pub(crate) struct Validators(HashMap<String, Result<Arc<Validator>, String>>);
 
 impl Validators {
     pub(crate) fn get(&mut self, descriptor: &StageDescriptor) -> Result<&Validator, String> {
         self.0
             .entry(descriptor.kind.to_string())
             .or_insert_with(|| compile(descriptor))
-            .as_ref()
-            .map_err(String::clone)
+            .as_deref()
+            .map_err(Clone::clone)
     }
 }
 
