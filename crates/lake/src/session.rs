@@ -28,12 +28,20 @@ pub struct SessionOptions {
 }
 
 /// A session that is made when it is first used: that takes longer than many a stage that needs none.
-#[derive(Debug)]
 pub struct LazySession {
     config: SessionConfig,
     runtime: Arc<RuntimeEnv>,
     lake: Lake,
     made: OnceLock<SessionContext>,
+}
+
+impl std::fmt::Debug for LazySession {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("LazySession")
+            .field("is_made", &self.made.get().is_some())
+            .finish_non_exhaustive()
+    }
 }
 
 impl LazySession {
