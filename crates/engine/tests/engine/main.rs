@@ -4,6 +4,7 @@
 mod fencing;
 mod gauges;
 mod placement;
+mod scheduled;
 mod support;
 mod transitions;
 mod waits;
