@@ -47,10 +47,10 @@ fn expressions_see_what_a_run_was_scheduled_for() {
     let (submitted, options) = submit(Some(nightly()));
     assert_eq!(submitted.schedule, Some(nightly()));
     let expected = json!({
-        "at": "2026-03-02T02:00:00Z",
-        "from": "2026-03-01T00:00:00Z",
-        "to": "2026-03-02T00:00:00Z",
-        "day": "2026-03-01T00:00:00Z",
+        "at": "2026-03-02T02:00:00.000Z",
+        "from": "2026-03-01T00:00:00.000Z",
+        "to": "2026-03-02T00:00:00.000Z",
+        "day": "2026-03-01T00:00:00.000Z",
     });
     assert_eq!(options, expected);
 
