@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::JournalError;
 use crate::envelope::{Envelope, StoredEnvelope};
+use crate::rows::can_be_kept;
 
 /// The format of versions that this program writes. It changes as that of records does.
 const FORMAT: i64 = 1;
@@ -151,16 +152,25 @@ pub(crate) struct Verdict {
 
 impl Proposal {
     pub(crate) fn new(deployment: Deployment) -> Result<Self, JournalError> {
+        let refused = |reason: String| JournalError::Storage {
+            doing: "write to the journal",
+            reason,
+        };
+        if !can_be_kept(&deployment.name) {
+            return Err(refused(
+                "the name of the workflow holds a NUL character, which no text in a database may; use a \
+                 name without"
+                    .to_owned(),
+            ));
+        }
         let content = Content {
             bundle: Cow::Borrowed(&deployment.bundle),
             workflow: Cow::Borrowed(&deployment.workflow),
             deployed_at: deployment.deployed_at,
             comment: Cow::Borrowed(&deployment.comment),
         };
-        let payload = serde_json::to_string(&content).map_err(|error| JournalError::Storage {
-            doing: "write to the journal",
-            reason: format!("the workflow cannot be written as JSON: {error}"),
-        })?;
+        let payload = serde_json::to_string(&content)
+            .map_err(|error| refused(format!("the workflow cannot be written as JSON: {error}")))?;
         Ok(Self {
             deployment,
             payload,

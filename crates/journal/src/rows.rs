@@ -9,6 +9,11 @@ pub(crate) fn bundle_checksum(digest: &str, bytes: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(digest.as_bytes()), bytes)
 }
 
+/// Whether every database keeps a text: in PostgreSQL none has a NUL.
+pub(crate) fn can_be_kept(text: &str) -> bool {
+    !text.contains('\0')
+}
+
 /// The error of a record that is not where it should be.
 pub(crate) fn missing(run: &RunId, sequence: u64) -> JournalError {
     JournalError::Damaged {

@@ -5,6 +5,7 @@ mod fans;
 mod fencing;
 mod gauges;
 mod placement;
+mod scheduled;
 mod support;
 mod transitions;
 mod waits;

@@ -140,7 +140,7 @@ impl Batch {
         let (run, sequence) = (history.run(), history.sequence());
         let envelope = Envelope::seal(run, sequence, RECORD_VERSION, record)?;
         self.records.push(run, sequence, envelope);
-        if let Some(step) = Step::of(record) {
+        if let Some(step) = Step::of(record)? {
             self.steps.workflows.push(step.workflow.to_owned());
             self.steps.schedules.push(step.schedule.to_owned());
             self.steps.instants.push(step.at.as_millis());

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod deployments;
 mod doubt;
 mod fencing;
 mod loading;
@@ -18,7 +19,7 @@ use marquetry_types::{Epoch, PublishedKind, RunId};
 use tokio_postgres::{Client, NoTls, Transaction};
 
 use super::*;
-use crate::testing::conformance::{self, Store};
+use crate::testing::conformance::{self, Database, Store};
 use crate::testing::{PostgresServer, samples};
 use crate::{Campaign, Candidate, Journal, Page, RunFilter};
 
@@ -33,6 +34,15 @@ impl Store for Schema {
 
     async fn open_reader(&self) -> Arc<dyn JournalReader> {
         Arc::new(PostgresJournal::open_read_only(&self.0).await.unwrap())
+    }
+}
+
+#[async_trait]
+impl Database for Schema {
+    async fn tamper(&self, sql: &str) -> u64 {
+        let place = Place::parse(&self.0).unwrap();
+        let client = place.connect(place.patience).await.unwrap();
+        client.execute(sql, &[]).await.unwrap()
     }
 }
 
@@ -79,6 +89,23 @@ async fn until(observer: &Client, count: i64, condition: &str) {
     }
 }
 
+/// Ends sessions in some state, as an administrator does.
+async fn end(observer: &Client, condition: &str) {
+    let sql = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {condition}");
+    observer.query(&sql, &[]).await.unwrap();
+}
+
+/// The statement of a commit is prepared before a campaign, and that may be cut off, too.
+async fn lead_in_the_end(journal: &PostgresJournal) -> Epoch {
+    let start = std::time::Instant::now();
+    loop {
+        match journal.campaign(&samples::candidate("house")).await {
+            Ok(Campaign::Won(epoch)) => return epoch,
+            other => assert!(start.elapsed() < MINUTE, "{other:?}"),
+        }
+    }
+}
+
 /// A row that is in the way of the first record of a run, for as long as the transaction is not ended.
 async fn obstruct<'c>(stranger: &'c mut Client, run: &RunId) -> Transaction<'c> {
     let obstacle = stranger.transaction().await.unwrap();
@@ -95,6 +122,9 @@ async fn rows(observer: &Client) -> i64 {
         "snapshots",
         "publications",
         "publications_current",
+        "deployments",
+        "deployments_current",
+        "schedule_positions",
     ];
     let counts = tables.map(|table| format!("(SELECT count(*) FROM journal0.{table})"));
     let sql = format!("SELECT {}", counts.join(" + "));
@@ -115,6 +145,7 @@ async fn it_does_what_every_journal_does() {
         return;
     };
     conformance::run(|| Schema(server.new_journal())).await;
+    conformance::survive_damage(|| Schema(server.new_journal())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod migrating;
+mod power;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,7 +14,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::Journal;
-use crate::testing::conformance::{self, Store};
+use crate::testing::conformance::{self, Database, Store};
 use crate::testing::{Faults, FaultyJournal, samples};
 
 /// A folder with a journal in it.
@@ -63,6 +66,13 @@ impl Store for Folder {
     }
 }
 
+#[async_trait]
+impl Database for Folder {
+    async fn tamper(&self, sql: &str) -> u64 {
+        u64::try_from(Folder::tamper(self, sql)).unwrap()
+    }
+}
+
 /// The same behind a journal of faults that has none.
 struct Faultless(Folder);
 
@@ -80,6 +90,11 @@ impl Store for Faultless {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sqlite_conforms() {
     conformance::run(Folder::new).await;
+}
+
+#[tokio::test]
+async fn sqlite_survives_damage() {
+    conformance::survive_damage(Folder::new).await;
 }
 
 #[tokio::test]

@@ -208,7 +208,7 @@ fn append(
         for publication in record.publications() {
             publications::put(savepoint, &publication)?;
         }
-        if let Some(step) = Step::of(record) {
+        if let Some(step) = Step::of(record)? {
             schedules::advance(savepoint, step)?;
         }
     }

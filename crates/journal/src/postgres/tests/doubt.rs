@@ -4,12 +4,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 
-/// Ends sessions in some state, as an administrator does.
-async fn end(observer: &Client, condition: &str) {
-    let sql = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {condition}");
-    observer.query(&sql, &[]).await.unwrap();
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_that_was_cut_off_before_its_end_is_doubted_and_not_there() {
     let Some(server) = PostgresServer::start() else {
@@ -99,17 +93,6 @@ async fn a_commit_that_was_cut_off_before_its_answer_is_doubted_and_there() {
     assert_eq!(current[0].published.version, passed + 1);
     let passed = i64::try_from(passed).unwrap();
     assert_eq!(rows(&observer).await, 6 * (passed + 1) + 1);
-}
-
-/// The statement of a commit is prepared before a campaign, and that may be cut off, too.
-async fn lead_in_the_end(journal: &PostgresJournal) -> Epoch {
-    let start = std::time::Instant::now();
-    loop {
-        match journal.campaign(&samples::candidate("house")).await {
-            Ok(Campaign::Won(epoch)) => return epoch,
-            other => assert!(start.elapsed() < MINUTE, "{other:?}"),
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

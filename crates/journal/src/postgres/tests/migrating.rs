@@ -105,3 +105,60 @@ async fn what_is_missing_is_said_and_what_is_there_needs_no_right_to_make_it() {
         Ok(samples::replayed(&records))
     );
 }
+
+/// A schema's columns and indices.
+async fn tables(observer: &Client, schema: &str) -> Vec<String> {
+    let sql = "SELECT concat_ws(' ', table_name, column_name, data_type, collation_name, is_nullable)
+               FROM information_schema.columns WHERE table_schema = $1
+               UNION ALL SELECT replace(indexdef, schemaname, '') FROM pg_indexes WHERE schemaname = $1
+               ORDER BY 1";
+    let rows = observer.query(sql, &[&schema]).await.unwrap();
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+/// A server with a journal of format 1, as [`conformance::take_up_from_before_deployments`] wants it.
+async fn old_journal() -> Option<(PostgresServer, Schema, Client)> {
+    let server = PostgresServer::start()?;
+    let schema = Schema(server.new_journal());
+    let stranger = stranger(&server).await;
+    let sql = include_str!("format1.sql");
+    stranger.batch_execute(sql).await.unwrap();
+    Some((server, schema, stranger))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_of_format_1_is_brought_up_to_date_with_all_that_is_in_it() {
+    let Some((server, schema, stranger)) = old_journal().await else {
+        return;
+    };
+    let refused = PostgresJournal::open_read_only(&schema.0).await;
+    let expected = JournalError::UnknownFormat {
+        journal: schema.0.clone(),
+        found: 1,
+        known: FORMAT,
+    };
+    assert_eq!(refused.unwrap_err(), expected);
+    conformance::take_up_from_before_deployments(&schema).await;
+    let fresh = server.new_journal();
+    drop(PostgresJournal::open(&fresh).await.unwrap());
+    let old = tables(&stranger, "journal0").await;
+    assert_eq!(old, tables(&stranger, "journal1").await);
+    assert!(old.len() > 40);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_that_cannot_be_brought_up_to_date_stays_as_it_was() {
+    let Some((_server, schema, stranger)) = old_journal().await else {
+        return;
+    };
+    // The last of the new tables is in the way.
+    let obstacle = "CREATE TABLE journal0.schedule_positions (something text)";
+    stranger.batch_execute(obstacle).await.unwrap();
+    let before = tables(&stranger, "journal0").await;
+    let refused = PostgresJournal::open(&schema.0).await.unwrap_err();
+    assert!(refused.to_string().contains("already exists"), "{refused}");
+    assert_eq!(tables(&stranger, "journal0").await, before);
+    let clear = "DROP TABLE journal0.schedule_positions";
+    stranger.batch_execute(clear).await.unwrap();
+    conformance::take_up_from_before_deployments(&schema).await;
+}
