@@ -465,7 +465,9 @@ pub(crate) fn status_of_refusal(refusal: Refusal) -> Status {
 pub(crate) fn status_of_journal(error: &JournalError) -> Status {
     let code = match error {
         JournalError::UnknownRun { .. } => Code::NotFound,
-        JournalError::Damaged { .. } | JournalError::DamagedBundle { .. } => Code::DataLoss,
+        JournalError::Damaged { .. }
+        | JournalError::DamagedBundle { .. }
+        | JournalError::DamagedDeployment(_) => Code::DataLoss,
         JournalError::DuplicateRequest { .. } => Code::AlreadyExists,
         JournalError::Inconsistent { .. } => Code::Internal,
         _ => Code::Unavailable,
