@@ -171,6 +171,13 @@ pub(crate) enum Command {
         after_help = "Example:\n  marquetry backfill retail-segmentation --from 2026-11-01 --to 2026-11-08"
     )]
     Backfill(Backfill),
+    /// Check journal, lake and, where one is named, the cluster, and say what to do.
+    ///
+    /// Ends with 1 if something is not as it must be.
+    #[command(
+        after_help = "Examples:\n  marquetry doctor\n  marquetry doctor --coordinator https://marquetry.example:7070 --lake s3://bucket/prefix"
+    )]
+    Doctor,
     /// List the workers of a cluster, with what they do.
     #[command(
         after_help = "Example:\n  marquetry workers --coordinator https://marquetry.example:7070"

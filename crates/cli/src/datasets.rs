@@ -24,7 +24,8 @@ pub(crate) async fn find(place: &Place, name: &str) -> Result<DatasetRef, Failur
 fn output_of(run: &RunState, stage: &str, output: Option<&str>) -> Result<DatasetRef, Failure> {
     let listed = |names: Vec<&str>| names.join(", ");
     let Some(state) = run.stages.get(stage) else {
-        let stages = run.stages.keys().map(|name| name.as_str()).collect();
+        let stages = run.stages.keys().filter(|name| name.place().is_none());
+        let stages = stages.map(|name| name.as_str()).collect();
         let message = format!("run {} has no stage `{stage}`", run.id());
         return Err(Failure::no_match(
             message,
@@ -41,11 +42,8 @@ fn output_of(run: &RunState, stage: &str, output: Option<&str>) -> Result<Datase
             format!("see `marquetry show {}`", run.id()),
         ));
     };
-    let declared = run
-        .workflow()
-        .stages
-        .get(stage)
-        .and_then(|stage| stage.outputs.first());
+    let declared = run.stages.get_key_value(stage);
+    let declared = declared.and_then(|(name, _)| run.workflow().stage(name)?.outputs.first());
     let wanted = output.or(declared.map(String::as_str)).unwrap_or_default();
     outcome.outputs.get(wanted).cloned().ok_or_else(|| {
         let outputs = outcome.outputs.keys().map(String::as_str).collect();

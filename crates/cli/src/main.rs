@@ -96,6 +96,7 @@ fn start(arguments: Arguments) -> Result<(), Failure> {
             Command::Retire(arguments) => commands::workflows::retire(common, arguments).await,
             Command::Schedules => commands::workflows::schedules(common).await,
             Command::Backfill(arguments) => commands::workflows::backfill(common, arguments).await,
+            Command::Doctor => commands::doctor::examine(common).await,
             Command::Workers => commands::cluster::workers(common).await,
             Command::Queues => commands::cluster::queues(common).await,
             Command::Drain(arguments) => commands::cluster::drain(common, arguments).await,

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use marquetry_engine::{QueueView, WorkerView};
 use marquetry_proto::v1::cluster_service_server::ClusterService;
 use marquetry_proto::{timestamp_to_wire, v1};
-use marquetry_types::WorkerId;
+use marquetry_types::{Timestamp, WorkerId};
 use tokio::sync::{mpsc, watch};
 use tonic::{Request as GrpcRequest, Response, Status};
 
@@ -28,6 +28,8 @@ impl ClusterService for Clusters {
         let workers = workers.map_err(status_of_refusal)?;
         Ok(Response::new(v1::ListWorkersResponse {
             workers: workers.into_iter().map(worker).collect(),
+            now: Some(timestamp_to_wire(Timestamp::now())),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
         }))
     }
 

@@ -104,11 +104,11 @@ impl Runs {
             .await
     }
 
-    /// Reads a workflow that a client sent, and keeps its files. Gives their digest.
+    /// Reads a workflow that a client sent. Nothing is kept yet.
     pub(crate) async fn checked(
         &self,
         bundle: v1::WorkflowBundle,
-    ) -> Result<(Box<Workflow>, String), Status> {
+    ) -> Result<(Box<Workflow>, Bundle), Status> {
         // A large workflow takes long to read: not on a thread that others wait for.
         let catalogue = Arc::clone(&self.catalogue);
         let checked =
@@ -116,8 +116,7 @@ impl Runs {
         let (workflow, bundle) = checked
             .map_err(|error| Status::internal(format!("the workflow cannot be read: {error}")))?
             .map_err(invalid)?;
-        let digest = self.store(&bundle).await?;
-        Ok((Box::new(workflow), digest))
+        Ok((Box::new(workflow), bundle))
     }
 
     /// A deployed workflow; the current version for 0.
@@ -128,7 +127,8 @@ impl Runs {
         found.ok_or_else(|| not_deployed(name, version))
     }
 
-    async fn store(&self, bundle: &Bundle) -> Result<String, Status> {
+    /// Keeps a workflow's files, durably. Gives their digest.
+    pub(crate) async fn store(&self, bundle: &Bundle) -> Result<String, Status> {
         let digest = bundle.digest();
         let bytes = serde_json::to_vec(bundle)
             .map_err(|error| Status::internal(format!("the bundle cannot be written: {error}")))?;
@@ -167,11 +167,14 @@ impl RunService for Runs {
                 created: false,
             }));
         }
-        let (workflow, bundle) = match (request.bundle, request.workflow.as_str()) {
-            (Some(bundle), "") => self.checked(bundle).await?,
+        let (workflow, files) = match (request.bundle, request.workflow.as_str()) {
+            (Some(bundle), "") => {
+                let (workflow, bundle) = self.checked(bundle).await?;
+                (workflow, Files::Sent(bundle))
+            }
             (None, name) if !name.is_empty() => {
                 let deployment = self.deployment(name, request.workflow_version).await?;
-                (deployment.workflow, deployment.bundle)
+                (deployment.workflow, Files::Kept(deployment.bundle))
             }
             (None, _) => return Err(bad_request("both `bundle` and `workflow` are missing")),
             (Some(_), _) => return Err(bad_request("`bundle` and `workflow` stand together")),
@@ -189,6 +192,11 @@ impl RunService for Runs {
             let message = format!("the name of the concurrency group: {}", error.message);
             invalid(Diagnostic::new(error.code(), message).into())
         })?;
+        // Only what is run is kept.
+        let bundle = match files {
+            Files::Sent(bundle) => self.store(&bundle).await?,
+            Files::Kept(digest) => digest,
+        };
         let submission = Submission {
             run: RunId::new(Timestamp::now(), rand::random()),
             workflow,
@@ -358,6 +366,12 @@ impl RunService for Runs {
         .await?;
         Ok(Response::new(v1::ApproveStageResponse {}))
     }
+}
+
+/// A workflow's files: as a client sent them, or by their digest.
+enum Files {
+    Sent(Bundle),
+    Kept(String),
 }
 
 /// One watcher of one run.

@@ -38,7 +38,8 @@ impl WorkflowService for Workflows {
             return Err(bad_request(&message));
         }
         let bundle = bundle.ok_or_else(|| bad_request("`bundle` is missing"))?;
-        let (workflow, digest) = self.runs.checked(bundle).await?;
+        let (workflow, bundle) = self.runs.checked(bundle).await?;
+        let digest = self.runs.store(&bundle).await?;
         let deployment = Box::new(Deployment {
             name: workflow.name.clone(),
             version: 0,

@@ -114,6 +114,58 @@ fn a_worker_is_drained_from_afar() {
     assert!(said(&unknown).contains("MQ0709"), "{}", said(&unknown));
 }
 
+#[test]
+fn the_doctor_says_what_is_wrong_and_what_to_do() {
+    let mut cluster = Cluster::start(&[]);
+    let findings = |more: &[&str]| {
+        let arguments = [&["doctor", "--output", "json"][..], more].concat();
+        let output = cluster.command(&arguments).output().unwrap();
+        let findings: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (output.status.code(), findings)
+    };
+    let state = |findings: &Value, check: &str| {
+        let mut all = findings.as_array().unwrap().iter();
+        let found = all.rfind(|it| it["check"] == check).unwrap();
+        found["state"].as_str().unwrap().to_owned()
+    };
+    let (code, alone) = findings(&[]);
+    assert_eq!(code, Some(0), "{alone:#}");
+    for (check, expected) in [
+        ("journal", "good"),
+        ("lake", "good"),
+        ("coordinator", "good"),
+        ("clocks", "good"),
+        ("workers", "warning"),
+    ] {
+        assert_eq!(state(&alone, check), expected, "{check}: {alone:#}");
+    }
+    let (code, broken) = findings(&[
+        "--journal",
+        "postgres://nobody@127.0.0.1:1/nothing",
+        "--lake",
+        "/proc/nowhere",
+    ]);
+    assert_eq!(code, Some(1), "{broken:#}");
+    assert_eq!(state(&broken, "journal"), "bad", "{broken:#}");
+    assert_eq!(state(&broken, "lake"), "bad", "{broken:#}");
+    cluster.add_worker(&["--slots", "3"]);
+    eventually("the worker is there", || {
+        let listed = json(&cluster, &["workers"]);
+        listed.as_array().unwrap().len() == 1
+    });
+    let findings = json(&cluster, &["doctor"]);
+    let workers = findings
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|it| it["check"] == "workers")
+        .unwrap();
+    assert_eq!(
+        workers["seen"],
+        "1 connected, 1 of them take stages, 3 slots"
+    );
+}
+
 const ASKS: &str = "
 marquetry: v1
 name: asks

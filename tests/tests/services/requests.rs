@@ -54,7 +54,10 @@ fn one_line(diagnostics: &Diagnostics) -> String {
 #[tokio::test]
 async fn an_empty_submission_is_refused() {
     let refusal = refused(v1::SubmitRunRequest::default()).await;
-    assert_eq!(one_line(&refusal), "`bundle` is missing [MQ0704]");
+    assert_eq!(
+        one_line(&refusal),
+        "both `bundle` and `workflow` are missing [MQ0704]"
+    );
 }
 
 #[tokio::test]
