@@ -1,7 +1,7 @@
 //! Runs as clients see them.
 
 use marquetry_engine::{
-    AttemptEnd, AttemptState, RunState, RunStatus, RunSummary, StageStatus, Waiting,
+    AttemptEnd, AttemptState, ItemCounts, RunState, RunStatus, RunSummary, StageStatus, Waiting,
 };
 use marquetry_proto::{diagnostic_to_wire, timestamp_to_wire, to_prost_struct, v1};
 use marquetry_types::{
@@ -82,10 +82,7 @@ pub(crate) fn stage(run: &RunState, name: &StageName, waits: Option<Waiting>) ->
                 reason: withheld.reason.clone(),
             })
             .collect(),
-        items: state
-            .items
-            .as_ref()
-            .map(|items| counts(run, name, items.len())),
+        items: state.items.as_ref().map(|_| counts(state.item_counts)),
         waiting: waits.as_ref().map(waiting),
         approval: state.approval.as_ref().map(|approval| v1::Approval {
             by: approval.by.clone(),
@@ -94,20 +91,13 @@ pub(crate) fn stage(run: &RunState, name: &StageName, waits: Option<Waiting>) ->
     })
 }
 
-fn counts(run: &RunState, name: &StageName, total: usize) -> v1::ItemCounts {
-    let mut counts = v1::ItemCounts {
-        total: u32::try_from(total).unwrap_or(u32::MAX),
-        ..v1::ItemCounts::default()
-    };
-    for item in (0..total).filter_map(|place| run.stages.get(&name.item(place))) {
-        match item.status {
-            StageStatus::Running | StageStatus::Retrying => counts.running += 1,
-            StageStatus::Succeeded => counts.succeeded += 1,
-            StageStatus::Failed => counts.failed += 1,
-            StageStatus::Pending | StageStatus::Skipped | StageStatus::Cancelled => {}
-        }
+fn counts(counts: ItemCounts) -> v1::ItemCounts {
+    v1::ItemCounts {
+        total: counts.total,
+        running: counts.running,
+        succeeded: counts.succeeded,
+        failed: counts.failed,
     }
-    counts
 }
 
 fn waiting(waiting: &Waiting) -> v1::Waiting {

@@ -40,6 +40,6 @@ pub use gauges::Gauges;
 pub use input::{Input, Submission, WorkerHello};
 pub use record::{Approval, Record, RunSubmitted, Scheduled, Withheld};
 pub use run_state::{BadRecord, RunFailure, RunState, RunStatus, RunSummary, StageCounts};
-pub use stage_state::{AttemptEnd, AttemptState, StageState, StageStatus};
+pub use stage_state::{AttemptEnd, AttemptState, ItemCounts, StageState, StageStatus};
 pub use views::{QueueView, WorkerView};
 pub use waiting::Waiting;

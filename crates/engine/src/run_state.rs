@@ -11,7 +11,7 @@ use marquetry_workflow::Workflow;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::stage_state::{AttemptEnd, AttemptState, StageState, StageStatus};
+use crate::stage_state::{AttemptEnd, AttemptState, ItemCounts, StageState, StageStatus};
 use crate::{Record, RunSubmitted};
 
 /// Where a run stands.
@@ -245,6 +245,56 @@ impl RunState {
     /// # Errors
     /// The record does not follow from this state; the state is as it was.
     pub fn apply(&mut self, record: &Record) -> Result<(), BadRecord> {
+        let item = record.stage().filter(|name| name.place().is_some());
+        let before = item
+            .and_then(|name| self.stages.get(name))
+            .map(|item| item.status);
+        self.transition(record)?;
+        match (item, before) {
+            (Some(name), Some(before)) => self.count_anew(name, before),
+            _ if matches!(
+                record,
+                Record::StageExpanded { .. }
+                    | Record::CancelRequested { .. }
+                    | Record::RunResumed { .. }
+            ) =>
+            {
+                self.count_items();
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// An item stands elsewhere than before.
+    fn count_anew(&mut self, name: &StageName, before: StageStatus) {
+        let Some(after) = self.stages.get(name).map(|item| item.status) else {
+            return;
+        };
+        if let Some(stage) = self.stages.get_mut(name.stage()) {
+            stage.item_counts.take(before);
+            stage.item_counts.add(after);
+        }
+    }
+
+    /// Counts the items of all stages, after a record that changed many at once.
+    fn count_items(&mut self) {
+        let mut counts: BTreeMap<String, ItemCounts> = BTreeMap::new();
+        for (name, item) in &self.stages {
+            if name.place().is_some() {
+                let counts = counts.entry(name.stage().to_owned()).or_default();
+                counts.total = counts.total.saturating_add(1);
+                counts.add(item.status);
+            }
+        }
+        for (name, stage) in &mut self.stages {
+            if name.place().is_none() {
+                stage.item_counts = counts.remove(name.as_str()).unwrap_or_default();
+            }
+        }
+    }
+
+    fn transition(&mut self, record: &Record) -> Result<(), BadRecord> {
         match record {
             Record::RunSubmitted(_) => Err(self.bad("it is submitted twice")),
             Record::RunAdmitted { at, .. } => {

@@ -83,6 +83,43 @@ pub struct AttemptState {
     pub end: Option<AttemptEnd>,
 }
 
+/// How many items of a stage stand where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ItemCounts {
+    /// All of them.
+    pub total: u32,
+    /// With an attempt that is granted, or another one to follow.
+    pub running: u32,
+    /// Committed.
+    pub succeeded: u32,
+    /// Failed for good.
+    pub failed: u32,
+    /// Ended, one way or another.
+    pub ended: u32,
+}
+
+impl ItemCounts {
+    pub(crate) fn add(&mut self, status: StageStatus) {
+        self.change(status, |count| count.saturating_add(1));
+    }
+
+    pub(crate) fn take(&mut self, status: StageStatus) {
+        self.change(status, |count| count.saturating_sub(1));
+    }
+
+    fn change(&mut self, status: StageStatus, change: fn(u32) -> u32) {
+        match status {
+            StageStatus::Running | StageStatus::Retrying => self.running = change(self.running),
+            StageStatus::Succeeded => self.succeeded = change(self.succeeded),
+            StageStatus::Failed => self.failed = change(self.failed),
+            StageStatus::Pending | StageStatus::Skipped | StageStatus::Cancelled => {}
+        }
+        if status.is_terminal() {
+            self.ended = change(self.ended);
+        }
+    }
+}
+
 /// A stage of a run: the fold of its records.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StageState {
@@ -117,6 +154,9 @@ pub struct StageState {
     /// Its items, once they are known, if it runs once for each of a list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub items: Option<Vec<Value>>,
+    /// How its items stand.
+    #[serde(default)]
+    pub item_counts: ItemCounts,
     /// The number after which its attempts are counted: of an item, when its stage was done again as a
     /// whole; of a stage with items, for those to come. No attempt of a run has the token of another.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -144,6 +184,7 @@ impl StageState {
             ended_at: None,
             approval: None,
             items: None,
+            item_counts: ItemCounts::default(),
             attempts_before: 0,
         }
     }

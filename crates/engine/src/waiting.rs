@@ -118,12 +118,8 @@ impl RunState {
         if !open.is_empty() {
             return Some(Waiting::Needs(open));
         }
-        let mut items = state.items.iter().flatten().enumerate();
-        let is_open_item = |(place, _): (usize, &serde_json::Value)| {
-            let item = self.stages.get(&name.item(place));
-            item.is_some_and(|item| !item.status.is_terminal())
-        };
-        if items.any(is_open_item) {
+        // Its items run.
+        if state.item_counts.ended < state.item_counts.total {
             return None;
         }
         if let Some(at) = state.retry_at {

@@ -1,6 +1,6 @@
 //! Runs as the journal has them.
 
-use marquetry_engine::{AttemptEnd, RunState, RunSummary, StageState, StageStatus};
+use marquetry_engine::{AttemptEnd, RunState, RunSummary, StageState};
 use marquetry_types::StageName;
 
 use super::{
@@ -101,28 +101,16 @@ fn stage(run: &RunState, name: &StageName, state: &StageState) -> StageView {
             .as_ref()
             .map(|failure| failure.diagnostic.clone()),
         skip_reason: state.skip_reason.clone(),
-        items: state
-            .items
-            .as_ref()
-            .map(|items| counts(run, name, items.len())),
+        items: state.items.as_ref().map(|_| ItemsView {
+            total: state.item_counts.total,
+            running: state.item_counts.running,
+            succeeded: state.item_counts.succeeded,
+            failed: state.item_counts.failed,
+        }),
         waiting_for: run.waiting(name).map(|waiting| waiting.to_string()),
         approval: state.approval.as_ref().map(|approval| ApprovalView {
             by: approval.by.clone(),
             comment: approval.comment.clone(),
         }),
-    }
-}
-
-fn counts(run: &RunState, name: &StageName, total: usize) -> ItemsView {
-    let count = |holds: fn(StageStatus) -> bool| {
-        let items = (0..total).filter_map(|place| run.stages.get(&name.item(place)));
-        let count = items.filter(|item| holds(item.status)).count();
-        u32::try_from(count).unwrap_or(u32::MAX)
-    };
-    ItemsView {
-        total: u32::try_from(total).unwrap_or(u32::MAX),
-        running: count(|status| matches!(status, StageStatus::Running | StageStatus::Retrying)),
-        succeeded: count(|status| status == StageStatus::Succeeded),
-        failed: count(|status| status == StageStatus::Failed),
     }
 }

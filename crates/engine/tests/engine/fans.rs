@@ -138,6 +138,15 @@ fn items_that_failed_are_done_again_and_the_others_are_not() {
     }
     let run = world.state(1);
     assert_eq!(run.status, RunStatus::Failed);
+    let counts = run.stages["a"].item_counts;
+    let told = (
+        counts.total,
+        counts.running,
+        counts.succeeded,
+        counts.failed,
+        counts.ended,
+    );
+    assert_eq!(told, (3, 0, 2, 1, 3));
     let message = run.failure.unwrap().diagnostic.message;
     assert_eq!(
         message,
@@ -160,6 +169,8 @@ fn items_that_failed_are_done_again_and_the_others_are_not() {
     // From the stage itself, everything is done again.
     let whole = resumed(&world, 1, &["a"]);
     assert_eq!(assignments(&world.step(whole)).len(), 3);
+    let counts = world.state(1).stages["a"].item_counts;
+    assert_eq!((counts.total, counts.running, counts.ended), (3, 3, 0));
 }
 
 #[test]
