@@ -69,6 +69,8 @@ async fn attach(cluster: &Cluster, workers: u32) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let (welcomed, mut welcomes) = mpsc::channel(64);
     for number in 0..workers {
+        // Not all at once: what is measured is the work, not a thousand connections in a millisecond.
+        tokio::time::sleep(Duration::from_millis(2)).await;
         // A connection each, as processes of their own have.
         let channel = tonic::transport::Endpoint::from_shared(cluster.url.clone()).unwrap();
         let client = WorkerServiceClient::new(channel.tcp_nodelay(true).connect_lazy());
