@@ -334,7 +334,9 @@ impl Reign {
             Request::Waiting { run, reply } => {
                 let state = self.engine.run(&run);
                 let names = state.into_iter().flat_map(|state| state.stages.keys());
+                // Items are not shown one by one, and there may be thousands.
                 let waiting = names
+                    .filter(|name| name.place().is_none())
                     .filter_map(|name| Some((name.clone(), self.engine.waiting(&run, name)?)))
                     .collect();
                 drop(reply.send(Ok(waiting)));

@@ -5,7 +5,7 @@ use marquetry_script::{ScriptError, StatusFlags};
 use marquetry_types::{
     AttemptId, Diagnostic, FailureClass, FencingToken, RunId, StageName, Timestamp, WorkerId, codes,
 };
-use marquetry_workflow::{Condition, ControlKind, Stage};
+use marquetry_workflow::{Condition, ConfigValue, ControlKind, Stage};
 use serde_json::{Map, Value};
 
 use std::collections::BTreeSet;
@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use crate::backlog::Turn;
 use crate::fan::{Gathered, gather_kind, gathered};
 use crate::live_run::LiveRun;
-use crate::scope::{item_scope, reduce_datasets, scope};
+use crate::scope::{reduce_datasets, scope};
 use crate::timers::Timer;
 use crate::{
     Action, Assignment, Decision, Engine, Record, Rejection, RunFailure, RunStatus, StageStatus,
@@ -85,7 +85,11 @@ impl Engine {
             return Ok(());
         }
         if !live.options.contains_key(&index) {
-            match verdict(live, &name) {
+            let verdict = match name.place() {
+                None => verdict(live, &name),
+                Some(_) => item_verdict(live, &name),
+            };
+            match verdict {
                 Verdict::Run(options) => {
                     live.options.insert(index, options);
                 }
@@ -370,10 +374,6 @@ fn verdict(live: &LiveRun, name: &StageName) -> Verdict {
             Gathered::Failed(diagnostic) => Verdict::Fail(diagnostic),
         };
     }
-    if name.place().is_some() {
-        // Whether it runs was decided for all items at once.
-        return evaluated(stage, name, &item_scope(run, stage, name));
-    }
     let asks = match &stage.condition {
         None => false,
         Some(Condition::Always | Condition::Failure) => true,
@@ -423,12 +423,25 @@ fn verdict(live: &LiveRun, name: &StageName) -> Verdict {
             Err(error) => Verdict::Fail(in_stage(&error, name, "`for_each`")),
         };
     }
-    evaluated(stage, name, &scope)
+    evaluated(&stage.with, name, &scope)
+}
+
+/// What is to become of an item. Whether it runs was decided for all of them at once.
+fn item_verdict(live: &mut LiveRun, name: &StageName) -> Verdict {
+    let with = live
+        .state
+        .workflow()
+        .stage(name)
+        .map(|stage| stage.with.clone());
+    match (with, live.item_scope(name)) {
+        (Some(with), Some(scope)) => evaluated(&with, name, scope),
+        _ => Verdict::Skip("its stage does not have it".to_owned()),
+    }
 }
 
 /// The options of a stage, evaluated.
-fn evaluated(stage: &Stage, name: &StageName, scope: &Map<String, Value>) -> Verdict {
-    match stage.with.evaluate(scope) {
+fn evaluated(with: &ConfigValue, name: &StageName, scope: &Map<String, Value>) -> Verdict {
+    match with.evaluate(scope) {
         Ok(mut options) => {
             reduce_datasets(&mut options);
             Verdict::Run(options)

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use marquetry_types::{StageName, Timestamp, WorkerId};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::backlog::{Demand, Turn};
 use crate::fan::{Fan, gather_kind};
+use crate::scope::scope as scope_of;
 use crate::{AttemptEnd, BadRecord, Record, RunState, StageStatus};
 
 /// A run in the working set.
@@ -29,6 +30,8 @@ pub(crate) struct LiveRun {
     demands: Vec<Arc<Demand>>,
     /// By stage that runs once for each item: which of them may run.
     fans: BTreeMap<usize, Fan>,
+    /// By stage that runs once for each item: what its expressions read, made for the first of them.
+    scopes: BTreeMap<usize, Map<String, Value>>,
     ignores_placement: bool,
     /// Stages that wait for a person.
     pub(crate) awaits_approval: BTreeSet<StageName>,
@@ -41,6 +44,7 @@ impl LiveRun {
         let mut run = Self {
             demands: Vec::new(),
             fans: BTreeMap::new(),
+            scopes: BTreeMap::new(),
             ignores_placement,
             awaits_approval: BTreeSet::new(),
             dependents: Vec::new(),
@@ -63,6 +67,7 @@ impl LiveRun {
         self.open = 0;
         self.decidable.clear();
         self.fans.clear();
+        self.scopes.clear();
         self.demands.clear();
         for index in 0..stages.len() {
             self.demands.extend(self.demand_of(index));
@@ -136,6 +141,20 @@ impl LiveRun {
         }
     }
 
+    /// The names for the expressions of an item: those of its stage, and `item`. They are made once for all
+    /// items: the parameters may hold the very list.
+    pub(crate) fn item_scope(&mut self, name: &StageName) -> Option<&Map<String, Value>> {
+        let run = &self.state;
+        let parent = parent_of(&run.stages, name)?;
+        let (_, stage) = run.stages.get_index(parent)?;
+        let item = stage.items.as_ref()?.get(name.place()?)?;
+        let needs = &run.workflow().stage(name)?.needs;
+        let scope = self.scopes.entry(parent);
+        let scope = scope.or_insert_with(|| scope_of(run, needs));
+        scope.insert("item".to_owned(), item.clone());
+        Some(scope)
+    }
+
     /// Whether an item may go ahead: as many of its stage's may as that says.
     pub(crate) fn admits(&mut self, index: usize) -> bool {
         let name = self.name(index).filter(|name| name.place().is_some());
@@ -172,6 +191,7 @@ impl LiveRun {
         if state.status.is_terminal() {
             self.open = self.open.saturating_sub(1);
             self.options.remove(&index);
+            self.scopes.remove(&index);
             self.awaits_approval.remove(stage);
             for &dependent in &self.dependents[index] {
                 self.unmet[dependent] = self.unmet[dependent].saturating_sub(1);

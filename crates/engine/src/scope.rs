@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 
 use marquetry_types::{DATASET_KEY, DatasetRef, PublishedKind, StageName};
-use marquetry_workflow::Stage;
 use serde_json::{Map, Value, json};
 
 use crate::RunState;
@@ -22,16 +21,6 @@ pub(crate) fn scope(run: &RunState, needs: &BTreeSet<StageName>) -> Map<String, 
     let tables = tables.map(|name| (name.to_string(), table(run, name.as_str())));
     scope.insert("tables".to_owned(), Value::Object(tables.collect()));
     scope.insert("run".to_owned(), about(run));
-    scope
-}
-
-/// The names for the expressions of one item: those of its stage, and `item`.
-pub(crate) fn item_scope(run: &RunState, stage: &Stage, name: &StageName) -> Map<String, Value> {
-    let mut scope = scope(run, &stage.needs);
-    let parent = run.stages.get(name.stage());
-    let items = parent.and_then(|parent| parent.items.as_ref());
-    let item = items.and_then(|items| items.get(name.place()?));
-    scope.insert("item".to_owned(), item.cloned().unwrap_or_default());
     scope
 }
 

@@ -239,3 +239,29 @@ fn ten_thousand_items_take_their_turns() {
     let run = world.engine.run(&run_id(1)).unwrap();
     assert_eq!(run.status, RunStatus::Succeeded);
 }
+
+#[test]
+fn a_long_list_among_the_parameters_is_not_copied_for_each_of_its_items() {
+    let mut world = world();
+    let mut more = each(json!({"scalar": "${{ params.regions }}"}), Some(50));
+    more["with"] = json!({"map": {"region": {"scalar": "${{ item }}"}}});
+    let graph = workflow(vec![stage("a", &[], more)]);
+    let Input::Submit(mut submission) = submission(1, &graph) else {
+        unreachable!("a submission")
+    };
+    let regions: Vec<Value> = (0..10_000)
+        .map(|place| json!(format!("r{place}")))
+        .collect();
+    submission
+        .params
+        .insert("regions".to_owned(), regions.into());
+    let first = world.step(Input::Submit(submission));
+    let mut open: Vec<_> = assignments(&first).into_iter().map(|it| it.2).collect();
+    assert_eq!(open[17].options, json!({"region": "r17"}));
+    let mut count = 0;
+    while let Some(next) = open.pop() {
+        count += 1;
+        open.extend(done(&mut world, 1, &next));
+    }
+    assert_eq!(count, 10_001);
+}
