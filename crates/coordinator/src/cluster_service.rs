@@ -5,16 +5,13 @@ use marquetry_engine::{QueueView, WorkerView};
 use marquetry_proto::v1::cluster_service_server::ClusterService;
 use marquetry_proto::{timestamp_to_wire, v1};
 use marquetry_types::{Timestamp, WorkerId};
-use tokio::sync::{mpsc, watch};
 use tonic::{Request as GrpcRequest, Response, Status};
 
-use crate::leadership::Role;
-use crate::request::{Request, ask};
-use crate::run_service::{bad_request, must_lead, status_of_refusal};
+use crate::request::Request;
+use crate::run_service::{Runs, bad_request, must_lead, reason_or_somebody};
 
 pub(crate) struct Clusters {
-    pub(crate) requests: mpsc::Sender<Request>,
-    pub(crate) role: watch::Receiver<Role>,
+    pub(crate) runs: Runs,
 }
 
 #[async_trait]
@@ -23,9 +20,8 @@ impl ClusterService for Clusters {
         &self,
         _: GrpcRequest<v1::ListWorkersRequest>,
     ) -> Result<Response<v1::ListWorkersResponse>, Status> {
-        must_lead(&self.role)?;
-        let workers = ask(&self.requests, Request::Workers).await?;
-        let workers = workers.map_err(status_of_refusal)?;
+        must_lead(&self.runs.role)?;
+        let workers = self.runs.ask(Request::Workers).await?;
         Ok(Response::new(v1::ListWorkersResponse {
             workers: workers.into_iter().map(worker).collect(),
             now: Some(timestamp_to_wire(Timestamp::now())),
@@ -37,9 +33,8 @@ impl ClusterService for Clusters {
         &self,
         _: GrpcRequest<v1::ListQueuesRequest>,
     ) -> Result<Response<v1::ListQueuesResponse>, Status> {
-        must_lead(&self.role)?;
-        let queues = ask(&self.requests, Request::Queues).await?;
-        let queues = queues.map_err(status_of_refusal)?;
+        must_lead(&self.runs.role)?;
+        let queues = self.runs.ask(Request::Queues).await?;
         Ok(Response::new(v1::ListQueuesResponse {
             queues: queues.into_iter().map(queue).collect(),
         }))
@@ -49,21 +44,19 @@ impl ClusterService for Clusters {
         &self,
         request: GrpcRequest<v1::DrainWorkerRequest>,
     ) -> Result<Response<v1::DrainWorkerResponse>, Status> {
-        must_lead(&self.role)?;
+        must_lead(&self.runs.role)?;
         let v1::DrainWorkerRequest { worker_id, reason } = request.into_inner();
         let worker: WorkerId = worker_id
             .parse()
             .map_err(|error: marquetry_types::InvalidName| bad_request(&error.to_string()))?;
-        let reason = match reason {
-            reason if reason.is_empty() => "somebody asked for it".to_owned(),
-            reason => reason,
-        };
-        let done = ask(&self.requests, |reply| Request::Drain {
-            worker,
-            reason,
-            reply,
-        });
-        done.await?.map_err(status_of_refusal)?;
+        let reason = reason_or_somebody(reason);
+        self.runs
+            .ask(|reply| Request::Drain {
+                worker,
+                reason,
+                reply,
+            })
+            .await?;
         Ok(Response::new(v1::DrainWorkerResponse {}))
     }
 }

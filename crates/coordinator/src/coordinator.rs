@@ -119,10 +119,7 @@ impl Coordinator {
             hub: self.hub.clone(),
             role: self.role.clone(),
         };
-        let clusters = ClusterServiceServer::new(Clusters {
-            requests: self.requests.clone(),
-            role: self.role.clone(),
-        });
+        let clusters = ClusterServiceServer::new(Clusters { runs: runs.clone() });
         let workflows = Workflows { runs: runs.clone() };
         let workflows = WorkflowServiceServer::new(workflows)
             .max_decoding_message_size(MESSAGE_BYTES)

@@ -20,6 +20,8 @@ mod hub;
 mod in_process;
 mod leadership;
 mod metrics;
+mod recent_requests;
+mod refusals;
 mod reign;
 mod request;
 mod run_service;

@@ -1,6 +1,6 @@
 //! The task that owns the engine: it decides, commits, then acts.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use marquetry_journal::{Campaign, Deployed, Deployment, Journal, JournalError};
 use marquetry_proto::v1;
 use marquetry_proto::v1::attach_response::Message;
 use marquetry_proto::v1::watch_run_response::Event;
-use marquetry_types::{Diagnostic, Epoch, RunId, StageName, Timestamp, WorkerId, codes};
+use marquetry_types::{Epoch, RunId, StageName, Timestamp, WorkerId};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +19,8 @@ use crate::clock::Clock;
 use crate::hub::Hub;
 use crate::leadership::{Lease, campaign};
 use crate::metrics::{Metrics, Operation};
+use crate::recent_requests::RecentRequests;
+use crate::refusals::{answer_of_journal, refusal_of_journal, refusal_of_rejection};
 use crate::request::{Begun, Outbound, Refusal, Reply, Request};
 use crate::scheduler::Scheduler;
 use crate::views;
@@ -293,19 +295,8 @@ impl Reign {
                 self.collect(decided, batch)
             }
             Request::Cancel { run, reason, reply } => {
-                match self.step(Input::CancelRun {
-                    run: run.clone(),
-                    reason,
-                }) {
-                    Err(Rejection::NotRunning(_)) => {
-                        drop(reply.send(Err(Refusal::NotRunning(run))));
-                        Ok(())
-                    }
-                    decided => {
-                        batch.replies.push(Pending::Done(reply));
-                        self.collect(decided, batch)
-                    }
-                }
+                let decided = self.step(Input::CancelRun { run, reason });
+                self.answer_when_durable(decided, reply, batch)
             }
             Request::Retry { run, from, reply } => self.retry(run, from, reply, batch).await,
             Request::Approve {
@@ -683,79 +674,6 @@ impl Reign {
         self.metrics.epoch(self.epoch);
         self.restore(grace).await?;
         Ok(true)
-    }
-}
-
-/// How many request ids are remembered: those of runs that end quickly, for as long as a client's two
-/// calls can take to get here.
-const REQUESTS: usize = 65_536;
-
-/// The runs of request ids, the latest ones.
-#[derive(Debug, Default)]
-struct RecentRequests {
-    runs: HashMap<String, RunId>,
-    order: VecDeque<String>,
-}
-
-impl RecentRequests {
-    fn get(&self, request_id: &str) -> Option<&RunId> {
-        self.runs.get(request_id)
-    }
-
-    fn put(&mut self, request_id: String, run: RunId) {
-        if self.order.len() >= REQUESTS
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.runs.remove(&oldest);
-        }
-        self.order.push_back(request_id.clone());
-        self.runs.insert(request_id, run);
-    }
-}
-
-/// What a rejection means to whoever asked.
-fn refusal_of_rejection(rejection: &Rejection) -> Refusal {
-    let diagnostic = |code| Diagnostic::new(code, rejection.to_string());
-    match rejection {
-        Rejection::UnknownWorker(_) => Refusal::NotFound(
-            diagnostic(codes::UNKNOWN_WORKER).help("`marquetry workers` lists those that are"),
-        ),
-        Rejection::UnknownStage { .. } => Refusal::NotFound(
-            diagnostic(codes::BAD_REQUEST).help("`marquetry show RUN` lists its stages"),
-        ),
-        Rejection::GroupFull { .. } => Refusal::WrongState(
-            diagnostic(codes::GROUP_FULL)
-                .help("submit again when it has ended, or let runs wait with `on_conflict: queue`"),
-        ),
-        Rejection::NotRunning(run) => Refusal::NotRunning(run.clone()),
-        Rejection::DuplicateRun(_)
-        | Rejection::NotResumable { .. }
-        | Rejection::NotAwaited { .. }
-        | Rejection::Spoilt(_) => Refusal::WrongState(diagnostic(codes::WRONG_RUN_STATE)),
-    }
-}
-
-/// Answers with what the journal says. One that may or may not have happened spoils the reign's memory.
-fn answer_of_journal<T>(
-    result: Result<T, JournalError>,
-    reply: Reply<T>,
-) -> Result<(), JournalError> {
-    match result {
-        Ok(answer) => {
-            drop(reply.send(Ok(answer)));
-            Ok(())
-        }
-        Err(error) => {
-            drop(reply.send(Err(refusal_of_journal(&error))));
-            Err(error)
-        }
-    }
-}
-
-fn refusal_of_journal(error: &JournalError) -> Refusal {
-    match error {
-        JournalError::UnknownRun { .. } => Refusal::NotFound(error.diagnostic()),
-        _ => Refusal::Unavailable(error.diagnostic()),
     }
 }
 

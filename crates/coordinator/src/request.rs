@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::scheduler::ScheduleView;
 use marquetry_engine::{Approval, Input, QueueView, Submission, Waiting, WorkerHello, WorkerView};
 use marquetry_journal::{Deployed, Deployment, Leader};
 use marquetry_proto::v1;
 use marquetry_types::{Diagnostic, RunId, StageName, WorkerId};
 use tokio::sync::{mpsc, oneshot};
-use tonic::Status;
+
+use crate::scheduler::ScheduleView;
 
 /// The answer to somebody who waits; it is sent once the decision is durable.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
@@ -110,16 +110,4 @@ impl Request {
             Self::Attach { .. } | Self::Worker(_) => {}
         }
     }
-}
-
-/// Asks the reign and waits for its answer.
-pub(crate) async fn ask<T>(
-    requests: &mpsc::Sender<Request>,
-    request: impl FnOnce(Reply<T>) -> Request,
-) -> Result<Result<T, Refusal>, Status> {
-    const STOPPING: &str = "the coordinator is stopping";
-    let (reply, answer) = oneshot::channel();
-    let sent = requests.send(request(reply)).await;
-    sent.map_err(|_| Status::unavailable(STOPPING))?;
-    answer.await.map_err(|_| Status::unavailable(STOPPING))
 }

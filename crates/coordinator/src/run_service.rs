@@ -16,23 +16,23 @@ use marquetry_types::{Diagnostic, Diagnostics, InvalidName, RunId, StageName, Ti
 use marquetry_workflow::{Bundle, ParamInput, StageCatalogue, Workflow};
 use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tonic::{Code, Request as GrpcRequest, Response, Status};
 
 use crate::access::Caller;
 use crate::hub::{Hub, Notice};
 use crate::leadership::Role;
-use crate::request::{Begun, Refusal, Reply, Request, ask};
+use crate::request::{Begun, Refusal, Reply, Request};
 use crate::workflow_service::not_deployed;
 use crate::{bundles, views};
 
-/// Runs in a page when the client does not say.
-pub(crate) const PAGE: u32 = 50;
-/// The most runs in a page.
-pub(crate) const LARGEST_PAGE: u32 = 1000;
+/// Entries in a page when the client does not say.
+const PAGE: u32 = 50;
+/// The most entries in a page.
+const LARGEST_PAGE: u32 = 1000;
 /// The longest name of a request, in bytes.
 const LONGEST_REQUEST_ID: usize = 256;
-/// The longest comment of an approval, in bytes.
+/// The longest comment, in bytes.
 const LONGEST_COMMENT: usize = 16 * 1024;
 const STOPPING: &str = "the coordinator is stopping";
 
@@ -51,7 +51,11 @@ impl Runs {
         &self,
         request: impl FnOnce(Reply<T>) -> Request,
     ) -> Result<T, Status> {
-        match ask(&self.requests, request).await? {
+        let (reply, answer) = oneshot::channel();
+        let stopping = || Status::unavailable(STOPPING);
+        let sent = self.requests.send(request(reply)).await;
+        sent.map_err(|_| stopping())?;
+        match answer.await.map_err(|_| stopping())? {
             Ok(answer) => Ok(answer),
             Err(Refusal::NotRunning(run)) => Err(self.why_not_running(&run).await),
             Err(refusal) => Err(status_of_refusal(refusal)),
@@ -235,11 +239,7 @@ impl RunService for Runs {
         request: GrpcRequest<v1::ListRunsRequest>,
     ) -> Result<Response<v1::ListRunsResponse>, Status> {
         let request = request.into_inner();
-        let size = match request.page_size {
-            0 => PAGE,
-            size => size.min(LARGEST_PAGE),
-        };
-        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let size = page_size(request.page_size);
         let filter = RunFilter {
             status: views::run_status_from_wire(request.status()),
             name: (!request.workflow.is_empty()).then_some(request.workflow),
@@ -307,10 +307,7 @@ impl RunService for Runs {
         must_lead(&self.role)?;
         let request = request.into_inner();
         let run = run_id(request.run_id)?;
-        let reason = match request.reason {
-            reason if reason.is_empty() => "somebody asked for it".to_owned(),
-            reason => reason,
-        };
+        let reason = reason_or_somebody(request.reason);
         self.ask(|reply| Request::Cancel { run, reason, reply })
             .await?;
         Ok(Response::new(v1::CancelRunResponse {}))
@@ -350,10 +347,7 @@ impl RunService for Runs {
             (None, approver) => approver,
         };
         let comment = request.comment;
-        if by.len().saturating_add(comment.len()) > LONGEST_COMMENT {
-            let message = format!("`comment` is longer than {LONGEST_COMMENT} bytes");
-            return Err(bad_request(&message));
-        }
+        check_comment(by.len().saturating_add(comment.len()))?;
         let run = run_id(request.run_id)?;
         let stage = stage_name(request.stage)?;
         self.ask(|reply| Request::Approve {
@@ -418,6 +412,32 @@ fn ends(event: &Event) -> bool {
 /// Whether a client may name its request so: every journal can keep it, and find it.
 fn is_request_id(text: &str) -> bool {
     text.len() <= LONGEST_REQUEST_ID && !text.chars().any(char::is_control)
+}
+
+/// How many entries a client gets that asks for so many.
+pub(crate) fn page_size(asked: u32) -> usize {
+    let size = match asked {
+        0 => PAGE,
+        size => size.min(LARGEST_PAGE),
+    };
+    usize::try_from(size).unwrap_or(usize::MAX)
+}
+
+/// Refuses a comment of so many bytes if the journal should not keep it.
+pub(crate) fn check_comment(bytes: usize) -> Result<(), Status> {
+    if bytes <= LONGEST_COMMENT {
+        return Ok(());
+    }
+    let message = format!("`comment` is longer than {LONGEST_COMMENT} bytes");
+    Err(bad_request(&message))
+}
+
+/// Why something is to end, also where whoever asks does not say.
+pub(crate) fn reason_or_somebody(reason: String) -> String {
+    match reason {
+        reason if reason.is_empty() => "somebody asked for it".to_owned(),
+        reason => reason,
+    }
 }
 
 fn invalid(errors: Diagnostics) -> Status {

@@ -15,7 +15,6 @@ use marquetry_proto::v1::attempt_report::Report;
 use marquetry_proto::v1::watch_run_response::Event;
 use marquetry_proto::v1::worker_service_server::WorkerService;
 use marquetry_types::{FencingToken, QueueName, StageKind, WorkerId};
-use marquetry_workflow::Bundle;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request as GrpcRequest, Response, Status, Streaming};
@@ -24,7 +23,7 @@ use crate::bundles;
 use crate::hub::Hub;
 use crate::leadership::Role;
 use crate::request::Request;
-use crate::run_service::{must_lead, status_of_journal};
+use crate::run_service::must_lead;
 
 /// Messages that wait for a worker before its stream counts as broken.
 const OUTBOUND_BACKLOG: usize = 1024;
@@ -78,17 +77,10 @@ impl WorkerService for Workers {
         request: GrpcRequest<v1::FetchBundleRequest>,
     ) -> Result<Response<v1::FetchBundleResponse>, Status> {
         let digest = request.into_inner().digest;
-        let bytes = self
-            .journal
-            .get_bundle(&digest)
-            .await
-            .map_err(|error| status_of_journal(&error))?;
-        let bytes =
-            bytes.ok_or_else(|| Status::not_found(format!("there is no bundle {digest}")))?;
-        let bundle: Bundle = serde_json::from_slice(&bytes).map_err(|error| {
-            Status::data_loss(format!("bundle {digest} cannot be read: {error}"))
-        })?;
-        let bundle = Some(bundles::to_wire(bundle));
+        let bundle = bundles::load(self.journal.as_ref(), &digest).await?;
+        if bundle.is_none() {
+            return Err(Status::not_found(format!("there is no bundle {digest}")));
+        }
         Ok(Response::new(v1::FetchBundleResponse { bundle }))
     }
 }

@@ -6,20 +6,18 @@ use marquetry_proto::v1::workflow_service_server::WorkflowService;
 use marquetry_proto::{timestamp_from_wire, timestamp_to_wire, v1};
 use marquetry_schedule::When;
 use marquetry_types::{Diagnostic, RunId, Timestamp, codes};
-use marquetry_workflow::{Bundle, ScheduleSpec};
+use marquetry_workflow::ScheduleSpec;
 use tonic::{Request as GrpcRequest, Response, Status};
 
 use crate::bundles;
 use crate::request::{Refusal, Request};
 use crate::run_service::{
-    LARGEST_PAGE, PAGE, Runs, bad_request, must_lead, status_of_journal, status_of_refusal,
+    Runs, bad_request, check_comment, must_lead, page_size, status_of_journal, status_of_refusal,
 };
 use crate::scheduler::{ScheduleView, submission};
 
 /// The most runs of one backfill.
 const MOST_RUNS: usize = 1000;
-/// The longest comment, in bytes.
-const LONGEST_COMMENT: usize = 16 * 1024;
 
 pub(crate) struct Workflows {
     pub(crate) runs: Runs,
@@ -33,10 +31,7 @@ impl WorkflowService for Workflows {
     ) -> Result<Response<v1::DeployWorkflowResponse>, Status> {
         must_lead(&self.runs.role)?;
         let v1::DeployWorkflowRequest { bundle, comment } = request.into_inner();
-        if comment.len() > LONGEST_COMMENT {
-            let message = format!("`comment` is longer than {LONGEST_COMMENT} bytes");
-            return Err(bad_request(&message));
-        }
+        check_comment(comment.len())?;
         let bundle = bundle.ok_or_else(|| bad_request("`bundle` is missing"))?;
         let (workflow, bundle) = self.runs.checked(bundle).await?;
         let digest = self.runs.store(&bundle).await?;
@@ -67,15 +62,13 @@ impl WorkflowService for Workflows {
             version: number,
         } = request.into_inner();
         let deployment = self.runs.deployment(&name, number).await?;
-        let bytes = self.runs.journal.get_bundle(&deployment.bundle).await;
-        let bytes = bytes.map_err(|error| status_of_journal(&error))?;
-        let bundle = bytes.and_then(|bytes| serde_json::from_slice::<Bundle>(&bytes).ok());
+        let bundle = bundles::load(self.runs.journal.as_ref(), &deployment.bundle).await?;
         let bundle = bundle.ok_or_else(|| {
             Status::data_loss(format!("bundle {} cannot be read", deployment.bundle))
         })?;
         Ok(Response::new(v1::GetWorkflowResponse {
             workflow: Some(version(&deployment)),
-            bundle: Some(bundles::to_wire(bundle)),
+            bundle: Some(bundle),
         }))
     }
 
@@ -95,13 +88,9 @@ impl WorkflowService for Workflows {
         request: GrpcRequest<v1::ListWorkflowVersionsRequest>,
     ) -> Result<Response<v1::ListWorkflowVersionsResponse>, Status> {
         let request = request.into_inner();
-        let size = match request.page_size {
-            0 => PAGE,
-            size => size.min(LARGEST_PAGE),
-        };
         let page = Page {
             after: (request.before_version > 0).then_some(request.before_version),
-            limit: usize::try_from(size).unwrap_or(usize::MAX),
+            limit: page_size(request.page_size),
         };
         let versions = self
             .runs
