@@ -1,35 +1,31 @@
 //! The task that owns the engine: it decides, commits, then acts.
 
+mod acting;
+mod restoring;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use marquetry_engine::{
-    Action, Decision, Engine, EngineConfig, Input, Record, Rejection, RunState, RunStatus,
-};
-use marquetry_journal::{Campaign, Deployed, Deployment, Journal, JournalError};
-use marquetry_proto::v1;
-use marquetry_proto::v1::attach_response::Message;
-use marquetry_proto::v1::watch_run_response::Event;
+use marquetry_engine::{Decision, Engine, Input, Rejection};
+use marquetry_journal::{Deployed, Deployment, Journal, JournalError};
 use marquetry_types::{Epoch, RunId, StageName, Timestamp, WorkerId};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use self::restoring::RESTORE_PAUSE;
+use crate::CoordinatorConfig;
 use crate::clock::Clock;
 use crate::hub::Hub;
-use crate::leadership::{Lease, campaign};
-use crate::metrics::{Metrics, Operation};
+use crate::leadership::Lease;
+use crate::metrics::Metrics;
 use crate::recent_requests::RecentRequests;
 use crate::refusals::{answer_of_journal, refusal_of_journal, refusal_of_rejection};
 use crate::request::{Begun, Outbound, Refusal, Reply, Request};
 use crate::scheduler::Scheduler;
-use crate::views;
-use crate::{CoordinatorConfig, TakeUp};
 
 /// Requests that share a commit at most: more would make the first of them wait.
 const BATCH: usize = 256;
-/// The pause between attempts to read a journal that cannot be read.
-const RESTORE_PAUSE: Duration = Duration::from_millis(200);
 
 /// One reign: from the acquisition of an epoch until the coordinator stops or is superseded.
 pub(crate) struct Reign {
@@ -448,232 +444,6 @@ impl Reign {
             self.own.insert(run);
         }
         self.answer_when_durable(decided, reply, batch)
-    }
-
-    fn welcome(&mut self, worker: &WorkerId, session: u64, outbound: Outbound) {
-        let interval = self.config.heartbeat_interval.as_millis();
-        let welcome = v1::Welcome {
-            epoch: self.epoch.0,
-            lake: self.config.lake.clone(),
-            heartbeat_interval_ms: u32::try_from(interval).unwrap_or(u32::MAX),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-        };
-        self.lines.insert(worker.clone(), (session, outbound));
-        self.send(worker, session, Message::Welcome(welcome));
-    }
-
-    /// Tells the watchers what became durable.
-    fn publish(&self, records: &[Record]) {
-        let mut stages: BTreeSet<(&RunId, &str)> = BTreeSet::new();
-        let mut runs: BTreeSet<&RunId> = BTreeSet::new();
-        for record in records {
-            match (record, record.stage()) {
-                (_, Some(stage)) => {
-                    // What happens to an item is news of its stage.
-                    stages.insert((record.run(), stage.stage()));
-                }
-                (Record::RunResumed { run, .. } | Record::CancelRequested { run, .. }, None) => {
-                    if let Some(state) = self.engine.run(run) {
-                        let waiting = |name: &StageName| self.engine.waiting(run, name);
-                        self.hub
-                            .tell(run, || Event::Run(views::run(state, &waiting)));
-                    }
-                }
-                (_, None) => {
-                    runs.insert(record.run());
-                }
-            }
-        }
-        for (run, stage) in stages {
-            self.hub.tell(run, || {
-                let state = self.engine.run(run)?;
-                let (name, _) = state.stages.get_key_value(stage)?;
-                let waiting = self.engine.waiting(run, name);
-                views::stage(state, name, waiting).map(Event::Stage)
-            });
-        }
-        for run in runs {
-            if let Some(state) = self.engine.run(run) {
-                self.hub
-                    .tell(run, || Event::Summary(views::summary(&state.summary())));
-            }
-        }
-    }
-
-    fn act(&mut self, action: Action) {
-        match action {
-            Action::Assign {
-                worker,
-                session,
-                assignment,
-            } => {
-                let assignment = v1::Assignment {
-                    token: Some((&assignment.token).into()),
-                    kind: assignment.kind.to_string(),
-                    options_json: assignment.options.to_string(),
-                    bundle_digest: assignment.bundle,
-                    seed: assignment.seed,
-                    timeout_ms: assignment.timeout.map_or(0, |timeout| {
-                        u64::try_from(timeout.as_millis())
-                            .unwrap_or(u64::MAX)
-                            .max(1)
-                    }),
-                    memory_bytes: assignment.memory.unwrap_or(0),
-                    base_dir: assignment.base_dir.unwrap_or_default(),
-                };
-                self.send(&worker, session, Message::Assign(assignment));
-            }
-            Action::CancelAttempt {
-                worker,
-                session,
-                token,
-                reason,
-            } => {
-                let cancel = v1::CancelAttempt {
-                    token: Some((&token).into()),
-                    reason,
-                };
-                self.send(&worker, session, Message::Cancel(cancel));
-            }
-            Action::AcknowledgeResult {
-                worker,
-                session,
-                token,
-                accepted,
-            } => {
-                let token = Some((&token).into());
-                let acknowledged = v1::ResultAcknowledged { token, accepted };
-                self.send(&worker, session, Message::Acknowledged(acknowledged));
-            }
-            Action::DrainWorker {
-                worker,
-                session,
-                reason,
-            } => self.send(&worker, session, Message::Drain(v1::Drain { reason })),
-            Action::CloseStream { worker, session } => {
-                if self
-                    .lines
-                    .get(&worker)
-                    .is_some_and(|(current, _)| *current == session)
-                {
-                    self.lines.remove(&worker);
-                }
-            }
-            Action::RunEnded { run } => {
-                self.own.remove(&run);
-                self.engine.release(&run);
-            }
-        }
-    }
-
-    /// Sends to a worker's stream. One that takes nothing any more is closed: the worker comes back
-    /// with what it holds, and what got lost is made up for.
-    fn send(&mut self, worker: &WorkerId, session: u64, message: Message) {
-        let Some((current, outbound)) = self.lines.get(worker) else {
-            return;
-        };
-        let response = v1::AttachResponse {
-            message: Some(message),
-        };
-        if *current == session && outbound.try_send(Ok(response)).is_err() {
-            tracing::warn!(%worker, "a worker takes no messages: its stream is closed");
-            self.lines.remove(worker);
-        }
-    }
-
-    /// Forgets everything and reads the journal again. The watchers look again, too: a commit in doubt
-    /// may have happened, and nobody was told.
-    async fn restore(&mut self, takeover_grace: Duration) -> Result<(), JournalError> {
-        self.lines.clear();
-        let published = self.journal.list_published(None).await?;
-        let unfinished = self.journal.load_unfinished().await?;
-        for (run, error) in &unfinished.damaged {
-            tracing::error!(%run, %error, "a run cannot go on");
-        }
-        let is_ours = |run: &RunId| self.config.take_up.includes(run) || self.own.contains(run);
-        let runs: Vec<_> = unfinished
-            .runs
-            .into_iter()
-            .filter(|state| state.status == RunStatus::Running && is_ours(state.id()))
-            .collect();
-        self.request_ids = RecentRequests::default();
-        for state in &runs {
-            if let Some(request_id) = &state.submitted.request_id {
-                self.request_ids.put(request_id.clone(), state.id().clone());
-            }
-        }
-        let running: HashSet<&RunId> = runs.iter().map(RunState::id).collect();
-        self.own.retain(|run| running.contains(run));
-        let patience = EngineConfig {
-            takeover_grace,
-            ..self.config.engine.clone()
-        };
-        let published = published.into_iter().map(|it| it.published).collect();
-        self.engine = Engine::restore(self.epoch, patience, self.clock.now(), published, runs);
-        self.metrics.show(&self.engine);
-        self.scheduler = self.scheduled().await?;
-        self.hub.tell_to_look_again();
-        Ok(())
-    }
-
-    /// The schedules as the journal has them. A coordinator that goes on with some runs only, within a
-    /// command, begins none by itself.
-    async fn scheduled(&mut self) -> Result<Scheduler, JournalError> {
-        let mut scheduler = Scheduler::default();
-        if self.config.take_up != TakeUp::All {
-            return Ok(scheduler);
-        }
-        let current = self.journal.current_deployments().await?;
-        for damaged in &current.damaged {
-            tracing::error!(%damaged, "a deployed workflow is passed over");
-        }
-        for deployment in current.sound {
-            if deployment.workflow.schedules.is_empty() {
-                continue;
-            }
-            let positions = self.journal.schedule_positions(&deployment.name).await?;
-            scheduler.put(deployment, &positions, self.clock.now());
-        }
-        Ok(scheduler)
-    }
-
-    /// Restores after a pause, however often it takes. An end when it is time to stop, or another
-    /// coordinator leads.
-    async fn restore_until(
-        &mut self,
-        mut pause: Duration,
-        shutdown: &CancellationToken,
-    ) -> Option<Ended> {
-        // The workers that are cut off here live, whatever was expected at the start.
-        let config = &self.config.engine;
-        let grace = config.takeover_grace.max(config.disconnect_grace);
-        loop {
-            tokio::select! {
-                () = shutdown.cancelled() => return Some(Ended::ShutDown),
-                () = tokio::time::sleep(pause) => {}
-            }
-            match self.restore_anew(grace).await {
-                Ok(true) => return None,
-                Ok(false) => return Some(Ended::Deposed),
-                Err(error) => {
-                    self.metrics.journal_failed(Operation::Restore, &error);
-                    tracing::error!(%error, "the journal cannot be read");
-                }
-            }
-            pause = RESTORE_PAUSE;
-        }
-    }
-
-    /// Restores in a new epoch: a commit in doubt is then either in what is read, or never will be. False
-    /// when another coordinator leads.
-    async fn restore_anew(&mut self, grace: Duration) -> Result<bool, JournalError> {
-        match campaign(self.journal.as_ref(), &self.config).await? {
-            Campaign::Won(epoch) => self.epoch = epoch,
-            Campaign::Lost(_) => return Ok(false),
-        }
-        self.metrics.epoch(self.epoch);
-        self.restore(grace).await?;
-        Ok(true)
     }
 }
 

@@ -65,43 +65,11 @@ impl Engine {
         now: Timestamp,
         decision: &mut Decision,
     ) -> Result<(), Rejection> {
-        let items = match items {
-            Value::Array(items) if items.len() <= MAX_ITEMS => items,
-            Value::Array(items) => {
-                let message = format!(
-                    "`for_each` of stage `{stage}` has {} items, and {MAX_ITEMS} are the most",
-                    items.len()
-                );
-                let diagnostic = Diagnostic::new(codes::SCRIPT_LIMIT, message)
-                    .help("let an item stand for several things");
-                return self.fail_stage(
-                    run,
-                    stage,
-                    FailureClass::Invalid,
-                    diagnostic,
-                    now,
-                    decision,
-                );
-            }
-            other => {
-                let kind = match other {
-                    Value::Null => "null",
-                    Value::Bool(_) => "a truth value",
-                    Value::Number(_) => "a number",
-                    Value::String(_) => "a text",
-                    Value::Array(_) | Value::Object(_) => "a mapping",
-                };
-                let message = format!("`for_each` of stage `{stage}` must be a list, got {kind}");
-                let diagnostic = Diagnostic::new(codes::SCRIPT_TYPE, message)
-                    .help("write a list, or an expression that gives one, as in `params.regions`");
-                return self.fail_stage(
-                    run,
-                    stage,
-                    FailureClass::Invalid,
-                    diagnostic,
-                    now,
-                    decision,
-                );
+        let items = match items_of(&stage, items) {
+            Ok(items) => items,
+            Err(diagnostic) => {
+                let class = FailureClass::Invalid;
+                return self.fail_stage(run, stage, class, diagnostic, now, decision);
             }
         };
         let run = run.clone();
@@ -123,6 +91,29 @@ impl Engine {
         };
         Ok(self.record(record, decision)?)
     }
+}
+
+/// The items that a value stands for, or why it stands for none.
+fn items_of(stage: &StageName, value: Value) -> Result<Vec<Value>, Diagnostic> {
+    let kind = match value {
+        Value::Array(items) if items.len() <= MAX_ITEMS => return Ok(items),
+        Value::Array(items) => {
+            let message = format!(
+                "`for_each` of stage `{stage}` has {} items, and {MAX_ITEMS} are the most",
+                items.len()
+            );
+            return Err(Diagnostic::new(codes::SCRIPT_LIMIT, message)
+                .help("let an item stand for several things"));
+        }
+        Value::Null => "null",
+        Value::Bool(_) => "a truth value",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Object(_) => "a mapping",
+    };
+    let message = format!("`for_each` of stage `{stage}` must be a list, got {kind}");
+    Err(Diagnostic::new(codes::SCRIPT_TYPE, message)
+        .help("write a list, or an expression that gives one, as in `params.regions`"))
 }
 
 /// What every item of a stage came to, once all have ended.

@@ -10,10 +10,11 @@
 
 mod action;
 mod agent;
-mod approval;
+mod attempts;
 mod backlog;
 mod backoff;
 mod config;
+mod control;
 mod deadlines;
 mod dispatch;
 mod engine;
@@ -22,6 +23,7 @@ mod gauges;
 mod groups;
 mod input;
 mod live_run;
+mod membership;
 mod record;
 mod run_state;
 mod scope;

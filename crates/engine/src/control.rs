@@ -1,6 +1,6 @@
 //! Stages that take no worker: they wait for a person or for a time.
 
-use marquetry_types::{Diagnostic, FailureClass, RunId, StageFailure, StageName, Timestamp, codes};
+use marquetry_types::{Diagnostic, FailureClass, RunId, StageName, Timestamp, codes};
 use marquetry_workflow::{ControlKind, wait_until};
 use serde_json::Value;
 
@@ -52,25 +52,6 @@ impl Engine {
             run: run.clone(),
             stage,
             approval,
-            at: now,
-        };
-        Ok(self.record(record, decision)?)
-    }
-
-    /// Ends a stage that has no grant.
-    pub(crate) fn fail_stage(
-        &mut self,
-        run: &RunId,
-        stage: StageName,
-        class: FailureClass,
-        diagnostic: Diagnostic,
-        now: Timestamp,
-        decision: &mut Decision,
-    ) -> Result<(), Rejection> {
-        let record = Record::StageFailed {
-            run: run.clone(),
-            stage,
-            failure: StageFailure { class, diagnostic },
             at: now,
         };
         Ok(self.record(record, decision)?)

@@ -1,0 +1,116 @@
+//! Reading the journal: at the beginning of a reign, and whenever memory may not be what is durable.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use marquetry_engine::{Engine, EngineConfig, RunState, RunStatus};
+use marquetry_journal::{Campaign, JournalError};
+use marquetry_types::RunId;
+use tokio_util::sync::CancellationToken;
+
+use super::{Ended, Reign};
+use crate::TakeUp;
+use crate::leadership::campaign;
+use crate::metrics::Operation;
+use crate::recent_requests::RecentRequests;
+use crate::scheduler::Scheduler;
+
+/// The pause between attempts to read a journal that cannot be read.
+pub(super) const RESTORE_PAUSE: Duration = Duration::from_millis(200);
+
+impl Reign {
+    /// Forgets everything and reads the journal again. The watchers look again, too: a commit in doubt
+    /// may have happened, and nobody was told.
+    pub(super) async fn restore(&mut self, takeover_grace: Duration) -> Result<(), JournalError> {
+        self.lines.clear();
+        let published = self.journal.list_published(None).await?;
+        let unfinished = self.journal.load_unfinished().await?;
+        for (run, error) in &unfinished.damaged {
+            tracing::error!(%run, %error, "a run cannot go on");
+        }
+        let is_ours = |run: &RunId| self.config.take_up.includes(run) || self.own.contains(run);
+        let runs: Vec<_> = unfinished
+            .runs
+            .into_iter()
+            .filter(|state| state.status == RunStatus::Running && is_ours(state.id()))
+            .collect();
+        self.request_ids = RecentRequests::default();
+        for state in &runs {
+            if let Some(request_id) = &state.submitted.request_id {
+                self.request_ids.put(request_id.clone(), state.id().clone());
+            }
+        }
+        let running: HashSet<&RunId> = runs.iter().map(RunState::id).collect();
+        self.own.retain(|run| running.contains(run));
+        let patience = EngineConfig {
+            takeover_grace,
+            ..self.config.engine.clone()
+        };
+        let published = published.into_iter().map(|it| it.published).collect();
+        self.engine = Engine::restore(self.epoch, patience, self.clock.now(), published, runs);
+        self.metrics.show(&self.engine);
+        self.scheduler = self.scheduled().await?;
+        self.hub.tell_to_look_again();
+        Ok(())
+    }
+
+    /// The schedules as the journal has them. A coordinator that goes on with some runs only, within a
+    /// command, begins none by itself.
+    pub(super) async fn scheduled(&mut self) -> Result<Scheduler, JournalError> {
+        let mut scheduler = Scheduler::default();
+        if self.config.take_up != TakeUp::All {
+            return Ok(scheduler);
+        }
+        let current = self.journal.current_deployments().await?;
+        for damaged in &current.damaged {
+            tracing::error!(%damaged, "a deployed workflow is passed over");
+        }
+        for deployment in current.sound {
+            if deployment.workflow.schedules.is_empty() {
+                continue;
+            }
+            let positions = self.journal.schedule_positions(&deployment.name).await?;
+            scheduler.put(deployment, &positions, self.clock.now());
+        }
+        Ok(scheduler)
+    }
+
+    /// Restores after a pause, however often it takes. An end when it is time to stop, or another
+    /// coordinator leads.
+    pub(super) async fn restore_until(
+        &mut self,
+        mut pause: Duration,
+        shutdown: &CancellationToken,
+    ) -> Option<Ended> {
+        // The workers that are cut off here live, whatever was expected at the start.
+        let config = &self.config.engine;
+        let grace = config.takeover_grace.max(config.disconnect_grace);
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return Some(Ended::ShutDown),
+                () = tokio::time::sleep(pause) => {}
+            }
+            match self.restore_anew(grace).await {
+                Ok(true) => return None,
+                Ok(false) => return Some(Ended::Deposed),
+                Err(error) => {
+                    self.metrics.journal_failed(Operation::Restore, &error);
+                    tracing::error!(%error, "the journal cannot be read");
+                }
+            }
+            pause = RESTORE_PAUSE;
+        }
+    }
+
+    /// Restores in a new epoch: a commit in doubt is then either in what is read, or never will be. False
+    /// when another coordinator leads.
+    pub(super) async fn restore_anew(&mut self, grace: Duration) -> Result<bool, JournalError> {
+        match campaign(self.journal.as_ref(), &self.config).await? {
+            Campaign::Won(epoch) => self.epoch = epoch,
+            Campaign::Lost(_) => return Ok(false),
+        }
+        self.metrics.epoch(self.epoch);
+        self.restore(grace).await?;
+        Ok(true)
+    }
+}
