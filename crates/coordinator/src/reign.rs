@@ -378,12 +378,13 @@ impl Reign {
         deployment: Deployment,
         reply: Reply<Deployed>,
     ) -> Result<(), JournalError> {
+        // Deploying moves no position. Whoever waits is told of either failure.
+        let positions = match self.journal.schedule_positions(&deployment.name).await {
+            Ok(positions) => positions,
+            Err(error) => return answer_of_journal(Err(error), reply),
+        };
         let deployed = self.journal.deploy(self.epoch, deployment).await;
         if let Ok(deployed) = &deployed {
-            let positions = self
-                .journal
-                .schedule_positions(&deployed.deployment.name)
-                .await?;
             let now = self.clock.now();
             self.scheduler
                 .put(deployed.deployment.clone(), &positions, now);

@@ -23,7 +23,7 @@ use crate::access::Caller;
 use crate::hub::{Hub, Notice};
 use crate::leadership::Role;
 use crate::request::{Begun, Refusal, Reply, Request};
-use crate::workflow_service::not_deployed;
+use crate::workflow_service::{check_name, not_deployed};
 use crate::{bundles, views};
 
 /// Entries in a page when the client does not say.
@@ -125,6 +125,7 @@ impl Runs {
 
     /// A deployed workflow; the current version for 0.
     pub(crate) async fn deployment(&self, name: &str, version: u64) -> Result<Deployment, Status> {
+        check_name(name)?;
         let version_asked = (version > 0).then_some(version);
         let found = self.journal.deployment(name, version_asked).await;
         let found = found.map_err(|error| status_of_journal(&error))?;

@@ -88,6 +88,7 @@ impl WorkflowService for Workflows {
         request: GrpcRequest<v1::ListWorkflowVersionsRequest>,
     ) -> Result<Response<v1::ListWorkflowVersionsResponse>, Status> {
         let request = request.into_inner();
+        check_name(&request.name)?;
         let page = Page {
             after: (request.before_version > 0).then_some(request.before_version),
             limit: page_size(request.page_size),
@@ -107,6 +108,7 @@ impl WorkflowService for Workflows {
     ) -> Result<Response<v1::RetireWorkflowResponse>, Status> {
         must_lead(&self.runs.role)?;
         let name = request.into_inner().name;
+        check_name(&name)?;
         let asked = name.clone();
         let retired = self
             .runs
@@ -181,6 +183,17 @@ fn chosen<'d>(deployment: &'d Deployment, name: &str) -> Result<&'d ScheduleSpec
         };
         status_of_refusal(Refusal::NotFound(diagnostic))
     })
+}
+
+/// Refuses a name that no workflow can have. A journal that is asked to write it fails, and a failed write
+/// ends what the reign remembers: that is not for a caller to bring about.
+pub(crate) fn check_name(name: &str) -> Result<(), Status> {
+    if name.chars().any(char::is_control) {
+        return Err(bad_request(
+            "the name of a workflow holds control characters",
+        ));
+    }
+    Ok(())
 }
 
 /// That a workflow, or a version of it, is not deployed.

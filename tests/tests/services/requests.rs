@@ -1,5 +1,6 @@
 //! Requests that cannot be: each is refused with a code and a reason, and begins nothing.
 
+use marquetry_proto::v1::workflow_service_client::WorkflowServiceClient;
 use marquetry_proto::{diagnostics_from_status, to_prost_value, v1};
 use marquetry_types::{Diagnostics, codes};
 use serde_json::json;
@@ -58,6 +59,23 @@ async fn an_empty_submission_is_refused() {
         one_line(&refusal),
         "both `bundle` and `workflow` are missing [MQ0704]"
     );
+}
+
+#[tokio::test]
+async fn a_workflow_name_that_no_journal_can_keep_costs_nobody_else_anything() {
+    let house = House::new();
+    let (_server, exchange) = counter(&house).await;
+    let mut workflows = WorkflowServiceClient::new(exchange.channel());
+    let name = "a\0b".to_owned();
+    let retire = v1::RetireWorkflowRequest { name: name.clone() };
+    let retired = in_time(workflows.retire_workflow(retire)).await;
+    let get = v1::GetWorkflowRequest { name, version: 0 };
+    let shown = in_time(workflows.get_workflow(get)).await;
+    for status in [retired.unwrap_err(), shown.unwrap_err()] {
+        assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+        assert_eq!(diagnostic(&status).code, codes::BAD_REQUEST);
+    }
+    nothing_was_begun(&house).await;
 }
 
 #[tokio::test]
