@@ -5,6 +5,7 @@ use marquetry_types::{Epoch, RunId};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 
+use super::archive;
 use crate::envelope::{Envelope, RECORD_VERSION, SNAPSHOT_VERSION, StoredEnvelope};
 use crate::history::History;
 use crate::journal::Unfinished;
@@ -85,8 +86,8 @@ pub(super) fn put_summary(connection: &Connection, history: &History) -> Result<
     })?;
     connection
         .execute(
-            "INSERT INTO runs (run_id, name, status, request_id, submitted_at, finished_at, last_sequence, summary)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+            "INSERT INTO runs (run_id, name, status, request_id, submitted_at, finished_at, last_sequence, summary, bundle)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
              ON CONFLICT (run_id) DO UPDATE SET status = excluded.status, finished_at = excluded.finished_at,
                  last_sequence = excluded.last_sequence, summary = excluded.summary",
             params![
@@ -97,7 +98,8 @@ pub(super) fn put_summary(connection: &Connection, history: &History) -> Result<
                 summary.submitted_at.as_millis(),
                 summary.finished_at.map(|at| at.as_millis()),
                 to_database(history.sequence()),
-                json
+                json,
+                state.submitted.bundle
             ],
         )
         .map(|_| ())
@@ -243,7 +245,8 @@ pub(super) fn find_by_request(
 ) -> Result<Option<RunSummary>, JournalError> {
     let found = summaries(
         connection,
-        "SELECT run_id, summary FROM runs WHERE request_id = ?1",
+        "SELECT run_id, summary FROM runs WHERE request_id = ?1
+         UNION ALL SELECT run_id, summary FROM past_requests WHERE request_id = ?1",
         params![request_id],
     )?;
     Ok(found.into_iter().next())
@@ -255,7 +258,8 @@ fn run_of_request(
 ) -> Result<Option<RunId>, JournalError> {
     connection
         .query_row(
-            "SELECT run_id FROM runs WHERE request_id = ?1",
+            "SELECT run_id FROM runs WHERE request_id = ?1
+             UNION ALL SELECT run_id FROM past_requests WHERE request_id = ?1",
             [request_id],
             |row| row.get(0),
         )
@@ -300,8 +304,8 @@ pub(super) fn put_bundle(
             "INSERT INTO bundles (digest, checksum, payload) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
             params![digest, bundle_checksum(digest, bytes), bytes],
         )
-        .map(|_| ())
-        .map_err(storage(WRITING))
+        .map_err(storage(WRITING))?;
+    archive::bundle_put(connection, digest)
 }
 
 pub(super) fn get_bundle(

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::lock::WriterLock;
 use super::rows::{self, storage};
-use super::{deployments, leadership, publications, schedules};
+use super::{archive, deployments, leadership, publications, schedules};
 use crate::JournalError;
 use crate::histories::Histories;
 use crate::requests::{Answer, Done, LARGEST_GROUP, Request, Requests, Work};
@@ -178,6 +178,23 @@ fn perform(
             fence(savepoint, *epoch)?;
             deployments::retire(savepoint, name).map(Done::Retired)
         }
+        Work::PlanArchive { epoch, limit } => {
+            fence(savepoint, *epoch)?;
+            archive::plan(savepoint, *epoch, *limit).map(Done::Planned)
+        }
+        Work::Archived {
+            epoch,
+            number,
+            unreadable,
+        } => {
+            fence(savepoint, *epoch)?;
+            archive::archived(savepoint, *number, unreadable)?;
+            Ok(Done::Written)
+        }
+        Work::Discard { epoch, discard } => {
+            fence(savepoint, *epoch)?;
+            archive::discard(savepoint, discard).map(Done::Discarded)
+        }
     }
 }
 
@@ -211,6 +228,7 @@ fn append(
         if let Some(step) = Step::of(record)? {
             schedules::advance(savepoint, step)?;
         }
+        archive::follow(savepoint, record)?;
     }
     histories.for_each_of(records.iter(), |history| {
         rows::put_summary(savepoint, history)?;
