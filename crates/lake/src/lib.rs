@@ -19,8 +19,8 @@ pub mod testing;
 
 pub use dataset_writer::{DatasetWriter, WriteOptions};
 pub use error::LakeError;
-pub use lake::{Lake, ObjectInfo};
+pub use lake::{LOG_FOLDER, Lake, ObjectInfo};
 pub use manifest::{DataFile, FileLocation, Manifest};
-pub use session::{LazySession, SessionOptions, session};
+pub use session::{LAKE_URL, LazySession, SessionOptions, session};
 pub use source::{Source, SourceObject};
 pub use table::table;

@@ -12,7 +12,7 @@ use url::Url;
 use crate::{Lake, LakeError};
 
 /// Under which URL a session knows the lake's own store.
-pub(crate) const LAKE_URL: &str = "lake://data/";
+pub const LAKE_URL: &str = "lake://data/";
 /// Consumers that an error about memory names.
 const NAMED_CONSUMERS: usize = 5;
 

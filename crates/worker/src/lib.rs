@@ -20,4 +20,4 @@ pub use config::{Isolation, WorkerConfig};
 #[cfg(unix)]
 pub use hosts::{HostCommand, serve_stage_host};
 pub use line::{Leave, Worker, WorkerError};
-pub use log_book::{LOG_FOLDER, read_log};
+pub use log_book::read_log;

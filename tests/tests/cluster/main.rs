@@ -5,6 +5,7 @@
 
 mod access;
 mod clients;
+mod history;
 mod hosts;
 mod kills;
 mod operations;

@@ -1,6 +1,8 @@
 //! One file for each command.
 
+pub(crate) mod backup;
 pub(crate) mod cluster;
+pub(crate) mod collect;
 pub(crate) mod data;
 pub(crate) mod describe;
 pub(crate) mod doctor;
@@ -11,6 +13,7 @@ pub(crate) mod run;
 pub(crate) mod runs;
 pub(crate) mod sample;
 pub(crate) mod server;
+pub(crate) mod sql;
 pub(crate) mod submit;
 pub(crate) mod tables;
 pub(crate) mod worker;
