@@ -26,6 +26,10 @@ use clap::Parser;
 use crate::arguments::{Arguments, Command, TokenCommand};
 use crate::failure::Failure;
 
+/// Coordinators and workers make and drop many small things on many threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let format = arguments.common.output;

@@ -21,6 +21,7 @@ use crate::front::Services;
 use crate::hub::Hub;
 use crate::leadership::{Leadership, Role};
 use crate::metrics::Metrics;
+use crate::recent_workflows::RecentWorkflows;
 use crate::request::Request;
 use crate::run_service::Runs;
 use crate::worker_service::Workers;
@@ -118,6 +119,7 @@ impl Coordinator {
             catalogue: self.catalogue,
             hub: self.hub.clone(),
             role: self.role.clone(),
+            recent: RecentWorkflows::default(),
         };
         let clusters = ClusterServiceServer::new(Clusters { runs: runs.clone() });
         let workflows = Workflows { runs: runs.clone() };

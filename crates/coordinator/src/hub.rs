@@ -3,12 +3,18 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use marquetry_proto::v1::RunSummary;
 use marquetry_proto::v1::watch_run_response::Event;
 use marquetry_types::RunId;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, oneshot};
 
-/// Notices that a slow watcher may lag behind before it is given the whole run again.
-const BACKLOG: usize = 1024;
+use crate::run_ends::End;
+
+/// Notices that a slow watcher may lag behind before it is given the whole run again. The room for them is
+/// made when the watch begins.
+const BACKLOG: usize = 256;
+/// Watched runs among which it does not pay to look for those that nobody watches any more.
+const FEW: usize = 64;
 
 /// What a watcher is told.
 #[derive(Debug, Clone)]
@@ -26,6 +32,10 @@ pub(crate) struct Hub(Arc<Mutex<Watched>>);
 #[derive(Debug, Default)]
 struct Watched {
     runs: HashMap<RunId, broadcast::Sender<Notice>>,
+    /// So many watched runs make it worth looking for those that nobody watches any more.
+    many: usize,
+    /// Those who wait for nothing but the end of a run.
+    ends: HashMap<RunId, Vec<oneshot::Sender<RunSummary>>>,
     /// Whether there is anything to be told: only a coordinator that leads hears of changes.
     is_open: bool,
 }
@@ -41,8 +51,10 @@ impl Hub {
         if !watched.is_open {
             return broadcast::channel(1).1;
         }
-        // Runs that nobody watches any more leave no trace.
-        watched.runs.retain(|_, sender| sender.receiver_count() > 0);
+        if watched.runs.len() >= watched.many.max(FEW) {
+            watched.runs.retain(|_, sender| sender.receiver_count() > 0);
+            watched.many = watched.runs.len().saturating_mul(2);
+        }
         let sender = watched
             .runs
             .entry(run.clone())
@@ -60,11 +72,43 @@ impl Hub {
         }
     }
 
+    /// Fires when the run has ended. `None` where nothing will be told.
+    pub(crate) fn end_of(&self, run: &RunId) -> Option<End> {
+        let (end, ended) = oneshot::channel();
+        let mut watched = self.lock();
+        if !watched.is_open {
+            return None;
+        }
+        let waiting = watched.ends.entry(run.clone()).or_default();
+        waiting.retain(|end| !end.is_closed());
+        waiting.push(end);
+        Some(ended)
+    }
+
+    /// Tells those who wait for its end that a run has ended.
+    pub(crate) fn ended(&self, run: &RunId, summary: impl FnOnce() -> RunSummary) {
+        let Some(waiting) = self.lock().ends.remove(run) else {
+            return;
+        };
+        let summary = summary();
+        for end in waiting {
+            // Who no longer waits is no error.
+            let _ = end.send(summary.clone());
+        }
+    }
+
+    /// Nobody waits for the end of a run that did not begin.
+    pub(crate) fn forget(&self, run: &RunId) {
+        self.lock().ends.remove(run);
+    }
+
     /// Tells everybody to look at the journal again.
     pub(crate) fn tell_to_look_again(&self) {
-        for sender in self.lock().runs.values() {
+        let mut watched = self.lock();
+        for sender in watched.runs.values() {
             let _ = sender.send(Notice::LookAgain);
         }
+        watched.ends.clear();
     }
 
     /// Takes watchers: a reign begins.
@@ -77,5 +121,6 @@ impl Hub {
         let mut watched = self.lock();
         watched.is_open = false;
         watched.runs.clear();
+        watched.ends.clear();
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::Stream;
@@ -12,7 +13,9 @@ use marquetry_journal::{Deployment, Journal, JournalError, Leader, Page, RunFilt
 use marquetry_proto::v1::run_service_server::RunService;
 use marquetry_proto::v1::watch_run_response::Event;
 use marquetry_proto::{from_prost_value, status_from_diagnostics, status_with_metadata, v1};
-use marquetry_types::{Diagnostic, Diagnostics, InvalidName, RunId, StageName, Timestamp, codes};
+use marquetry_types::{
+    Diagnostic, Diagnostics, Epoch, InvalidName, RunId, StageName, Timestamp, codes,
+};
 use marquetry_workflow::{Bundle, ParamInput, StageCatalogue, Workflow};
 use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
@@ -22,7 +25,9 @@ use tonic::{Code, Request as GrpcRequest, Response, Status};
 use crate::access::Caller;
 use crate::hub::{Hub, Notice};
 use crate::leadership::Role;
+use crate::recent_workflows::{Key, Known, RecentWorkflows};
 use crate::request::{Begun, Refusal, Reply, Request};
+use crate::run_ends::{End, wait_from_wire};
 use crate::workflow_service::{check_name, not_deployed};
 use crate::{bundles, views};
 
@@ -34,7 +39,7 @@ const LARGEST_PAGE: u32 = 1000;
 const LONGEST_REQUEST_ID: usize = 256;
 /// The longest comment, in bytes.
 const LONGEST_COMMENT: usize = 16 * 1024;
-const STOPPING: &str = "the coordinator is stopping";
+pub(crate) const STOPPING: &str = "the coordinator is stopping";
 
 #[derive(Clone)]
 pub(crate) struct Runs {
@@ -43,6 +48,7 @@ pub(crate) struct Runs {
     pub(crate) catalogue: Arc<dyn StageCatalogue + Send + Sync>,
     pub(crate) hub: Hub,
     pub(crate) role: watch::Receiver<Role>,
+    pub(crate) recent: RecentWorkflows,
 }
 
 impl Runs {
@@ -108,6 +114,27 @@ impl Runs {
             .await
     }
 
+    /// The answer to a submission, after the run's end if the client waits for it.
+    async fn submitted(
+        &self,
+        begun: Begun,
+        end: Option<End>,
+        wait: Option<Duration>,
+    ) -> Result<Response<v1::SubmitRunResponse>, Status> {
+        let run = match wait {
+            None => None,
+            Some(wait) => {
+                let end = end.filter(|_| begun.is_new);
+                Some(self.wait_for(&begun.run, end, wait).await?)
+            }
+        };
+        Ok(Response::new(v1::SubmitRunResponse {
+            run_id: begun.run.to_string(),
+            created: begun.is_new,
+            run,
+        }))
+    }
+
     /// Reads a workflow that a client sent. Nothing is kept yet.
     pub(crate) async fn checked(
         &self,
@@ -153,8 +180,9 @@ impl RunService for Runs {
         &self,
         request: GrpcRequest<v1::SubmitRunRequest>,
     ) -> Result<Response<v1::SubmitRunResponse>, Status> {
-        must_lead(&self.role)?;
+        let epoch = must_lead(&self.role)?;
         let request = request.into_inner();
+        let wait = wait_from_wire(request.wait)?;
         let request_id = (!request.request_id.is_empty()).then_some(request.request_id);
         if request_id.as_deref().is_some_and(|id| !is_request_id(id)) {
             let message = format!(
@@ -166,16 +194,23 @@ impl RunService for Runs {
         if let Some(request_id) = &request_id
             && let Some(run) = self.submitted_before(request_id).await?
         {
-            let run_id = run.to_string();
-            return Ok(Response::new(v1::SubmitRunResponse {
-                run_id,
-                created: false,
-            }));
+            return self
+                .submitted(Begun { run, is_new: false }, None, wait)
+                .await;
         }
         let (workflow, files) = match (request.bundle, request.workflow.as_str()) {
             (Some(bundle), "") => {
-                let (workflow, bundle) = self.checked(bundle).await?;
-                (workflow, Files::Sent(bundle))
+                let key = Key::of(&bundle);
+                match key.and_then(|key| self.recent.get(epoch, &key)) {
+                    Some(known) => (
+                        Box::new((*known.workflow).clone()),
+                        Files::Kept(known.bundle),
+                    ),
+                    None => {
+                        let (workflow, bundle) = self.checked(bundle).await?;
+                        (workflow, Files::Sent(bundle, key))
+                    }
+                }
             }
             (None, name) if !name.is_empty() => {
                 let deployment = self.deployment(name, request.workflow_version).await?;
@@ -199,7 +234,17 @@ impl RunService for Runs {
         })?;
         // Only what is run is kept.
         let bundle = match files {
-            Files::Sent(bundle) => self.store(&bundle).await?,
+            Files::Sent(bundle, key) => {
+                let bundle = self.store(&bundle).await?;
+                if let Some(key) = key {
+                    let known = Known {
+                        workflow: Arc::new((*workflow).clone()),
+                        bundle: bundle.clone(),
+                    };
+                    self.recent.put(epoch, key, known);
+                }
+                bundle
+            }
             Files::Kept(digest) => digest,
         };
         let submission = Submission {
@@ -212,12 +257,13 @@ impl RunService for Runs {
             group,
             schedule: None,
         };
-        let begun = self.begin(submission).await?;
-        let run_id = begun.run.to_string();
-        Ok(Response::new(v1::SubmitRunResponse {
-            run_id,
-            created: begun.is_new,
-        }))
+        let run = submission.run.clone();
+        let end = wait.map(|_| self.end_of(&run)).transpose()?;
+        let begun = self.begin(submission).await;
+        if end.is_some() && !begun.as_ref().is_ok_and(|begun| begun.is_new) {
+            self.hub.forget(&run);
+        }
+        self.submitted(begun?, end, wait).await
     }
 
     async fn get_run(
@@ -365,7 +411,7 @@ impl RunService for Runs {
 
 /// A workflow's files: as a client sent them, or by their digest.
 enum Files {
-    Sent(Bundle),
+    Sent(Bundle, Option<Key>),
     Kept(String),
 }
 
@@ -458,10 +504,10 @@ pub(crate) fn bad_request(message: &str) -> Status {
     status_from_diagnostics(Code::InvalidArgument, &diagnostic.into())
 }
 
-/// Refuses what only the leader can answer.
-pub(crate) fn must_lead(role: &watch::Receiver<Role>) -> Result<(), Status> {
+/// Refuses what only the leader can answer; gives the epoch in which it leads.
+pub(crate) fn must_lead(role: &watch::Receiver<Role>) -> Result<Epoch, Status> {
     match &*role.borrow() {
-        Role::Leading(_) => Ok(()),
+        Role::Leading(epoch) => Ok(*epoch),
         Role::Following(leader) => Err(not_leading(leader.as_ref())),
     }
 }

@@ -27,10 +27,10 @@ pub struct SessionOptions {
     pub threads: usize,
 }
 
-/// A session that is made when it is first used: that takes longer than many a stage that needs none.
+/// A session that is made when it is first used: that takes longer than many a stage that needs none, and
+/// makes a folder on the disk.
 pub struct LazySession {
-    config: SessionConfig,
-    runtime: Arc<RuntimeEnv>,
+    options: SessionOptions,
     lake: Lake,
     made: OnceLock<SessionContext>,
 }
@@ -46,28 +46,23 @@ impl std::fmt::Debug for LazySession {
 
 impl LazySession {
     /// A session on a lake.
-    ///
-    /// # Errors
-    /// The spill folder cannot be used.
-    pub fn new(lake: &Lake, options: &SessionOptions) -> Result<Self, LakeError> {
-        let (config, runtime) = parts(options)?;
-        Ok(Self {
-            config,
-            runtime,
+    #[must_use]
+    pub fn new(lake: &Lake, options: SessionOptions) -> Self {
+        Self {
+            options,
             lake: lake.clone(),
             made: OnceLock::new(),
-        })
+        }
     }
 
-    /// The session.
+    /// The session. Where the spill folder cannot be used, queries that would spill fail for want of memory,
+    /// and the others are not hindered.
     pub fn get(&self) -> &SessionContext {
         self.made.get_or_init(|| {
-            let (config, runtime) = (self.config.clone(), Arc::clone(&self.runtime));
-            let session = SessionContext::new_with_config_rt(config, runtime);
-            if let Ok(url) = Url::parse(LAKE_URL) {
-                session.register_object_store(&url, Arc::clone(self.lake.store()));
-            }
-            session
+            let runtime = runtime(&self.options, spilling(&self.options))
+                .or_else(|_| runtime(&self.options, DiskManagerMode::Disabled))
+                .unwrap_or_default();
+            context(&self.lake, &self.options, runtime)
         })
     }
 }
@@ -77,23 +72,31 @@ impl LazySession {
 /// # Errors
 /// The spill folder cannot be used.
 pub fn session(lake: &Lake, options: &SessionOptions) -> Result<SessionContext, LakeError> {
-    Ok(LazySession::new(lake, options)?.get().clone())
+    let runtime = runtime(options, spilling(options))?;
+    Ok(context(lake, options, runtime))
 }
 
-fn parts(options: &SessionOptions) -> Result<(SessionConfig, Arc<RuntimeEnv>), LakeError> {
-    let bad = |error: &dyn std::fmt::Display| LakeError::BadLocation {
-        location: options.spill_dir.display().to_string(),
-        reason: error.to_string(),
-    };
-    std::fs::create_dir_all(&options.spill_dir).map_err(|error| bad(&error))?;
+fn spilling(options: &SessionOptions) -> DiskManagerMode {
+    DiskManagerMode::Directories(vec![options.spill_dir.clone()])
+}
+
+fn runtime(options: &SessionOptions, disk: DiskManagerMode) -> Result<Arc<RuntimeEnv>, LakeError> {
+    if matches!(disk, DiskManagerMode::Directories(_)) {
+        std::fs::create_dir_all(&options.spill_dir).map_err(|error| LakeError::BadLocation {
+            location: options.spill_dir.display().to_string(),
+            reason: error.to_string(),
+        })?;
+    }
     let limit = usize::try_from(options.memory_limit).unwrap_or(usize::MAX);
     let named = std::num::NonZeroUsize::new(NAMED_CONSUMERS).unwrap_or(std::num::NonZeroUsize::MIN);
     let pool = TrackConsumersPool::new(FairSpillPool::new(limit), named);
-    let mode = DiskManagerMode::Directories(vec![options.spill_dir.clone()]);
-    let runtime = RuntimeEnvBuilder::new()
+    Ok(RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(pool))
-        .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(mode))
-        .build_arc()?;
+        .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(disk))
+        .build_arc()?)
+}
+
+fn context(lake: &Lake, options: &SessionOptions, runtime: Arc<RuntimeEnv>) -> SessionContext {
     let mut config = SessionConfig::new()
         .with_target_partitions(options.threads.max(1))
         .with_parquet_pruning(true)
@@ -102,5 +105,9 @@ fn parts(options: &SessionOptions) -> Result<(SessionConfig, Arc<RuntimeEnv>), L
     parquet.pushdown_filters = true;
     parquet.reorder_filters = true;
     config.options_mut().execution.time_zone = Some("UTC".to_owned());
-    Ok((config, runtime))
+    let session = SessionContext::new_with_config_rt(config, runtime);
+    if let Ok(url) = Url::parse(LAKE_URL) {
+        session.register_object_store(&url, Arc::clone(lake.store()));
+    }
+    session
 }

@@ -250,7 +250,7 @@ impl TestStage {
             options: options.clone(),
             files: self.files,
             lake: lake.clone(),
-            session: LazySession::new(&lake, &session_options).unwrap(),
+            session: LazySession::new(&lake, session_options.clone()),
             seed: self.seed,
             base_dir: self.base_dir,
             memory_limit: self.memory_limit,

@@ -128,13 +128,17 @@ impl Worker {
     /// A worker with the stages of `registry`.
     ///
     /// # Errors
-    /// Its threads or processes cannot be started.
+    /// Its threads or processes cannot be started, or its folder for what queries spill cannot be made.
     pub fn new(
         config: WorkerConfig,
         registry: Arc<Registry>,
         lake: Lake,
         coordinators: Coordinators,
     ) -> std::io::Result<Self> {
+        std::fs::create_dir_all(&config.spill_dir).map_err(|error| {
+            let folder = config.spill_dir.display();
+            std::io::Error::new(error.kind(), format!("cannot make {folder}: {error}"))
+        })?;
         let kinds = registry.kinds().into_iter().filter_map(|kind| {
             let version = registry.descriptor(kind)?.version;
             Some(v1::SupportedKind {

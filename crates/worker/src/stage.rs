@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use marquetry_lake::{Lake, LazySession, SessionOptions};
-use marquetry_plugin::{Registry, StageContext, StageError, StageEvents, StageSetup};
+use marquetry_plugin::{Registry, StageContext, StageEvents, StageSetup};
 use marquetry_types::{AttemptId, Diagnostic, FailureClass, Outcome, StageFailure, codes};
 use marquetry_workflow::check_options;
 use serde_json::Value;
@@ -51,8 +51,7 @@ pub(crate) async fn perform(
         spill_dir: work.spill_dir,
         threads: work.threads,
     };
-    let session = LazySession::new(&lake, &options)
-        .map_err(|error| StageFailure::from(StageError::from(error)))?;
+    let session = LazySession::new(&lake, options);
     let context = StageContext::new(StageSetup {
         attempt: work.attempt,
         options: work.options,

@@ -8,6 +8,7 @@ use tonic::{Code, Status};
 
 use crate::exchange::Exchange;
 use crate::house::{House, diagnostic, in_time, submission};
+use crate::scripted_worker::ScriptedWorker;
 
 const ONE: &str = r#"
 marquetry: v1
@@ -231,6 +232,68 @@ async fn a_request_that_is_sent_twice_begins_one_run() {
         .into_inner();
     assert_eq!((first.created, second.created), (true, false));
     assert_eq!(first.run_id, second.run_id);
+}
+
+#[tokio::test]
+async fn an_answer_that_waits_comes_with_the_end_of_the_run() {
+    let house = House::new();
+    let (_server, exchange) = counter(&house).await;
+    let wait = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
+    let request = |seconds| v1::SubmitRunRequest {
+        request_id: "monday".to_owned(),
+        wait: wait(seconds),
+        ..submission(ONE)
+    };
+    // Nobody runs it: the wait ends before the run does.
+    let answered = in_time(exchange.client().submit_run(request(0))).await;
+    let running = answered.unwrap().into_inner();
+    assert!(running.created);
+    assert_eq!(running.run.unwrap().status(), v1::RunStatus::Running);
+    // Two wait for the same run, whoever began it.
+    let mut worker = ScriptedWorker::attach("w", &exchange, &[]).await;
+    let token = worker.assigned().await;
+    let (mut first, mut second) = (exchange.client(), exchange.client());
+    let both = async {
+        tokio::join!(
+            first.submit_run(request(600)),
+            second.submit_run(request(600))
+        )
+    };
+    let report = async {
+        worker.report_success(&token).await;
+        assert!(worker.acknowledged(&token).await);
+    };
+    let ((first, second), ()) = in_time(async { tokio::join!(both, report) }).await;
+    for answer in [first, second] {
+        let answer = answer.unwrap().into_inner();
+        assert!(!answer.created);
+        assert_eq!(answer.run_id, running.run_id);
+        assert_eq!(answer.run.unwrap().status(), v1::RunStatus::Succeeded);
+    }
+    let too_long = v1::SubmitRunRequest {
+        wait: wait(3601),
+        ..submission(ONE)
+    };
+    let refused = in_time(exchange.client().submit_run(too_long)).await;
+    assert_eq!(refused.unwrap_err().code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn a_workflow_that_is_known_is_kept_once_and_begins_a_run_each_time() {
+    let house = House::new();
+    let (_server, exchange) = counter(&house).await;
+    let before = house.faults.commits();
+    let mut runs = std::collections::BTreeSet::new();
+    for _ in 0..3 {
+        let submitted = in_time(exchange.client().submit_run(submission(ONE))).await;
+        runs.insert(submitted.unwrap().into_inner().run_id);
+    }
+    assert_eq!(runs.len(), 3);
+    assert_eq!(
+        house.faults.commits() - before,
+        1 + 3,
+        "the files once, then a commit for each run"
+    );
 }
 
 /// How each question about one run is refused.

@@ -47,6 +47,8 @@ pub(crate) async fn submit(common: &Common, arguments: &Submit) -> Result<(), Fa
             Some(folder) => absolute(folder)?,
             None => String::new(),
         },
+        // Whoever waits here watches, and sees how far it is.
+        wait: None,
     };
     let submitted = cluster
         .call(|mut runs| {

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::leadership;
 use super::schema::{self, APPLICATION_ID, FORMAT};
+use super::statements::KEPT;
 use crate::JournalError;
 
 /// How long a statement waits for another process's lock. Readers never block the writer in WAL mode;
@@ -56,6 +57,7 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, JournalError> {
     let refused = |error: rusqlite::Error| open_error(path, &error);
     let mut connection = Connection::open_with_flags(path, flags).map_err(refused)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(refused)?;
+    connection.set_prepared_statement_cache_capacity(KEPT);
     let format = checked_format(&connection, path)?;
     let mode: String = connection
         .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
@@ -90,6 +92,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, JournalError> {
     let refused = |error: rusqlite::Error| open_error(path, &error);
     let connection = Connection::open_with_flags(path, flags).map_err(refused)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(refused)?;
+    connection.set_prepared_statement_cache_capacity(KEPT);
     let format = checked_format(&connection, path)?;
     if format < FORMAT {
         return Err(JournalError::UnknownFormat {

@@ -14,6 +14,7 @@ mod readers;
 mod rows;
 mod schedules;
 mod schema;
+mod statements;
 #[cfg(test)]
 mod tests;
 mod writer;

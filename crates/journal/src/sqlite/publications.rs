@@ -1,9 +1,10 @@
 //! Statements on the table of published versions.
 
 use marquetry_types::{Publication, PublishedKind, PublishedName};
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, params};
 
-use super::rows::{READING, WRITING, storage, to_database};
+use super::rows::{READING, storage, to_database};
+use super::statements::{read_one, write};
 use crate::JournalError;
 
 /// Adds a version, which becomes the current one.
@@ -25,30 +26,22 @@ pub(super) fn put(connection: &Connection, publication: &Publication) -> Result<
     }
     let json = serde_json::to_string(publication)
         .map_err(|error| inconsistent(format!("{published} cannot be written as JSON: {error}")))?;
-    connection
-        .execute(
-            "UPDATE publications SET is_current = 0 WHERE kind = ?1 AND name = ?2 AND is_current",
-            params![kind, name],
-        )
-        .map_err(storage(WRITING))?;
-    connection
-        .execute(
-            "INSERT INTO publications (kind, name, version, is_current, payload) VALUES (?1, ?2, ?3, 1, ?4)",
-            params![kind, name, to_database(published.version), json],
-        )
-        .map(|_| ())
-        .map_err(storage(WRITING))
+    write(
+        connection,
+        "UPDATE publications SET is_current = 0 WHERE kind = ?1 AND name = ?2 AND is_current",
+        params![kind, name],
+    )?;
+    write(
+        connection,
+        "INSERT INTO publications (kind, name, version, is_current, payload) VALUES (?1, ?2, ?3, 1, ?4)",
+        params![kind, name, to_database(published.version), json],
+    )
+    .map(drop)
 }
 
 fn current_version(connection: &Connection, kind: &str, name: &str) -> Result<i64, JournalError> {
-    let version = connection
-        .query_row(
-            "SELECT version FROM publications WHERE kind = ?1 AND name = ?2 AND is_current",
-            params![kind, name],
-            |row| row.get(0),
-        )
-        .optional()
-        .map_err(storage(READING))?;
+    let sql = "SELECT version FROM publications WHERE kind = ?1 AND name = ?2 AND is_current";
+    let version = read_one(connection, sql, params![kind, name], |row| row.get(0))?;
     Ok(version.unwrap_or(0))
 }
 
@@ -112,7 +105,7 @@ fn read(
     sql: &str,
     parameters: impl rusqlite::Params,
 ) -> Result<Vec<Publication>, JournalError> {
-    let mut statement = connection.prepare(sql).map_err(storage(READING))?;
+    let mut statement = connection.prepare_cached(sql).map_err(storage(READING))?;
     let mut rows = statement.query(parameters).map_err(storage(READING))?;
     let mut publications = Vec::new();
     while let Some(row) = rows.next().map_err(storage(READING))? {

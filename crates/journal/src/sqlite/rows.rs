@@ -3,9 +3,10 @@
 use marquetry_engine::{Record, RunSummary};
 use marquetry_types::{Epoch, RunId};
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
+use rusqlite::{Connection, Row, params, params_from_iter};
 
 use super::archive;
+use super::statements::{read_one, write};
 use crate::envelope::{Envelope, RECORD_VERSION, SNAPSHOT_VERSION, StoredEnvelope};
 use crate::history::History;
 use crate::journal::Unfinished;
@@ -34,12 +35,14 @@ pub(super) fn from_database(number: i64) -> u64 {
 }
 
 pub(super) fn epoch(connection: &Connection) -> Result<Epoch, JournalError> {
-    connection
-        .query_row("SELECT epoch FROM leadership WHERE id = 1", [], |row| {
-            row.get(0)
-        })
+    let sql = "SELECT epoch FROM leadership WHERE id = 1";
+    let found = read_one(connection, sql, [], |row| row.get(0))?;
+    found
         .map(|epoch| Epoch(from_database(epoch)))
-        .map_err(storage(READING))
+        .ok_or_else(|| JournalError::Storage {
+            doing: READING,
+            reason: "it does not say who leads".to_owned(),
+        })
 }
 
 pub(super) fn insert_record(
@@ -49,19 +52,18 @@ pub(super) fn insert_record(
     record: &Record,
 ) -> Result<(), JournalError> {
     let envelope = Envelope::seal(run, sequence, RECORD_VERSION, record)?;
-    connection
-        .execute(
-            "INSERT INTO records (run_id, sequence, version, checksum, payload) VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![
-                run.as_str(),
-                to_database(sequence),
-                envelope.version,
-                envelope.checksum,
-                envelope.payload
-            ],
-        )
-        .map(|_| ())
-        .map_err(storage(WRITING))
+    write(
+        connection,
+        "INSERT INTO records (run_id, sequence, version, checksum, payload) VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![
+            run.as_str(),
+            to_database(sequence),
+            envelope.version,
+            envelope.checksum,
+            envelope.payload
+        ],
+    )
+    .map(drop)
 }
 
 /// Brings the run's row in `runs` up to date with its history.
@@ -84,26 +86,26 @@ pub(super) fn put_summary(connection: &Connection, history: &History) -> Result<
         run: run.clone(),
         reason: format!("its summary cannot be written as JSON: {error}"),
     })?;
-    connection
-        .execute(
-            "INSERT INTO runs (run_id, name, status, request_id, submitted_at, finished_at, last_sequence, summary, bundle)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
-             ON CONFLICT (run_id) DO UPDATE SET status = excluded.status, finished_at = excluded.finished_at,
-                 last_sequence = excluded.last_sequence, summary = excluded.summary",
-            params![
-                run.as_str(),
-                summary.workflow,
-                summary.status.as_str(),
-                state.submitted.request_id.as_deref(),
-                summary.submitted_at.as_millis(),
-                summary.finished_at.map(|at| at.as_millis()),
-                to_database(history.sequence()),
-                json,
-                state.submitted.bundle
-            ],
-        )
-        .map(|_| ())
-        .map_err(storage(WRITING))
+    write(
+        connection,
+        "INSERT INTO runs (run_id, name, status, request_id, submitted_at, finished_at, last_sequence, summary,
+             bundle)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+         ON CONFLICT (run_id) DO UPDATE SET status = excluded.status, finished_at = excluded.finished_at,
+             last_sequence = excluded.last_sequence, summary = excluded.summary",
+        params![
+            run.as_str(),
+            summary.workflow,
+            summary.status.as_str(),
+            state.submitted.request_id.as_deref(),
+            summary.submitted_at.as_millis(),
+            summary.finished_at.map(|at| at.as_millis()),
+            to_database(history.sequence()),
+            json,
+            state.submitted.bundle
+        ],
+    )
+    .map(drop)
 }
 
 pub(super) fn put_snapshot(connection: &Connection, history: &History) -> Result<(), JournalError> {
@@ -112,20 +114,19 @@ pub(super) fn put_snapshot(connection: &Connection, history: &History) -> Result
     };
     let (run, sequence) = (history.run(), history.sequence());
     let envelope = Envelope::seal(run, sequence, SNAPSHOT_VERSION, state)?;
-    connection
-        .execute(
-            "INSERT OR REPLACE INTO snapshots (run_id, sequence, version, checksum, payload)
-             VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![
-                run.as_str(),
-                to_database(sequence),
-                envelope.version,
-                envelope.checksum,
-                envelope.payload
-            ],
-        )
-        .map(|_| ())
-        .map_err(storage(WRITING))
+    write(
+        connection,
+        "INSERT OR REPLACE INTO snapshots (run_id, sequence, version, checksum, payload)
+         VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![
+            run.as_str(),
+            to_database(sequence),
+            envelope.version,
+            envelope.checksum,
+            envelope.payload
+        ],
+    )
+    .map(drop)
 }
 
 /// A run's history from its snapshot and the records after it; `None` if there is no such run.
@@ -133,28 +134,16 @@ pub(super) fn load_history(
     connection: &Connection,
     run: &RunId,
 ) -> Result<Option<History>, JournalError> {
-    let last: Option<i64> = connection
-        .query_row(
-            "SELECT last_sequence FROM runs WHERE run_id = ?1",
-            [run.as_str()],
-            |row| row.get(0),
-        )
-        .optional()
-        .map_err(storage(READING))?;
+    let sql = "SELECT last_sequence FROM runs WHERE run_id = ?1";
+    let last: Option<i64> = read_one(connection, sql, [run.as_str()], |row| row.get(0))?;
     let Some(last) = last.map(from_database) else {
         return Ok(None);
     };
-    let snapshot = connection
-        .query_row(
-            "SELECT sequence, version, checksum, payload FROM snapshots WHERE run_id = ?1",
-            [run.as_str()],
-            envelope_of,
-        )
-        .optional()
-        .map_err(storage(READING))?;
+    let sql = "SELECT sequence, version, checksum, payload FROM snapshots WHERE run_id = ?1";
+    let snapshot = read_one(connection, sql, [run.as_str()], envelope_of)?;
     let mut loading = Loading::begin(run.clone(), last, snapshot);
     let mut statement = connection
-        .prepare(
+        .prepare_cached(
             "SELECT sequence, version, checksum, payload FROM records
              WHERE run_id = ?1 AND sequence > ?2 ORDER BY sequence",
         )
@@ -256,15 +245,9 @@ fn run_of_request(
     connection: &Connection,
     request_id: &str,
 ) -> Result<Option<RunId>, JournalError> {
-    connection
-        .query_row(
-            "SELECT run_id FROM runs WHERE request_id = ?1
-             UNION ALL SELECT run_id FROM past_requests WHERE request_id = ?1",
-            [request_id],
-            |row| row.get(0),
-        )
-        .optional()
-        .map_err(storage(READING))?
+    let sql = "SELECT run_id FROM runs WHERE request_id = ?1
+               UNION ALL SELECT run_id FROM past_requests WHERE request_id = ?1";
+    read_one(connection, sql, [request_id], |row| row.get(0))?
         .map(run_id)
         .transpose()
 }
@@ -274,7 +257,7 @@ fn summaries(
     sql: &str,
     parameters: impl rusqlite::Params,
 ) -> Result<Vec<RunSummary>, JournalError> {
-    let mut statement = connection.prepare(sql).map_err(storage(READING))?;
+    let mut statement = connection.prepare_cached(sql).map_err(storage(READING))?;
     let mut rows = statement.query(parameters).map_err(storage(READING))?;
     let mut summaries = Vec::new();
     while let Some(row) = rows.next().map_err(storage(READING))? {
@@ -299,12 +282,11 @@ pub(super) fn put_bundle(
     digest: &str,
     bytes: &[u8],
 ) -> Result<(), JournalError> {
-    connection
-        .execute(
-            "INSERT INTO bundles (digest, checksum, payload) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-            params![digest, bundle_checksum(digest, bytes), bytes],
-        )
-        .map_err(storage(WRITING))?;
+    write(
+        connection,
+        "INSERT INTO bundles (digest, checksum, payload) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+        params![digest, bundle_checksum(digest, bytes), bytes],
+    )?;
     archive::bundle_put(connection, digest)
 }
 
@@ -312,14 +294,10 @@ pub(super) fn get_bundle(
     connection: &Connection,
     digest: &str,
 ) -> Result<Option<Vec<u8>>, JournalError> {
-    let stored: Option<(i64, Vec<u8>)> = connection
-        .query_row(
-            "SELECT checksum, payload FROM bundles WHERE digest = ?1",
-            [digest],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )
-        .optional()
-        .map_err(storage(READING))?;
+    let sql = "SELECT checksum, payload FROM bundles WHERE digest = ?1";
+    let stored: Option<(i64, Vec<u8>)> = read_one(connection, sql, [digest], |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    })?;
     let Some((checksum, payload)) = stored else {
         return Ok(None);
     };

@@ -5,21 +5,21 @@ use std::collections::BTreeMap;
 use marquetry_types::Timestamp;
 use rusqlite::{Connection, params};
 
-use super::rows::{READING, WRITING, storage};
+use super::rows::{READING, storage};
+use super::statements::write;
 use crate::JournalError;
 use crate::schedules::Step;
 
 /// Moves a schedule on; it never moves back.
 pub(super) fn advance(connection: &Connection, step: Step<'_>) -> Result<(), JournalError> {
-    connection
-        .execute(
-            "INSERT INTO schedule_positions (workflow, schedule, scheduled_at) VALUES (?1, ?2, ?3)
-             ON CONFLICT (workflow, schedule)
-                 DO UPDATE SET scheduled_at = max(scheduled_at, excluded.scheduled_at)",
-            params![step.workflow, step.schedule, step.at.as_millis()],
-        )
-        .map(|_| ())
-        .map_err(storage(WRITING))
+    write(
+        connection,
+        "INSERT INTO schedule_positions (workflow, schedule, scheduled_at) VALUES (?1, ?2, ?3)
+         ON CONFLICT (workflow, schedule)
+             DO UPDATE SET scheduled_at = max(scheduled_at, excluded.scheduled_at)",
+        params![step.workflow, step.schedule, step.at.as_millis()],
+    )
+    .map(drop)
 }
 
 /// How far the schedules of a workflow have come.

@@ -1,16 +1,16 @@
 //! The one thread that writes, and its group commit.
 //!
 //! Making a commit durable costs the disk a flush, some milliseconds on a laptop, however much is in
-//! it. So requests queue while a commit is under way, and the next transaction takes all of them. Each
-//! stands in a savepoint of its own: one that is refused (fenced, inconsistent) leaves its neighbours
-//! untouched, while a storage error fails the whole transaction.
+//! it. So requests queue while a commit is under way, and the next transaction takes all of them. One that
+//! is refused (fenced, inconsistent) leaves its neighbours untouched, while a storage error fails the
+//! whole transaction.
 
 use std::thread::JoinHandle;
 use std::time::Instant;
 
 use marquetry_engine::Record;
 use marquetry_types::Epoch;
-use rusqlite::{Connection, Savepoint, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::mpsc;
 
 use super::lock::WriterLock;
@@ -116,12 +116,43 @@ impl Committer {
     }
 
     /// Performs all `works` in one transaction. An error is one of the storage and concerns them all.
+    ///
+    /// Refusals are rare and savepoints cost as much as a small request. So nobody gets one at first; when
+    /// one is refused, all is rolled back and done again with a savepoint for each.
     fn commit(&mut self, works: &[Work]) -> Result<Vec<Answer>, JournalError> {
-        let writing = storage("write to the journal");
-        let mut transaction = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(writing)?;
+        if let Some(answers) = self.commit_hopefully(works)? {
+            return Ok(answers);
+        }
+        works
+            .iter()
+            .for_each(|work| self.histories.forget(work.records().iter()));
+        self.commit_carefully(works)
+    }
+
+    /// Performs all or, if one is refused, nothing.
+    fn commit_hopefully(&mut self, works: &[Work]) -> Result<Option<Vec<Answer>>, JournalError> {
+        let transaction = begin(&mut self.connection)?;
+        let mut answers = Vec::with_capacity(works.len());
+        for work in works {
+            match perform(&transaction, work, &mut self.histories, self.snapshot_every) {
+                Err(JournalError::Storage { doing, reason }) => {
+                    return Err(JournalError::Storage { doing, reason });
+                }
+                Err(_) => {
+                    transaction.rollback().map_err(storage(rows::WRITING))?;
+                    return Ok(None);
+                }
+                answer => answers.push(answer),
+            }
+        }
+        decide(transaction)?;
+        Ok(Some(answers))
+    }
+
+    /// Performs those that are not refused.
+    fn commit_carefully(&mut self, works: &[Work]) -> Result<Vec<Answer>, JournalError> {
+        let writing = storage(rows::WRITING);
+        let mut transaction = begin(&mut self.connection)?;
         let mut answers = Vec::with_capacity(works.len());
         for work in works {
             let savepoint = transaction.savepoint().map_err(writing)?;
@@ -137,70 +168,82 @@ impl Committer {
             }
             answers.push(answer);
         }
-        // The transaction is decided here. An error after this call begins says nothing about whether
-        // its log frames reached the disk.
-        transaction
-            .commit()
-            .map_err(|error| JournalError::Doubtful {
-                reason: error.to_string(),
-            })?;
+        decide(transaction)?;
         Ok(answers)
     }
 }
 
+fn begin(connection: &mut Connection) -> Result<Transaction<'_>, JournalError> {
+    connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(storage(rows::WRITING))
+}
+
+/// The transaction is decided here. An error after this call begins says nothing about whether its log
+/// frames reached the disk.
+fn decide(transaction: Transaction<'_>) -> Result<(), JournalError> {
+    transaction
+        .commit()
+        .map_err(|error| JournalError::Doubtful {
+            reason: error.to_string(),
+        })
+}
+
 fn perform(
-    savepoint: &Savepoint<'_>,
+    connection: &Connection,
     work: &Work,
     histories: &mut Histories,
     snapshot_every: u64,
 ) -> Answer {
     match work {
-        Work::Campaign(candidate) => leadership::campaign(savepoint, candidate).map(Done::Campaign),
+        Work::Campaign(candidate) => {
+            leadership::campaign(connection, candidate).map(Done::Campaign)
+        }
         Work::Renew { epoch, lease } => {
-            leadership::renew(savepoint, *epoch, *lease)?;
+            leadership::renew(connection, *epoch, *lease)?;
             Ok(Done::Written)
         }
         Work::PutBundle { digest, bytes } => {
-            rows::put_bundle(savepoint, digest, bytes)?;
+            rows::put_bundle(connection, digest, bytes)?;
             Ok(Done::Written)
         }
         Work::Append { epoch, records } => {
-            fence(savepoint, *epoch)?;
-            append(savepoint, records, histories, snapshot_every)?;
+            fence(connection, *epoch)?;
+            append(connection, records, histories, snapshot_every)?;
             Ok(Done::Written)
         }
         Work::Deploy { epoch, proposal } => {
-            fence(savepoint, *epoch)?;
-            let deployed = deployments::deploy(savepoint, proposal)?;
+            fence(connection, *epoch)?;
+            let deployed = deployments::deploy(connection, proposal)?;
             Ok(Done::Deployed(Box::new(deployed)))
         }
         Work::Retire { epoch, name } => {
-            fence(savepoint, *epoch)?;
-            deployments::retire(savepoint, name).map(Done::Retired)
+            fence(connection, *epoch)?;
+            deployments::retire(connection, name).map(Done::Retired)
         }
         Work::PlanArchive { epoch, limit } => {
-            fence(savepoint, *epoch)?;
-            archive::plan(savepoint, *epoch, *limit).map(Done::Planned)
+            fence(connection, *epoch)?;
+            archive::plan(connection, *epoch, *limit).map(Done::Planned)
         }
         Work::Archived {
             epoch,
             number,
             unreadable,
         } => {
-            fence(savepoint, *epoch)?;
-            archive::archived(savepoint, *number, unreadable)?;
+            fence(connection, *epoch)?;
+            archive::archived(connection, *number, unreadable)?;
             Ok(Done::Written)
         }
         Work::Discard { epoch, discard } => {
-            fence(savepoint, *epoch)?;
-            archive::discard(savepoint, discard).map(Done::Discarded)
+            fence(connection, *epoch)?;
+            archive::discard(connection, discard).map(Done::Discarded)
         }
     }
 }
 
 /// Refuses whoever was deposed.
-fn fence(savepoint: &Savepoint<'_>, ours: Epoch) -> Result<(), JournalError> {
-    let current = rows::epoch(savepoint)?;
+fn fence(connection: &Connection, ours: Epoch) -> Result<(), JournalError> {
+    let current = rows::epoch(connection)?;
     match ours == current {
         true => Ok(()),
         false => Err(JournalError::Fenced { ours, current }),
@@ -208,7 +251,7 @@ fn fence(savepoint: &Savepoint<'_>, ours: Epoch) -> Result<(), JournalError> {
 }
 
 fn append(
-    savepoint: &Savepoint<'_>,
+    connection: &Connection,
     records: &[Record],
     histories: &mut Histories,
     snapshot_every: u64,
@@ -216,24 +259,24 @@ fn append(
     for record in records {
         let run = record.run();
         if !histories.knows(run)
-            && let Some(stored) = rows::load_history(savepoint, run)?
+            && let Some(stored) = rows::load_history(connection, run)?
         {
             histories.keep(stored);
         }
         let history = histories.apply(record)?;
-        rows::insert_record(savepoint, run, history.sequence(), record)?;
+        rows::insert_record(connection, run, history.sequence(), record)?;
         for publication in record.publications() {
-            publications::put(savepoint, &publication)?;
+            publications::put(connection, &publication)?;
         }
         if let Some(step) = Step::of(record)? {
-            schedules::advance(savepoint, step)?;
+            schedules::advance(connection, step)?;
         }
-        archive::follow(savepoint, record)?;
+        archive::follow(connection, record)?;
     }
     histories.for_each_of(records.iter(), |history| {
-        rows::put_summary(savepoint, history)?;
+        rows::put_summary(connection, history)?;
         if history.is_snapshot_due(snapshot_every) {
-            rows::put_snapshot(savepoint, history)?;
+            rows::put_snapshot(connection, history)?;
             history.snapshot_taken();
         }
         Ok(())

@@ -8,6 +8,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use hyper_util::rt::TokioIo;
 use marquetry_client::MESSAGE_BYTES;
 use marquetry_plugin::StageEvents;
@@ -29,6 +30,8 @@ use crate::stage::Work;
 
 /// How often the memory of a running stage is looked at.
 const LOOK: Duration = Duration::from_millis(100);
+/// Messages to a host that may wait: a stage's start and its cancellation, and those of the one before.
+const CALL_BACKLOG: usize = 4;
 /// How long a host whose connection closed may take to be gone.
 const DEATH: Duration = Duration::from_secs(2);
 /// A host that keeps more than this after a stage is not kept itself.
@@ -39,6 +42,29 @@ const KEPT_BYTES: u64 = 512 * 1024 * 1024;
 pub(super) struct Host {
     child: Child,
     client: PluginServiceClient<Channel>,
+    /// The call over which the last stage ran: opening another costs more than a short stage.
+    call: Option<Call>,
+}
+
+/// A call that takes one stage after another.
+#[derive(Debug)]
+struct Call {
+    requests: mpsc::Sender<v1::RunStageRequest>,
+    answers: Streaming<v1::RunStageResponse>,
+}
+
+impl Call {
+    /// Sends without waiting: there is room for the few messages that a stage is sent.
+    fn send(&self, message: ToHost) -> bool {
+        let message = Some(message);
+        let request = v1::RunStageRequest { message };
+        self.requests.try_send(request).is_ok()
+    }
+
+    /// Whether another stage can be sent: the host did not end the call. Between two stages it says nothing.
+    fn is_open(&mut self) -> bool {
+        self.answers.message().now_or_never().is_none()
+    }
 }
 
 /// How a call of a host ended.
@@ -72,7 +98,11 @@ impl Host {
         let client = PluginServiceClient::new(channel)
             .max_decoding_message_size(MESSAGE_BYTES)
             .max_encoding_message_size(MESSAGE_BYTES);
-        Ok(Self { child, client })
+        Ok(Self {
+            child,
+            client,
+            call: None,
+        })
     }
 
     /// Whether it may run another stage.
@@ -89,19 +119,8 @@ impl Host {
         events: &Arc<dyn StageEvents>,
         cancellation: &CancellationToken,
     ) -> Ended {
-        let (requests, outbound) = mpsc::channel(2);
-        let request = |message| v1::RunStageRequest {
-            message: Some(message),
-        };
-        // The channel has room for both messages that are ever sent.
-        let _ = requests.try_send(request(ToHost::Start(start(work, lake))));
-        let called = self.client.run_stage(ReceiverStream::new(outbound)).await;
-        let mut answers = match called {
-            Ok(response) => response.into_inner(),
-            Err(status) => {
-                tracing::debug!(%status, "a stage host takes no call");
-                return Ended::NeverBegan(self.died().await);
-            }
+        let Some(mut call) = self.begin(start(work, lake)).await else {
+            return Ended::NeverBegan(self.died().await);
         };
         let ceiling = memory::ceiling(work.memory_limit);
         // Not at once: most stages are over before it says anything.
@@ -109,23 +128,29 @@ impl Host {
         let mut is_asked = false;
         loop {
             tokio::select! {
-                answer = next(&mut answers) => match answer {
+                answer = next(&mut call.answers) => match answer {
                     Some(FromHost::Progress(progress)) => events.progress(progress.into()),
                     Some(FromHost::Log(line)) => {
                         if let Ok(line) = LogLine::try_from(line) {
                             events.log(line);
                         }
                     }
-                    Some(FromHost::Succeeded(outcome)) => return Ended::ByItself(Ok(outcome.into())),
+                    Some(FromHost::Succeeded(outcome)) => {
+                        self.call = Some(call);
+                        return Ended::ByItself(Ok(outcome.into()));
+                    }
                     Some(FromHost::Failed(failure)) => return match StageFailure::try_from(failure) {
-                        Ok(failure) => Ended::ByItself(Err(failure)),
+                        Ok(failure) => {
+                            self.call = Some(call);
+                            Ended::ByItself(Err(failure))
+                        }
                         Err(_) => Ended::Died(self.died().await),
                     },
                     None => return Ended::Died(self.died().await),
                 },
                 () = cancellation.cancelled(), if !is_asked => {
                     is_asked = true;
-                    let _ = requests.try_send(request(ToHost::Cancel(v1::CancelStage {})));
+                    call.send(ToHost::Cancel(v1::CancelStage {}));
                 }
                 _ = look.tick() => {
                     let resident = self.child.id().and_then(memory::resident);
@@ -133,6 +158,30 @@ impl Host {
                         return Ended::Died(self.too_big(bytes, work.memory_limit).await);
                     }
                 }
+            }
+        }
+    }
+
+    /// Sends a stage over the call of the one before, or over a new one. `None` if the host takes none.
+    async fn begin(&mut self, start: v1::StartStage) -> Option<Call> {
+        if let Some(mut call) = self.call.take()
+            && call.is_open()
+            && call.send(ToHost::Start(start.clone()))
+        {
+            return Some(call);
+        }
+        let (requests, outbound) = mpsc::channel(CALL_BACKLOG);
+        let message = Some(ToHost::Start(start));
+        // The channel is new and has room.
+        let _ = requests.try_send(v1::RunStageRequest { message });
+        match self.client.run_stage(ReceiverStream::new(outbound)).await {
+            Ok(response) => Some(Call {
+                requests,
+                answers: response.into_inner(),
+            }),
+            Err(status) => {
+                tracing::debug!(%status, "a stage host takes no call");
+                None
             }
         }
     }

@@ -17,7 +17,7 @@ use marquetry_proto::v1;
 use marquetry_proto::v1::plugin_service_server::{PluginService, PluginServiceServer};
 use marquetry_proto::v1::run_stage_request::Message as FromWorker;
 use marquetry_proto::v1::run_stage_response::Message as ToWorker;
-use marquetry_types::{AttemptId, AttemptNumber, LogLine, Outcome, Progress, StageFailure};
+use marquetry_types::{AttemptId, AttemptNumber, LogLine, Progress, StageFailure};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 use tokio::sync::{Mutex, mpsc};
@@ -44,7 +44,7 @@ pub fn serve_stage_host(threads: usize, registry: Arc<Registry>) -> std::io::Res
         .build()?;
     let host = Service {
         threads: Arc::new(Threads::new(threads, registry)?),
-        lakes: Arc::default(),
+        lakes: Lakes::default(),
     };
     runtime.block_on(async {
         let socket =
@@ -71,13 +71,16 @@ pub fn serve_stage_host(threads: usize, registry: Arc<Registry>) -> std::io::Res
 
 struct Service {
     threads: Arc<Threads>,
-    /// Lakes by location, opened once.
-    lakes: Arc<Mutex<HashMap<String, Lake>>>,
+    lakes: Lakes,
 }
 
-impl Service {
-    async fn lake(&self, location: &str) -> Result<Lake, StageFailure> {
-        let mut lakes = self.lakes.lock().await;
+/// Lakes by location, opened once.
+#[derive(Clone, Default)]
+struct Lakes(Arc<Mutex<HashMap<String, Lake>>>);
+
+impl Lakes {
+    async fn open(&self, location: &str) -> Result<Lake, StageFailure> {
+        let mut lakes = self.0.lock().await;
         if let Some(lake) = lakes.get(location) {
             return Ok(lake.clone());
         }
@@ -95,38 +98,63 @@ impl PluginService for Service {
         &self,
         request: Request<Streaming<v1::RunStageRequest>>,
     ) -> Result<Response<Self::RunStageStream>, Status> {
-        let mut inbound = request.into_inner();
-        let first = inbound.message().await?.and_then(|request| request.message);
-        let Some(FromWorker::Start(start)) = first else {
-            return Err(Status::invalid_argument("the first message starts a stage"));
-        };
-        let lake = self.lake(&start.lake).await;
-        let work = read(start)?;
+        let inbound = request.into_inner();
         let (answers, outbound) = mpsc::unbounded_channel();
-        let cancellation = CancellationToken::new();
-        let (threads, voice) = (Arc::clone(&self.threads), Arc::new(Voice(answers.clone())));
+        let (threads, lakes) = (Arc::clone(&self.threads), self.lakes.clone());
         tokio::spawn(async move {
-            let stage = async { threads.run(work, lake?, voice, cancellation.clone()).await };
-            let asked = async {
-                // The worker's next message asks for the end, and so does its silence for good.
-                let _ = inbound.message().await;
-                cancellation.cancel();
-                std::future::pending::<Result<Outcome, StageFailure>>().await
-            };
-            let result = tokio::select! {
-                result = stage => result,
-                never = asked => never,
-            };
-            let message = match &result {
+            if let Err(status) = run_stages(inbound, &answers, &threads, &lakes).await {
+                // The worker may be gone, and then nobody is told.
+                let _ = answers.send(Err(status));
+            }
+        });
+        Ok(Response::new(Box::pin(UnboundedReceiverStream::new(
+            outbound,
+        ))))
+    }
+}
+
+/// Runs the stages of a call, one after another, until the worker ends it.
+async fn run_stages(
+    mut inbound: Streaming<v1::RunStageRequest>,
+    answers: &Answers,
+    threads: &Threads,
+    lakes: &Lakes,
+) -> Result<(), Status> {
+    while let Some(request) = inbound.message().await? {
+        let start = match request.message {
+            Some(FromWorker::Start(start)) => start,
+            // It asks for the end of a stage that has just ended.
+            Some(FromWorker::Cancel(_)) => continue,
+            None => return Err(Status::invalid_argument("a message says nothing")),
+        };
+        let lake = lakes.open(&start.lake).await;
+        let work = read(start)?;
+        let cancellation = CancellationToken::new();
+        let voice = Arc::new(Voice(answers.clone()));
+        let stage = async { threads.run(work, lake?, voice, cancellation.clone()).await };
+        let asked = async {
+            // The worker's next message asks for the end, and so does its silence for good.
+            let is_there = matches!(inbound.message().await, Ok(Some(_)));
+            cancellation.cancel();
+            is_there
+        };
+        let (mut stage, mut asked) = (std::pin::pin!(stage), std::pin::pin!(asked));
+        let (result, is_there) = tokio::select! {
+            result = &mut stage => (result, true),
+            is_there = &mut asked => (stage.await, is_there),
+        };
+        say(
+            answers,
+            match &result {
                 Ok(outcome) => ToWorker::Succeeded(outcome.into()),
                 Err(failure) => ToWorker::Failed(failure.into()),
-            };
-            say(&answers, message);
-        });
-        Ok(Response::new(Box::pin(
-            UnboundedReceiverStream::new(outbound).map(Ok),
-        )))
+            },
+        );
+        if !is_there {
+            break;
+        }
     }
+    Ok(())
 }
 
 fn read(start: v1::StartStage) -> Result<Work, Status> {
@@ -148,12 +176,12 @@ fn read(start: v1::StartStage) -> Result<Work, Status> {
     })
 }
 
-type Answers = mpsc::UnboundedSender<v1::RunStageResponse>;
+type Answers = mpsc::UnboundedSender<Result<v1::RunStageResponse, Status>>;
 
 /// The worker may be gone, and then nobody is told.
 fn say(answers: &Answers, message: ToWorker) {
     let message = Some(message);
-    let _ = answers.send(v1::RunStageResponse { message });
+    let _ = answers.send(Ok(v1::RunStageResponse { message }));
 }
 
 /// What the stage says goes to the worker.
