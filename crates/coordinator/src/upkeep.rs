@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -15,8 +16,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::metrics::Metrics;
 
-/// It rests so many times as long as it worked: nine tenths of the time.
-const REST: u32 = 9;
+/// It rests so many times as long as it worked: nine tenths of the time where nothing else happens, and all
+/// but a fiftieth of it while runs go on.
+const IDLE_REST: u32 = 9;
+const BUSY_REST: u32 = 49;
 /// The shortest rest.
 const SHORTEST_REST: Duration = Duration::from_millis(20);
 /// The longest pause between two looks at what waits.
@@ -28,7 +31,7 @@ const AFTER_FAILURE: Duration = Duration::from_secs(30);
 /// Runs of a batch: when so many wait, they are archived at once.
 const BATCH: u32 = 1000;
 /// Runs that are loaded at once.
-const LOADED_AT_ONCE: usize = 100;
+const LOADED_AT_ONCE: usize = 25;
 /// Runs and records that one commit discards.
 const DISCARDED_RUNS: u32 = 100;
 const DISCARDED_RECORDS: u32 = 1000;
@@ -76,6 +79,8 @@ pub(crate) struct Caretaker {
     journal: Arc<dyn Journal>,
     metrics: Metrics,
     epoch: Epoch,
+    /// How much had happened when it rested last.
+    happened: AtomicU64,
 }
 
 /// Why a step was not done.
@@ -110,6 +115,7 @@ impl Caretaker {
             journal: Arc::clone(journal),
             metrics: metrics.clone(),
             epoch,
+            happened: AtomicU64::new(0),
         };
         Some(AbortOnDropHandle::new(tokio::spawn(caretaker.run())))
     }
@@ -159,6 +165,12 @@ impl Caretaker {
         }
     }
 
+    async fn rest(&self, begun: Instant) {
+        let happened = self.metrics.activity();
+        let is_busy = self.happened.swap(happened, Ordering::Relaxed) != happened;
+        tokio::time::sleep(rest_after(begun.elapsed(), is_busy)).await;
+    }
+
     async fn archive_what_waits(&self) -> Result<(), Trouble> {
         loop {
             let backlog = self.journal.archive_backlog(BATCH).await?;
@@ -174,7 +186,7 @@ impl Caretaker {
             let Some(batch) = self.journal.plan_archive(self.epoch, BATCH).await? else {
                 return Ok(());
             };
-            rest(begun).await;
+            self.rest(begun).await;
             self.archive(&batch).await?;
         }
     }
@@ -193,12 +205,12 @@ impl Caretaker {
                     }
                 }
             }
-            rest(begun).await;
+            self.rest(begun).await;
         }
         let begun = Instant::now();
         let count = u64::try_from(runs.len()).unwrap_or(u64::MAX);
         self.history.archive(batch, runs).await?;
-        rest(begun).await;
+        self.rest(begun).await;
         let begun = Instant::now();
         self.mark(batch, unreadable).await?;
         self.metrics.archived(count);
@@ -207,7 +219,7 @@ impl Caretaker {
             runs = count,
             "finished runs are archived"
         );
-        rest(begun).await;
+        self.rest(begun).await;
         Ok(())
     }
 
@@ -243,7 +255,7 @@ impl Caretaker {
             if discarded.is_done {
                 return Ok(());
             }
-            rest(begun).await;
+            self.rest(begun).await;
         }
     }
 
@@ -255,6 +267,11 @@ impl Caretaker {
     }
 }
 
+fn rest_after(work: Duration, is_busy: bool) -> Duration {
+    let times = if is_busy { BUSY_REST } else { IDLE_REST };
+    work.saturating_mul(times).max(SHORTEST_REST)
+}
+
 fn is_due(last: Option<Instant>, every: Option<Duration>) -> bool {
     every.is_some_and(|every| last.is_none_or(|last| last.elapsed() >= every))
 }
@@ -264,7 +281,15 @@ fn before(now: Timestamp, duration: Duration) -> Timestamp {
     Timestamp::from_millis(now.as_millis().saturating_sub(milliseconds))
 }
 
-async fn rest(begun: Instant) {
-    let rest = begun.elapsed().saturating_mul(REST);
-    tokio::time::sleep(rest.max(SHORTEST_REST)).await;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_takes_a_small_share_of_the_time_and_less_while_runs_go_on() {
+        let work = Duration::from_millis(40);
+        assert_eq!(rest_after(work, false), Duration::from_millis(360));
+        assert_eq!(rest_after(work, true), Duration::from_millis(1960));
+        assert_eq!(rest_after(Duration::ZERO, false), SHORTEST_REST);
+    }
 }

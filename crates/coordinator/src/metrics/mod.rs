@@ -215,6 +215,15 @@ impl Metrics {
         }
     }
 
+    /// A number that changes while runs go on.
+    pub(crate) fn activity(&self) -> u64 {
+        let figures = self.figures();
+        figures
+            .runs_submitted
+            .get()
+            .wrapping_add(figures.attempts_granted.get())
+    }
+
     /// Counts runs that were archived.
     pub(crate) fn archived(&self, runs: u64) {
         self.figures().archived_runs.inc_by(runs);
