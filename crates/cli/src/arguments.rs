@@ -433,6 +433,9 @@ pub(crate) struct Deploy {
     /// What there is to say of these versions.
     #[arg(long)]
     pub(crate) comment: Option<String>,
+    /// The folder in which relative source paths start, as the workers see it [default: each worker's own].
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) base_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

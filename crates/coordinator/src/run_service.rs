@@ -198,6 +198,7 @@ impl RunService for Runs {
                 .submitted(Begun { run, is_new: false }, None, wait)
                 .await;
         }
+        let mut base_dir = (!request.base_dir.is_empty()).then_some(request.base_dir);
         let (workflow, files) = match (request.bundle, request.workflow.as_str()) {
             (Some(bundle), "") => {
                 let key = Key::of(&bundle);
@@ -214,6 +215,7 @@ impl RunService for Runs {
             }
             (None, name) if !name.is_empty() => {
                 let deployment = self.deployment(name, request.workflow_version).await?;
+                base_dir = base_dir.or(deployment.base_dir);
                 (deployment.workflow, Files::Kept(deployment.bundle))
             }
             (None, _) => return Err(bad_request("both `bundle` and `workflow` are missing")),
@@ -253,7 +255,7 @@ impl RunService for Runs {
             bundle,
             params,
             request_id,
-            base_dir: (!request.base_dir.is_empty()).then_some(request.base_dir),
+            base_dir,
             group,
             schedule: None,
         };

@@ -231,7 +231,8 @@ async fn follow(common: &Common, cluster: &Cluster, run: &RunId) -> Result<(), F
     }
 }
 
-fn absolute(folder: &Path) -> Result<String, Failure> {
+/// A folder as others find it.
+pub(crate) fn absolute(folder: &Path) -> Result<String, Failure> {
     let absolute = std::path::absolute(folder);
     let absolute = absolute.map_err(|error| Failure::file("find", folder, &error))?;
     Ok(absolute.to_string_lossy().into_owned())

@@ -87,6 +87,7 @@ pub fn backfilled_run(run: &RunId, name: &str, schedule: &str, at: Timestamp) ->
 #[must_use]
 pub fn deployment(name: &str, bundle: &str) -> Deployment {
     Deployment {
+        base_dir: None,
         name: name.to_owned(),
         version: 0,
         bundle: bundle.to_owned(),
