@@ -1,14 +1,17 @@
 //! Query sessions, with the memory of one stage.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use url::Url;
 
+use crate::distributed::{Spread, partitions, settle};
 use crate::{Lake, LakeError};
 
 /// Under which URL a session knows the lake's own store.
@@ -31,6 +34,7 @@ pub struct SessionOptions {
 pub struct LazySession {
     config: SessionConfig,
     runtime: Arc<RuntimeEnv>,
+    spread: Option<SessionState>,
     lake: Lake,
     made: OnceLock<SessionContext>,
 }
@@ -54,16 +58,39 @@ impl LazySession {
         Ok(Self {
             config,
             runtime,
+            spread: None,
             lake: lake.clone(),
             made: OnceLock::new(),
         })
     }
 
+    /// The same session, whose queries are spread over other workers where that is possible.
+    ///
+    /// # Errors
+    /// It cannot be configured so.
+    pub fn spread_over(mut self, spread: &Spread) -> Result<Self, LakeError> {
+        if spread.is_possible() {
+            let partitions = partitions(self.config.target_partitions());
+            let config = self.config.clone().with_target_partitions(partitions);
+            let builder = SessionStateBuilder::new()
+                .with_config(config)
+                .with_runtime_env(Arc::clone(&self.runtime))
+                .with_default_features();
+            self.spread = Some(spread.state(builder)?);
+        }
+        Ok(self)
+    }
+
     /// The session.
     pub fn get(&self) -> &SessionContext {
         self.made.get_or_init(|| {
-            let (config, runtime) = (self.config.clone(), Arc::clone(&self.runtime));
-            let session = SessionContext::new_with_config_rt(config, runtime);
+            let session = match &self.spread {
+                Some(spread) => SessionContext::new_with_state(spread.clone()),
+                None => {
+                    let (config, runtime) = (self.config.clone(), Arc::clone(&self.runtime));
+                    SessionContext::new_with_config_rt(config, runtime)
+                }
+            };
             if let Ok(url) = Url::parse(LAKE_URL) {
                 session.register_object_store(&url, Arc::clone(self.lake.store()));
             }
@@ -81,26 +108,35 @@ pub fn session(lake: &Lake, options: &SessionOptions) -> Result<SessionContext, 
 }
 
 fn parts(options: &SessionOptions) -> Result<(SessionConfig, Arc<RuntimeEnv>), LakeError> {
-    let bad = |error: &dyn std::fmt::Display| LakeError::BadLocation {
-        location: options.spill_dir.display().to_string(),
-        reason: error.to_string(),
-    };
-    std::fs::create_dir_all(&options.spill_dir).map_err(|error| bad(&error))?;
-    let limit = usize::try_from(options.memory_limit).unwrap_or(usize::MAX);
-    let named = std::num::NonZeroUsize::new(NAMED_CONSUMERS).unwrap_or(std::num::NonZeroUsize::MIN);
-    let pool = TrackConsumersPool::new(FairSpillPool::new(limit), named);
-    let mode = DiskManagerMode::Directories(vec![options.spill_dir.clone()]);
-    let runtime = RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(pool))
-        .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(mode))
-        .build_arc()?;
+    let runtime = runtime(options.memory_limit, &options.spill_dir, None)?;
     let mut config = SessionConfig::new()
         .with_target_partitions(options.threads.max(1))
         .with_parquet_pruning(true)
         .with_collect_statistics(true);
-    let parquet = &mut config.options_mut().execution.parquet;
-    parquet.pushdown_filters = true;
-    parquet.reorder_filters = true;
-    config.options_mut().execution.time_zone = Some("UTC".to_owned());
+    settle(&mut config);
     Ok((config, runtime))
+}
+
+/// Memory of so many bytes, beyond which queries go on in a folder, which is made. `stores`, if given,
+/// says where objects are; otherwise they are registered one by one.
+pub(crate) fn runtime(
+    memory_limit: u64,
+    spill_dir: &Path,
+    stores: Option<Arc<dyn ObjectStoreRegistry>>,
+) -> Result<Arc<RuntimeEnv>, LakeError> {
+    std::fs::create_dir_all(spill_dir).map_err(|error| LakeError::BadLocation {
+        location: spill_dir.display().to_string(),
+        reason: error.to_string(),
+    })?;
+    let limit = usize::try_from(memory_limit).unwrap_or(usize::MAX);
+    let named = std::num::NonZeroUsize::new(NAMED_CONSUMERS).unwrap_or(std::num::NonZeroUsize::MIN);
+    let pool = TrackConsumersPool::new(FairSpillPool::new(limit), named);
+    let mode = DiskManagerMode::Directories(vec![spill_dir.to_owned()]);
+    let mut runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(pool))
+        .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(mode));
+    if let Some(stores) = stores {
+        runtime = runtime.with_object_store_registry(stores);
+    }
+    Ok(runtime.build_arc()?)
 }
