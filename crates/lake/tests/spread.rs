@@ -24,15 +24,15 @@ struct House {
     folder: tempfile::TempDir,
     lake: Lake,
     lines: DatasetRef,
-    planes: Vec<(String, tokio::task::JoinHandle<()>)>,
+    planes: Vec<String>,
     notes: Arc<Mutex<Vec<QueryNote>>>,
 }
 
 impl House {
     async fn new(planes: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let lake = Lake::open(folder.path().join("lake").to_str().unwrap());
-        let lake = lake.await.unwrap();
+        let location = folder.path().join("lake");
+        let lake = Lake::open(location.to_str().unwrap()).await.unwrap();
         let rows = 20_000_i64;
         let columns: [(&str, ArrayRef); 3] = [
             (
@@ -80,16 +80,16 @@ impl House {
             authority: None,
         };
         let routes = fragment_routes(&self.lake, &options).unwrap();
-        let serving = tokio::spawn(async move {
+        tokio::spawn(async move {
             let incoming = TcpListenerStream::new(listener);
             let server = Server::builder().add_routes(routes);
             server.serve_with_incoming(incoming).await.unwrap();
         });
-        self.planes.push((url, serving));
+        self.planes.push(url);
     }
 
     async fn session(&self, parallelism: Parallelism) -> SessionContext {
-        let peers = self.planes.iter().map(|(url, _)| Peer {
+        let peers = self.planes.iter().map(|url| Peer {
             url: url.clone(),
             version: PLAN_VERSION.to_owned(),
         });
@@ -221,14 +221,17 @@ async fn a_function_that_others_do_not_know_keeps_its_query_here() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_is_gone_is_told_from_a_query_that_is_wrong() {
-    let house = House::new(2).await;
+    let mut house = House::new(2).await;
     let session = house.session(Parallelism::Cluster).await;
     let wrong = "SELECT customer, sum(1 / (row - row)) FROM lines GROUP BY customer";
     let wrong = session.sql(wrong).await.unwrap().collect().await;
     assert_eq!(PeerLost::find(&wrong.unwrap_err()), None);
-    for (_, serving) in &house.planes {
-        serving.abort();
-    }
+    // A third one has gone, and the membership does not know it yet.
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", gone.local_addr().unwrap());
+    drop(gone);
+    house.planes.push(url);
+    let session = house.session(Parallelism::Cluster).await;
     let lost = session.sql(QUERY).await.unwrap().collect().await;
     let lost = lost.unwrap_err();
     assert!(PeerLost::find(&lost).is_some(), "{lost:?}");

@@ -66,7 +66,7 @@ impl QueryPlanner for SpreadPlanner {
                 return Ok(local);
             }
         };
-        if let Err(reason) = check(&local, session.config()) {
+        if let Err(reason) = check(&local, session) {
             self.keep_local(reason);
             return Ok(local);
         }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use datafusion::catalog::Session;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::prelude::SessionConfig;
 use datafusion_distributed::DistributedCodec;
 use datafusion_proto::bytes::{
     physical_plan_from_bytes_with_extension_codec, physical_plan_to_bytes_with_extension_codec,
@@ -21,7 +21,7 @@ const IN_MEMORY_BYTES: usize = 16 * 1024 * 1024;
 ///
 /// # Errors
 /// Why it cannot be sent.
-pub(super) fn check(plan: &Arc<dyn ExecutionPlan>, config: &SessionConfig) -> Result<(), String> {
+pub(super) fn check(plan: &Arc<dyn ExecutionPlan>, session: &dyn Session) -> Result<(), String> {
     let held = in_memory(plan);
     if held > IN_MEMORY_BYTES {
         return Err(format!("it reads {held} bytes that are in memory"));
@@ -30,10 +30,13 @@ pub(super) fn check(plan: &Arc<dyn ExecutionPlan>, config: &SessionConfig) -> Re
         let why = error.strip_backtrace();
         format!("a part of it has no meaning on another worker: {why}")
     };
-    let codec = DistributedCodec::new_combined_with_user(config);
+    let codec = DistributedCodec::new_combined_with_user(session.config());
     let bytes = physical_plan_to_bytes_with_extension_codec(Arc::clone(plan), &codec);
     let bytes = bytes.map_err(reason)?;
-    let elsewhere = SessionStateBuilder::new().with_default_features().build();
+    let elsewhere = SessionStateBuilder::new()
+        .with_default_features()
+        .with_runtime_env(Arc::clone(session.runtime_env()))
+        .build();
     let read = physical_plan_from_bytes_with_extension_codec(&bytes, &elsewhere.task_ctx(), &codec);
     read.map_err(reason).map(drop)
 }
