@@ -195,6 +195,9 @@ pub(crate) enum Command {
     /// Run stages for the worker that started this.
     #[command(hide = true)]
     StageHost(StageHost),
+    /// Run parts of other workers' queries for the worker that started this.
+    #[command(hide = true)]
+    DataPlane,
     /// List runs, the latest first.
     #[command(after_help = "Example:\n  marquetry runs --status failed")]
     Runs(Runs),
@@ -347,6 +350,42 @@ pub(crate) struct WorkerArguments {
     /// Seconds that what runs may take to end when the worker is asked to stop.
     #[arg(long, default_value_t = 600, value_name = "SECONDS")]
     pub(crate) drain_timeout: u64,
+    #[command(flatten)]
+    pub(crate) data_plane: DataPlaneArguments,
+}
+
+/// Whether and how a worker takes parts of other workers' queries.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Data plane")]
+pub(crate) struct DataPlaneArguments {
+    /// Takes parts of other workers' queries at this address and port; port 0 takes a free one.
+    #[arg(long, env = "MARQUETRY_DATA_PLANE", value_name = "ADDRESS")]
+    pub(crate) data_plane: Option<String>,
+    /// The URL at which other workers reach it [default: the address it listens on].
+    #[arg(
+        long,
+        env = "MARQUETRY_DATA_PLANE_URL",
+        value_name = "URL",
+        requires = "data_plane"
+    )]
+    pub(crate) data_plane_url: Option<String>,
+    /// Memory of all these parts together, in MiB; queries beyond it spill.
+    #[arg(
+        long,
+        env = "MARQUETRY_DATA_PLANE_MEMORY",
+        default_value_t = 2048,
+        value_name = "MIB"
+    )]
+    pub(crate) data_plane_memory: u64,
+    /// Its certificate, as PEM; other workers know its authority by their `--authority`.
+    #[arg(long, env = "MARQUETRY_DATA_PLANE_CERTIFICATE", value_name = "FILE", requires = "data_plane_key", value_hint = ValueHint::FilePath)]
+    pub(crate) data_plane_certificate: Option<PathBuf>,
+    /// The key of its certificate, as PEM.
+    #[arg(long, env = "MARQUETRY_DATA_PLANE_KEY", value_name = "FILE", requires = "data_plane_certificate", value_hint = ValueHint::FilePath)]
+    pub(crate) data_plane_key: Option<PathBuf>,
+    /// Listens beyond this machine without TLS.
+    #[arg(long, env = "MARQUETRY_INSECURE")]
+    pub(crate) insecure: bool,
 }
 
 /// Where stages run.

@@ -221,11 +221,16 @@ pub(crate) fn coordinators(reach: &Reach) -> Result<Coordinators, Failure> {
         urls,
         token: token.map(|token| Secret::new(token.trim())),
         tls: ClientTls {
-            authority: reach.authority.as_deref().map(bytes).transpose()?,
+            authority: authority(reach)?,
             identity,
         },
     };
     Coordinators::new(config).map_err(|error| Failure::Input(Diagnostic::from(error).into()))
+}
+
+/// The authority of the cluster's certificates, as PEM, where options name one.
+pub(crate) fn authority(reach: &Reach) -> Result<Option<Vec<u8>>, Failure> {
+    reach.authority.as_deref().map(bytes).transpose()
 }
 
 /// A file's bytes.

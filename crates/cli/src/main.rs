@@ -68,6 +68,7 @@ fn start(arguments: Arguments) -> Result<(), Failure> {
             return commands::server::token(common, arguments);
         }
         Command::StageHost(arguments) => return commands::worker::host(arguments),
+        Command::DataPlane => return commands::data_plane::serve(),
         Command::Completions { shell } => return commands::describe::completions(*shell),
         _ => {}
     }
@@ -107,6 +108,7 @@ fn start(arguments: Arguments) -> Result<(), Failure> {
             Command::Validate(_)
             | Command::Token(_)
             | Command::StageHost(_)
+            | Command::DataPlane
             | Command::Stages(_)
             | Command::Sample(_)
             | Command::Schema

@@ -1,6 +1,7 @@
 //! The task that owns the engine: it decides, commits, then acts.
 
 mod acting;
+mod peers;
 mod restoring;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -13,6 +14,7 @@ use marquetry_types::{Epoch, RunId, StageName, Timestamp, WorkerId};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use self::peers::Peers;
 use self::restoring::RESTORE_PAUSE;
 use crate::CoordinatorConfig;
 use crate::clock::Clock;
@@ -37,6 +39,8 @@ pub(crate) struct Reign {
     engine: Engine,
     /// Streams to the workers, with the numbers of their connections.
     lines: HashMap<WorkerId, (u64, Outbound)>,
+    /// Who takes parts of queries.
+    peers: Peers,
     /// Runs that this reign began or resumed, to be restored whatever was taken up at the start.
     own: HashSet<RunId>,
     /// Clients' request ids of late, so that of two that come at once one makes a run.
@@ -106,6 +110,7 @@ impl Reign {
             epoch,
             engine,
             lines: HashMap::new(),
+            peers: Peers::new(),
             own: HashSet::new(),
             request_ids: RecentRequests::default(),
             scheduler: Scheduler::default(),
@@ -127,7 +132,11 @@ impl Reign {
         let mut lease = self.keep_lease();
         loop {
             pending.clear();
-            let wakes = [self.engine.next_wake(), self.scheduler.next()];
+            let wakes = [
+                self.engine.next_wake(),
+                self.scheduler.next(),
+                self.peers.due(),
+            ];
             let wake = wakes.into_iter().flatten().min();
             let wait = wake.map(|wake| self.clock.until(wake));
             tokio::select! {
@@ -234,6 +243,7 @@ impl Reign {
         for action in batch.decision.actions {
             self.act(action);
         }
+        self.tell_peers();
         self.metrics.acted(begun, granted, &self.engine);
         Ok(())
     }

@@ -354,6 +354,7 @@ impl Engine {
             seed: seed(&run.workflow().name, name),
             timeout: stage.timeout,
             memory: stage.memory,
+            parallelism: stage.parallelism,
             base_dir: run.submitted.base_dir.clone(),
         }
     }

@@ -228,6 +228,9 @@ impl Engine {
         }
         self.settle(now, &mut decision)?;
         self.assign_ready(now, &mut decision)?;
+        if let Some(peers) = self.workers.take_changed_peers() {
+            decision.actions.push(Action::TellPeers { peers });
+        }
         Ok(decision)
     }
 

@@ -48,6 +48,8 @@ pub struct WorkerHello {
     pub kinds: BTreeMap<StageKind, u32>,
     /// The version of its binary.
     pub version: String,
+    /// Where others reach it with parts of queries, if it takes any.
+    pub data_plane: Option<String>,
     /// It runs what it has and wants nothing new.
     pub is_draining: bool,
     /// Attempts that it runs, or whose results are not acknowledged.

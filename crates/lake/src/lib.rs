@@ -6,6 +6,7 @@
 //! dataset of which something is missing, and files of lost attempts are mere garbage.
 
 mod dataset_writer;
+mod distributed;
 mod durable;
 mod error;
 mod lake;
@@ -18,6 +19,10 @@ mod table;
 pub mod testing;
 
 pub use dataset_writer::{DatasetWriter, WriteOptions};
+pub use distributed::{
+    FragmentOptions, PLAN_VERSION, PeerLost, Peers, QueryListener, QueryNote, Spread,
+    fragment_routes,
+};
 pub use error::LakeError;
 pub use lake::{Lake, ObjectInfo};
 pub use manifest::{DataFile, FileLocation, Manifest};

@@ -1,7 +1,7 @@
 //! Why a stage failed, by who must act.
 
 use datafusion::error::DataFusionError;
-use marquetry_lake::LakeError;
+use marquetry_lake::{LakeError, PeerLost};
 use marquetry_types::{Diagnostic, ErrorCode, FailureClass, StageFailure, codes};
 
 /// Why a stage failed.
@@ -71,6 +71,11 @@ impl From<LakeError> for StageError {
 
 impl From<DataFusionError> for StageError {
     fn from(error: DataFusionError) -> Self {
+        if let Some(lost) = PeerLost::find(&error) {
+            let diagnostic = Diagnostic::new(codes::PEER_LOST, lost.to_string())
+                .help("the next attempt goes on with the workers that are left");
+            return Self::Transient(diagnostic);
+        }
         // The engine wraps causes in context; what matters is the innermost.
         let root = error.find_root();
         match root {

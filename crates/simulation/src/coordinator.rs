@@ -507,8 +507,8 @@ impl Reign {
         }
         for action in std::mem::take(&mut batch.decision.actions) {
             match action {
-                // No operator is simulated.
-                Action::DrainWorker { .. } => {}
+                // No operator is simulated, and nobody takes parts of queries.
+                Action::DrainWorker { .. } | Action::TellPeers { .. } => {}
                 Action::Assign {
                     worker,
                     session,

@@ -177,6 +177,8 @@ pub mod codes {
         STAGE_CRASHED = "MQ0808";
         /// A person rejected what the stage waited for.
         REJECTED = "MQ0809";
+        /// A worker that had a part of a query was lost.
+        PEER_LOST = "MQ0815";
 
         // MQ09: the command line.
         /// A file or folder that the command needs cannot be read or written.

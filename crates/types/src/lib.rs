@@ -10,7 +10,9 @@ mod descriptor;
 mod diagnostic;
 mod error_code;
 mod ids;
+mod membership;
 mod published;
+mod secret;
 mod thousands;
 mod time;
 
@@ -25,8 +27,10 @@ pub use ids::{
     AttemptId, AttemptNumber, Epoch, FencingToken, InvalidName, PublishedName, QueueName, RunId,
     ScheduleName, StageKind, StageName, WorkerId, is_label,
 };
+pub use membership::{Membership, Parallelism, Peer};
 pub use published::{
     POLICY_KEY, POLICY_OUTPUT, PolicyUse, PolicyVersion, Publication, Published, PublishedKind,
 };
+pub use secret::Secret;
 pub use thousands::thousands;
 pub use time::{InvalidInstant, Timestamp};

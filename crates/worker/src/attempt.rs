@@ -7,8 +7,8 @@ use marquetry_engine::Assignment;
 use marquetry_lake::Lake;
 use marquetry_plugin::StageEvents;
 use marquetry_types::{
-    AttemptResult, Diagnostic, FailureClass, FencingToken, LogLevel, LogLine, Outcome, Progress,
-    StageFailure, Timestamp, codes,
+    AttemptResult, Diagnostic, FailureClass, FencingToken, LogLevel, LogLine, Membership, Outcome,
+    Progress, StageFailure, Timestamp, codes,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +19,7 @@ use crate::executor::Report;
 #[cfg(unix)]
 use crate::hosts::Hosts;
 use crate::log_book::LogBook;
+use crate::peers::Members;
 use crate::stage::Work;
 use crate::threads::{Threads, stopped};
 
@@ -35,6 +36,20 @@ pub(crate) struct Workplace {
     pub(crate) lake: Lake,
     pub(crate) bundles: BundleCache,
     pub(crate) stages: Stages,
+    /// Who takes parts of queries, as the coordinator last told.
+    pub(crate) members: Mutex<Membership>,
+}
+
+impl Workplace {
+    /// Who takes parts of queries, for stages that begin now.
+    fn members(&self) -> Membership {
+        let members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        members.clone()
+    }
+
+    pub(crate) fn use_members(&self, members: Membership) {
+        *self.members.lock().unwrap_or_else(PoisonError::into_inner) = members;
+    }
 }
 
 /// Where stages run.
@@ -130,6 +145,11 @@ async fn stage(
         memory_limit: assignment.memory.unwrap_or(config.memory_limit),
         threads: config.threads,
         spill_dir: config.spill_dir.clone(),
+        parallelism: assignment.parallelism,
+        members: Members {
+            membership: workplace.members(),
+            authority: config.authority.clone(),
+        },
     };
     workplace
         .stages

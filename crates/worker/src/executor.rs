@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use marquetry_engine::Assignment;
-use marquetry_types::{AttemptResult, FencingToken, LogLine, Progress};
+use marquetry_types::{AttemptResult, FencingToken, LogLine, Membership, Progress};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -77,6 +77,11 @@ impl Executor {
             // Nobody listens once the worker stops.
             let _ = finished.send((token, result));
         });
+    }
+
+    /// Spreads the queries of stages that begin from now on over these.
+    pub(crate) fn use_members(&self, members: Membership) {
+        self.workplace.use_members(members);
     }
 
     /// Asks an attempt to end.

@@ -1,6 +1,6 @@
 //! The worker's stream to its coordinator, over as many connections as it takes.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use marquetry_client::{Connection, Coordinators, MESSAGE_BYTES};
@@ -21,6 +21,8 @@ use tonic::{Code, Status, Streaming};
 
 use crate::attempt::{Stages, Workplace};
 use crate::bundle_cache::BundleCache;
+#[cfg(unix)]
+use crate::data_plane::DataPlane;
 use crate::executor::{Events, Executor, Report};
 use crate::threads::Threads;
 use crate::{Isolation, WorkerConfig};
@@ -44,6 +46,8 @@ pub struct Worker {
     agent: Agent,
     executor: Executor,
     events: Events,
+    #[cfg(unix)]
+    data_plane: Option<DataPlane>,
     /// It takes nothing new, and stops when it holds nothing any more.
     is_draining: bool,
 }
@@ -130,7 +134,7 @@ impl Worker {
     /// # Errors
     /// Its threads or processes cannot be started, or its folder for what queries spill cannot be made.
     pub fn new(
-        config: WorkerConfig,
+        mut config: WorkerConfig,
         registry: Arc<Registry>,
         lake: Lake,
         coordinators: Coordinators,
@@ -146,7 +150,16 @@ impl Worker {
                 version,
             })
         });
+        #[cfg(unix)]
+        let data_plane = config.data_plane.take();
         let hello = v1::Hello {
+            #[cfg(unix)]
+            data_plane: data_plane
+                .as_ref()
+                .map(|plane| plane.url.clone())
+                .unwrap_or_default(),
+            #[cfg(not(unix))]
+            data_plane: String::new(),
             worker_id: config.id.to_string(),
             slots: config.slots,
             kinds: kinds.collect(),
@@ -157,6 +170,10 @@ impl Worker {
             draining: false,
         };
         let location = lake.location().to_owned();
+        #[cfg(unix)]
+        let data_plane = data_plane
+            .map(|config| DataPlane::start(config, location.clone()))
+            .transpose()?;
         let stages = match &config.isolation {
             Isolation::Threads => Stages::Threads(Threads::new(config.threads, registry)?),
             #[cfg(unix)]
@@ -172,6 +189,7 @@ impl Worker {
             lake,
             bundles,
             stages,
+            members: Mutex::default(),
         }));
         Ok(Self {
             hello,
@@ -180,6 +198,8 @@ impl Worker {
             agent: Agent::new(),
             executor,
             events,
+            #[cfg(unix)]
+            data_plane,
             is_draining: false,
         })
     }
@@ -345,6 +365,13 @@ impl Worker {
                     tracing::info!(attempt = %token.attempt, reason, "an attempt is to end");
                     self.executor.cancel(&token);
                 }
+                AgentEffect::UseMembers(members) => {
+                    #[cfg(unix)]
+                    if let Some(plane) = &self.data_plane {
+                        plane.admit(&members.secret);
+                    }
+                    self.executor.use_members(members);
+                }
                 AgentEffect::Disconnect => leaves = true,
             }
         }
@@ -415,6 +442,9 @@ fn understand(response: v1::AttachResponse) -> Result<Option<AgentInput>, WireEr
             token: token(cancel.token)?,
             reason: cancel.reason,
         }),
+        Some(FromCoordinator::Membership(membership)) => {
+            Some(AgentInput::MembershipChanged(membership.into()))
+        }
         Some(FromCoordinator::Acknowledged(acknowledged)) => Some(AgentInput::Acknowledged {
             token: token(acknowledged.token)?,
         }),
@@ -422,6 +452,7 @@ fn understand(response: v1::AttachResponse) -> Result<Option<AgentInput>, WireEr
 }
 
 fn read_assignment(wire: v1::Assignment) -> Result<Assignment, WireError> {
+    let parallelism = wire.parallelism().into();
     let token = wire
         .token
         .ok_or(WireError::Missing("assign.token"))?
@@ -436,5 +467,6 @@ fn read_assignment(wire: v1::Assignment) -> Result<Assignment, WireError> {
         timeout: (wire.timeout_ms > 0).then(|| Duration::from_millis(wire.timeout_ms)),
         memory: (wire.memory_bytes > 0).then_some(wire.memory_bytes),
         base_dir: (!wire.base_dir.is_empty()).then_some(wire.base_dir),
+        parallelism,
     })
 }

@@ -6,10 +6,14 @@ use std::sync::Arc;
 
 use marquetry_lake::{Lake, LazySession, SessionOptions};
 use marquetry_plugin::{Registry, StageContext, StageEvents, StageSetup};
-use marquetry_types::{AttemptId, Diagnostic, FailureClass, Outcome, StageFailure, codes};
+use marquetry_types::{
+    AttemptId, Diagnostic, FailureClass, Outcome, Parallelism, StageFailure, codes,
+};
 use marquetry_workflow::check_options;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
+
+use crate::peers::{Members, spread};
 
 /// What is to be done, wherever that is.
 #[derive(Debug, Clone)]
@@ -27,6 +31,8 @@ pub(crate) struct Work {
     pub(crate) threads: usize,
     /// Where queries go on that exceed their memory.
     pub(crate) spill_dir: PathBuf,
+    pub(crate) parallelism: Parallelism,
+    pub(crate) members: Members,
 }
 
 /// Does it, on the thread that drives this future.
@@ -51,13 +57,15 @@ pub(crate) async fn perform(
         spill_dir: work.spill_dir,
         threads: work.threads,
     };
-    let session = LazySession::new(&lake, options);
+    let spread = spread(work.parallelism, &work.members, Arc::clone(&events));
+    let session = LazySession::new(&lake, options).spread_over(&spread);
     let context = StageContext::new(StageSetup {
         attempt: work.attempt,
         options: work.options,
         files: work.files,
         lake,
         session,
+        spread,
         seed: work.seed,
         base_dir: work.base_dir.map(PathBuf::from),
         memory_limit: work.memory_limit,

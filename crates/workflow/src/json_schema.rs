@@ -54,6 +54,7 @@ pub fn json_schema(catalogue: Option<&dyn StageCatalogue>) -> Value {
                     "retry": {"$ref": "#/$defs/retry"},
                     "timeout": {"$ref": "#/$defs/timeout"},
                     "memory": {"$ref": "#/$defs/size"},
+                    "parallelism": {"$ref": "#/$defs/parallelism"},
                     "queue": {"$ref": "#/$defs/queue"},
                     "labels": {"$ref": "#/$defs/labels"},
                     "priority": {"$ref": "#/$defs/priority"},
@@ -104,6 +105,10 @@ fn definitions() -> Map<String, Value> {
             "description": "A size, as in `512MB` or `2GiB`.",
             "type": "string",
             "pattern": "^[0-9]+ *([kKmMgGtT][iI]?)?[bB]$",
+        },
+        "parallelism": {
+            "description": "Whether the stage's queries are spread over workers.",
+            "enum": ["local", "cluster", "auto"], "default": "auto",
         },
         "timeout": {
             "description": "How long an attempt may take, or an attempt and the stage with all its attempts.",
@@ -270,6 +275,7 @@ fn stage(descriptors: &[&StageDescriptor]) -> Value {
             "retry": {"$ref": "#/$defs/retry"},
             "timeout": {"$ref": "#/$defs/timeout"},
             "memory": {"$ref": "#/$defs/size"},
+            "parallelism": {"$ref": "#/$defs/parallelism"},
             "queue": {"$ref": "#/$defs/queue"},
             "labels": {"$ref": "#/$defs/labels"},
             "priority": {"$ref": "#/$defs/priority"},

@@ -9,8 +9,8 @@ use indexmap::IndexMap;
 use marquetry_schedule::Schedule;
 use marquetry_script::{Expression, ScriptError, Template};
 use marquetry_types::{
-    FailureClass, POLICY_KEY, PolicyUse, PublishedKind, PublishedName, QueueName, ScheduleName,
-    StageKind, StageName,
+    FailureClass, POLICY_KEY, Parallelism, PolicyUse, PublishedKind, PublishedName, QueueName,
+    ScheduleName, StageKind, StageName,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -161,6 +161,9 @@ pub struct Stage {
     /// How much memory an attempt may use, in bytes; without one, the worker's own limit holds.
     #[serde(default)]
     pub memory: Option<u64>,
+    /// Whether its queries are spread over workers.
+    #[serde(default)]
+    pub parallelism: Parallelism,
     /// The names of its outputs, in the order of its kind. The first is what `stages.NAME` means.
     #[serde(default)]
     pub outputs: Vec<String>,

@@ -5,6 +5,7 @@
 
 mod access;
 mod clients;
+mod distributed;
 mod hosts;
 mod kills;
 mod operations;

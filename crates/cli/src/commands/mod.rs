@@ -2,6 +2,7 @@
 
 pub(crate) mod cluster;
 pub(crate) mod data;
+pub(crate) mod data_plane;
 pub(crate) mod describe;
 pub(crate) mod doctor;
 pub(crate) mod logs;

@@ -125,7 +125,10 @@ fn announce(common: &Common, ready: &Ready<'_>, role: &Role) -> Result<(), Failu
 }
 
 /// Listens where an option says, and gives where that is.
-async fn listen(option: &str, wanted: &str) -> Result<(TcpListener, SocketAddr), Failure> {
+pub(crate) async fn listen(
+    option: &str,
+    wanted: &str,
+) -> Result<(TcpListener, SocketAddr), Failure> {
     let listener = TcpListener::bind(wanted)
         .await
         .map_err(|error| cannot_listen(option, wanted, &error))?;

@@ -8,6 +8,7 @@ use marquetry_journal::{Campaign, JournalError};
 use marquetry_types::RunId;
 use tokio_util::sync::CancellationToken;
 
+use super::peers::Peers;
 use super::{Ended, Reign};
 use crate::TakeUp;
 use crate::leadership::campaign;
@@ -23,6 +24,7 @@ impl Reign {
     /// may have happened, and nobody was told.
     pub(super) async fn restore(&mut self, takeover_grace: Duration) -> Result<(), JournalError> {
         self.lines.clear();
+        self.peers = Peers::new();
         let published = self.journal.list_published(None).await?;
         let unfinished = self.journal.load_unfinished().await?;
         for (run, error) in &unfinished.damaged {

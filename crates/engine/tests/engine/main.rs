@@ -4,6 +4,7 @@
 mod fans;
 mod fencing;
 mod gauges;
+mod peers;
 mod placement;
 mod scheduled;
 mod support;

@@ -66,6 +66,7 @@ pub(crate) fn hello(name: &str, session: u64, slots: u32, held: Vec<FencingToken
         labels: BTreeMap::new(),
         kinds: BTreeMap::from([(KIND.parse().unwrap(), 1)]),
         version: "test".to_owned(),
+        data_plane: None,
         is_draining: false,
         held,
     })

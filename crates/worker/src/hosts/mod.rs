@@ -4,7 +4,6 @@
 //! timeouts always end a stage, and a stage that crashes or eats memory takes nothing with it. A host
 //! whose stage ended by itself is kept for the next one; one that was cut off, died or grew is not.
 
-mod memory;
 mod process;
 mod serve;
 

@@ -25,7 +25,7 @@ use tonic::Streaming;
 use tonic::transport::{Channel, Endpoint, Uri};
 
 use super::HostCommand;
-use super::memory;
+use crate::memory;
 use crate::stage::Work;
 
 /// How often the memory of a running stage is looked at.
@@ -268,5 +268,8 @@ fn start(work: &Work, lake: &str) -> v1::StartStage {
         memory_bytes: work.memory_limit,
         threads: u32::try_from(work.threads).unwrap_or(u32::MAX),
         spill_dir: work.spill_dir.to_string_lossy().into_owned(),
+        parallelism: v1::Parallelism::from(work.parallelism).into(),
+        membership: Some((&work.members.membership).into()),
+        data_plane_authority: work.members.authority.clone().unwrap_or_default(),
     }
 }

@@ -27,7 +27,8 @@ use tonic::transport::Server;
 use tonic::transport::server::Connected;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::memory;
+use crate::memory;
+use crate::peers::Members;
 use crate::stage::Work;
 use crate::threads::Threads;
 
@@ -159,6 +160,8 @@ async fn run_stages(
 
 fn read(start: v1::StartStage) -> Result<Work, Status> {
     let bad = |error: &dyn std::fmt::Display| Status::invalid_argument(error.to_string());
+    let parallelism = start.parallelism().into();
+    let authority = start.data_plane_authority;
     Ok(Work {
         attempt: AttemptId {
             run: start.run_id.parse().map_err(|error| bad(&error))?,
@@ -173,6 +176,11 @@ fn read(start: v1::StartStage) -> Result<Work, Status> {
         memory_limit: start.memory_bytes,
         threads: usize::try_from(start.threads).unwrap_or(usize::MAX),
         spill_dir: PathBuf::from(start.spill_dir),
+        parallelism,
+        members: Members {
+            membership: start.membership.map(Into::into).unwrap_or_default(),
+            authority: (!authority.is_empty()).then_some(authority),
+        },
     })
 }
 

@@ -47,7 +47,15 @@ pub(super) const TOP: Place = Place {
 
 pub(super) const DEFAULTS: Place = Place {
     what: "`defaults`",
-    keys: &["retry", "timeout", "memory", "queue", "labels", "priority"],
+    keys: &[
+        "retry",
+        "timeout",
+        "memory",
+        "parallelism",
+        "queue",
+        "labels",
+        "priority",
+    ],
     later: &[],
     synonyms: &[("retries", "retry")],
 };
@@ -63,6 +71,7 @@ pub(super) const STAGE: Place = Place {
         "retry",
         "timeout",
         "memory",
+        "parallelism",
         "queue",
         "labels",
         "priority",

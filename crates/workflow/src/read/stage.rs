@@ -175,6 +175,10 @@ impl Reader<'_> {
             stage_timeout,
             placement: policy.placing.placement(&defaults.placing),
             memory: policy.memory.or(defaults.memory),
+            parallelism: policy
+                .parallelism
+                .or(defaults.parallelism)
+                .unwrap_or_default(),
             outputs: header.descriptor.map_or_else(Vec::new, |descriptor| {
                 descriptor
                     .outputs
