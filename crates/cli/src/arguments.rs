@@ -1,8 +1,10 @@
 //! The command line: names, help and examples.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use marquetry_workflow::parse_duration;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -230,6 +232,34 @@ pub(crate) enum Command {
         after_help = "Examples:\n  marquetry policies\n  marquetry policies show offers\n  marquetry policies show offers@3"
     )]
     Policies(Policies),
+    /// Ask about runs in SQL: those that the journal holds and those that are archived in the lake.
+    ///
+    /// The tables are `runs`, `stages`, and `tables.NAME` for a published table. Where there is no journal, what
+    /// is archived in the lake is there. Nothing can be changed.
+    #[command(
+        after_help = "Examples:\n  marquetry sql 'select state, count(*) from runs group by state'\n  marquetry sql \"select run, failure_message from runs where state = 'failed' order by finished_at desc\" --limit 20\n  marquetry sql 'select stage, avg(duration_s) from stages group by stage' --format csv\n  marquetry sql 'select count(*) from tables.segments'"
+    )]
+    Sql(Sql),
+    /// Remove files of runs that nobody needs: of attempts that failed, and of what was done again.
+    ///
+    /// Files of live runs, of what stages gave, of published versions and of whatever those refer to stay, and
+    /// so does everything of runs that neither the journal nor the archive knows.
+    #[command(
+        after_help = "Examples:\n  marquetry collect --dry-run\n  marquetry collect --older-than 7d\n  marquetry collect --keep-data-for 365d"
+    )]
+    Collect(Collect),
+    /// Write the journal to a file, while servers go on.
+    #[command(
+        after_help = "Examples:\n  marquetry backup journal-2026-11-28.db\n  marquetry backup journal.db --journal postgres://user@host/database"
+    )]
+    Backup(Backup),
+    /// Put a backup in the place of a journal, of either kind, while no server uses it.
+    ///
+    /// Whoever worked with the journal before, servers and workers, is shut out: they must be started again.
+    #[command(
+        after_help = "Examples:\n  marquetry restore journal-2026-11-28.db\n  marquetry restore journal.db --journal postgres://user@host/database --force"
+    )]
+    Restore(Restore),
     /// List the stage kinds, or show one with its options.
     #[command(
         after_help = "Examples:\n  marquetry stages\n  marquetry stages show segmentation/kmeans"
@@ -326,6 +356,37 @@ pub(crate) struct Server {
     /// Lets everybody in who can reach it.
     #[arg(long, env = "MARQUETRY_INSECURE")]
     pub(crate) insecure: bool,
+    #[command(flatten)]
+    pub(crate) keep: Keep,
+}
+
+/// What a server keeps of runs that have ended.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "History")]
+pub(crate) struct Keep {
+    /// How long a finished run waits to be archived in the lake; sooner where many do.
+    #[arg(long, env = "MARQUETRY_ARCHIVE_AFTER", default_value = "10m", value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) archive_after: Duration,
+    /// How long an archived run stays in the journal after it ended; `0s` keeps it for ever.
+    #[arg(long, env = "MARQUETRY_KEEP_RUNS_FOR", default_value = "90d", value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) keep_runs_for: Duration,
+    /// How many finished runs stay in the journal at most; 0 keeps all.
+    #[arg(
+        long,
+        env = "MARQUETRY_KEEP_RUNS",
+        default_value_t = 0,
+        value_name = "COUNT"
+    )]
+    pub(crate) keep_runs: u64,
+    /// How often files that nobody needs are removed from the lake; `0s` for never.
+    #[arg(long, env = "MARQUETRY_COLLECT_EVERY", default_value = "1d", value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) collect_every: Duration,
+    /// How old they must be.
+    #[arg(long, env = "MARQUETRY_COLLECT_OLDER_THAN", default_value = "1d", value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) collect_older_than: Duration,
+    /// How long the data of a run is kept after it ended, unless it is published; `0s` keeps it for ever.
+    #[arg(long, env = "MARQUETRY_KEEP_DATA_FOR", default_value = "0s", value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) keep_data_for: Duration,
 }
 
 #[derive(Debug, Args)]
@@ -659,6 +720,56 @@ pub(crate) enum FileFormat {
     Csv,
     Ndjson,
     Parquet,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Sql {
+    /// One query.
+    pub(crate) query: String,
+    /// How rows are printed [default: a table, or with `--output json` JSON].
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<RowFormat>,
+    /// At most so many rows; 0 for all.
+    #[arg(long, short = 'n', default_value_t = 1000)]
+    pub(crate) limit: usize,
+}
+
+/// How rows are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RowFormat {
+    Table,
+    Json,
+    Csv,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Collect {
+    /// Says what would be removed, and removes nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Leaves alone what is younger than this.
+    #[arg(long, default_value = "1d", value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) older_than: Duration,
+    /// Removes all data, too, of runs that ended longer ago than this, except for what is published.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) keep_data_for: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Backup {
+    /// The file, which must not be there yet.
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// The file that `marquetry backup` wrote.
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+    /// Replaces a journal that has runs.
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Args)]

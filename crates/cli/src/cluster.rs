@@ -155,13 +155,7 @@ impl Cluster {
             .await?
             .runs;
         match found.as_slice() {
-            [] => {
-                let message = format!("there is no run `{name}` at {}", self.coordinators.url());
-                let diagnostic = Diagnostic::new(codes::UNKNOWN_RUN, message);
-                Err(diagnostic
-                    .help("`marquetry runs` lists the runs; `latest` is the latest")
-                    .into())
-            }
+            [] => Err(Failure::unknown_run(name, &self.coordinators.url())),
             [first, ..] if name == "latest" => first.run_id.parse().map_err(Failure::internal),
             [only] => only.run_id.parse().map_err(Failure::internal),
             _ => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use marquetry_client::{Coordinators, MESSAGE_BYTES};
-use marquetry_coordinator::{Coordinator, CoordinatorConfig, Front, TakeUp, in_process};
+use marquetry_coordinator::{Coordinator, CoordinatorConfig, Front, TakeUp, Upkeep, in_process};
 use marquetry_engine::EngineConfig;
 use marquetry_journal::Journal;
 use marquetry_lake::Lake;
@@ -53,6 +53,8 @@ impl Embedded {
             url: String::new(),
             lease: Duration::from_secs(3600),
             take_up,
+            // A run of one command leaves history to the server.
+            upkeep: Upkeep::default(),
         };
         let shutdown = CancellationToken::new();
         let catalogue = Arc::clone(&registry) as Arc<_>;

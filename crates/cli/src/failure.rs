@@ -53,6 +53,24 @@ impl Failure {
         Self::Internal(diagnostic.into())
     }
 
+    /// A run that is not in the journal. It may have been, long ago.
+    pub(crate) fn unknown_run(name: &str, place: &dyn std::fmt::Display) -> Self {
+        let message = format!("there is no run `{name}` in {place}");
+        let help = match name {
+            "latest" => "`marquetry runs` lists the runs".to_owned(),
+            _ => format!(
+                "`marquetry runs` lists the runs, and `latest` is the latest; one that ended long ago may be in \
+                 the archive only: `marquetry sql \"select * from runs where run like '{}%'\"`",
+                name.to_ascii_lowercase().replace('\'', "''")
+            ),
+        };
+        Self::Input(
+            Diagnostic::new(codes::UNKNOWN_RUN, message)
+                .help(help)
+                .into(),
+        )
+    }
+
     /// A name on the command line that matches nothing.
     pub(crate) fn no_match(message: String, help: impl Into<String>) -> Self {
         Self::Input(Diagnostic::new(codes::NO_MATCH, message).help(help).into())
@@ -79,6 +97,12 @@ impl From<marquetry_journal::JournalError> for Failure {
 
 impl From<marquetry_lake::LakeError> for Failure {
     fn from(error: marquetry_lake::LakeError) -> Self {
+        Diagnostic::from(error).into()
+    }
+}
+
+impl From<marquetry_history::HistoryError> for Failure {
+    fn from(error: marquetry_history::HistoryError) -> Self {
         Diagnostic::from(error).into()
     }
 }

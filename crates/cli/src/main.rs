@@ -10,6 +10,7 @@ mod commands;
 mod datasets;
 mod embedded;
 mod failure;
+mod keeping;
 mod output;
 mod place;
 mod progress;
@@ -102,6 +103,10 @@ fn start(arguments: Arguments) -> Result<(), Failure> {
             Command::Schedules => commands::workflows::schedules(common).await,
             Command::Backfill(arguments) => commands::workflows::backfill(common, arguments).await,
             Command::Doctor => commands::doctor::examine(common).await,
+            Command::Sql(arguments) => commands::sql::query(common, arguments).await,
+            Command::Collect(arguments) => commands::collect::run(common, arguments).await,
+            Command::Backup(arguments) => commands::backup::backup(common, arguments).await,
+            Command::Restore(arguments) => commands::backup::restore(common, arguments).await,
             Command::Workers => commands::cluster::workers(common).await,
             Command::Queues => commands::cluster::queues(common).await,
             Command::Drain(arguments) => commands::cluster::drain(common, arguments).await,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use marquetry_engine::RunState;
 use marquetry_journal::{JournalReader, Location, Page, RunFilter};
 use marquetry_lake::Lake;
-use marquetry_types::{Diagnostic, RunId, codes};
+use marquetry_types::RunId;
 
 use crate::arguments::Common;
 use crate::failure::Failure;
@@ -57,6 +57,14 @@ impl Place {
         Ok(lake?)
     }
 
+    /// Whether there is a journal, as far as that can be known without asking a database.
+    pub(crate) fn has_journal(&self) -> bool {
+        match self.journal() {
+            Location::Sqlite(path) => path.exists() || self.journal.is_some(),
+            Location::Postgres(_) => true,
+        }
+    }
+
     /// Opens the journal for reading, while anybody may write it.
     pub(crate) async fn reader(&self) -> Result<Arc<dyn JournalReader>, Failure> {
         let location = self.journal();
@@ -86,13 +94,7 @@ impl Place {
         };
         match found.as_slice() {
             [one] => Ok(one.run.clone()),
-            [] => {
-                let message = format!("there is no run `{name}` in {}", self.root.display());
-                let diagnostic = Diagnostic::new(codes::UNKNOWN_RUN, message);
-                Err(diagnostic
-                    .help("`marquetry runs` lists the runs; `latest` is the latest")
-                    .into())
-            }
+            [] => Err(Failure::unknown_run(name, &self.root.display())),
             _ => {
                 let message = format!("more than one run begins with `{name}`");
                 Err(Failure::no_match(message, "give more of its id"))

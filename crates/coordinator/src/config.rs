@@ -5,6 +5,8 @@ use std::time::Duration;
 use marquetry_engine::EngineConfig;
 use marquetry_types::RunId;
 
+use crate::Upkeep;
+
 /// How a coordinator works.
 #[derive(Debug, Clone)]
 pub struct CoordinatorConfig {
@@ -22,6 +24,8 @@ pub struct CoordinatorConfig {
     pub lease: Duration,
     /// Which unfinished runs to go on with at the start.
     pub take_up: TakeUp,
+    /// What is done with runs that have ended.
+    pub upkeep: Upkeep,
 }
 
 /// Which unfinished runs a coordinator goes on with when it starts.

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use marquetry_proto::v1;
 use marquetry_types::Epoch;
@@ -12,6 +13,9 @@ use marquetry_workflow::Workflow;
 const WORKFLOWS: usize = 64;
 /// A bundle of more bytes is not remembered: reading it takes long, but so does holding on to it.
 const LARGEST: usize = 256 * 1024;
+
+/// How long the journal is known to keep files that were put: well below [`crate::upkeep::BUNDLE_PATIENCE`].
+const BELIEVED: Duration = Duration::from_mins(10);
 
 /// What a client sent, by its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,6 +50,9 @@ impl Key {
 #[derive(Debug, Clone)]
 pub(crate) struct Known {
     pub(crate) workflow: Arc<Workflow>,
+    /// When its files were put last. What nobody uses is deleted some time after it was put, so this one is
+    /// not believed for ever.
+    pub(crate) put_at: Instant,
     /// The digest under which the journal keeps its files.
     pub(crate) bundle: String,
 }
@@ -72,6 +79,9 @@ impl RecentWorkflows {
         recent.uses += 1;
         let uses = recent.uses;
         let (known, used) = recent.known.get_mut(key)?;
+        if known.put_at.elapsed() > BELIEVED {
+            return None;
+        }
         *used = uses;
         Some(known.clone())
     }
@@ -113,6 +123,7 @@ mod tests {
         Known {
             workflow: samples::deployment("retail", bundle).workflow.into(),
             bundle: bundle.to_owned(),
+            put_at: Instant::now(),
         }
     }
 
@@ -152,6 +163,16 @@ mod tests {
         assert!(recent.get(Epoch(1), &key(1)).is_none(), "it was used first");
         assert!(recent.get(Epoch(1), &key(0)).is_some());
         assert!(recent.get(Epoch(2), &key(0)).is_none());
+        let now = Instant::now();
+        let old = Known {
+            put_at: now.checked_sub(BELIEVED * 2).unwrap_or(now),
+            ..known("old")
+        };
+        recent.put(Epoch(2), key(6), old);
+        assert!(
+            recent.get(Epoch(2), &key(6)).is_none(),
+            "it may be gone by now"
+        );
         recent.put(Epoch(2), key(5), known("5"));
         assert!(recent.get(Epoch(2), &key(0)).is_none());
     }

@@ -13,6 +13,7 @@ use marquetry_journal::{Deployed, Deployment, Journal, JournalError};
 use marquetry_types::{Epoch, RunId, StageName, Timestamp, WorkerId};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use self::peers::Peers;
 use self::restoring::RESTORE_PAUSE;
@@ -25,6 +26,7 @@ use crate::recent_requests::RecentRequests;
 use crate::refusals::{answer_of_journal, refusal_of_journal, refusal_of_rejection};
 use crate::request::{Begun, Outbound, Refusal, Reply, Request};
 use crate::scheduler::Scheduler;
+use crate::upkeep::Caretaker;
 
 /// Requests that share a commit at most: more would make the first of them wait.
 const BATCH: usize = 256;
@@ -130,6 +132,7 @@ impl Reign {
         let mut pending = Vec::new();
         let mut failures: u32 = 0;
         let mut lease = self.keep_lease();
+        let mut caretaker = self.keep_up();
         loop {
             pending.clear();
             let wakes = [
@@ -173,12 +176,23 @@ impl Reign {
                 return ended;
             }
             lease = self.keep_lease();
+            // Of the epoch before: it could do nothing more.
+            drop(std::mem::replace(&mut caretaker, self.keep_up()));
         }
     }
 
     fn keep_lease(&self) -> Lease {
         let (journal, metrics) = (Arc::clone(&self.journal), self.metrics.clone());
         Lease::keep(journal, self.epoch, self.config.lease, metrics)
+    }
+
+    fn keep_up(&self) -> Option<AbortOnDropHandle<()>> {
+        Caretaker::start(
+            &self.config.upkeep,
+            &self.journal,
+            &self.metrics,
+            self.epoch,
+        )
     }
 
     /// Lets the lead go, so that another coordinator need not wait for the end of the lease.

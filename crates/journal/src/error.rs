@@ -95,6 +95,22 @@ pub enum JournalError {
         /// The run that the first such request made.
         run: RunId,
     },
+    /// A backup cannot be written, or is none that can be used.
+    #[error("the backup {file} cannot be used: {reason}")]
+    Backup {
+        /// The file.
+        file: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A backup would take the place of a journal that has runs. Nothing was changed.
+    #[error("the journal {journal} has {runs} runs, which restoring would replace")]
+    NotEmpty {
+        /// The database file, or the URL without its password.
+        journal: String,
+        /// How many there are.
+        runs: u64,
+    },
     /// The records do not continue their run's history: a bug in whoever made them. Nothing was written.
     #[error("a record does not continue run {run}: {reason}")]
     Inconsistent {
@@ -116,6 +132,8 @@ impl JournalError {
             | Self::DamagedBundle { .. }
             | Self::DamagedDeployment(_) => codes::DAMAGED_JOURNAL,
             Self::InUse { .. } => codes::JOURNAL_IN_USE,
+            Self::Backup { .. } => codes::BAD_BACKUP,
+            Self::NotEmpty { .. } => codes::JOURNAL_NOT_EMPTY,
             Self::Fenced { .. } => codes::FENCED,
             Self::UnknownRun { .. } => codes::UNKNOWN_RUN,
             Self::DuplicateRequest { .. } => codes::WRONG_RUN_STATE,
@@ -158,7 +176,15 @@ impl JournalError {
             Self::Storage { .. } | Self::Doubtful { .. } => Some(
                 "check the health and free space of the disk or the database; nothing acknowledged is lost",
             ),
-            Self::UnknownRun { .. } => Some("`marquetry runs` lists the runs"),
+            Self::Backup { .. } => {
+                Some("name a file that `marquetry backup` wrote, or a new one to write")
+            }
+            Self::NotEmpty { .. } => Some(
+                "write a backup of it first, then add `--force`; or name another journal with `--journal`",
+            ),
+            Self::UnknownRun { .. } => Some(
+                "`marquetry runs` lists the runs, and `marquetry sql` finds those that are in the archive only",
+            ),
             Self::DuplicateRequest { .. } | Self::Inconsistent { .. } => None,
         }
     }

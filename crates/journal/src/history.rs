@@ -3,7 +3,7 @@
 use marquetry_engine::{BadRecord, Record, RunState};
 use marquetry_types::RunId;
 
-use crate::JournalError;
+use crate::{JournalError, StoredRun};
 
 /// The fold of a run's records up to [`sequence`](Self::sequence).
 #[derive(Debug, Clone)]
@@ -83,5 +83,11 @@ impl History {
     /// What readers get.
     pub(crate) fn into_stored(self) -> Option<RunState> {
         self.state
+    }
+
+    /// The same, with how many records there are.
+    pub(crate) fn into_counted(self) -> Option<StoredRun> {
+        let records = self.sequence;
+        self.state.map(|state| StoredRun { state, records })
     }
 }

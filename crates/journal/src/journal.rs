@@ -8,7 +8,13 @@ use marquetry_engine::{Record, RunState, RunStatus, RunSummary};
 use marquetry_types::{Epoch, Publication, PublishedKind, PublishedName, RunId, Timestamp};
 
 use crate::history::History;
-use crate::{Campaign, Candidate, Deployed, Deployment, Deployments, JournalError, Leader};
+use crate::{
+    ArchiveBatch, Backlog, Campaign, Candidate, Deployed, Deployment, Deployments, Discard,
+    Discarded, FinishedThrough, JournalError, Leader, StoredRun,
+};
+
+/// A run as it was loaded, or why it cannot be.
+pub type LoadedRun = (RunId, Result<StoredRun, JournalError>);
 
 /// What can be read while another process writes.
 ///
@@ -30,6 +36,24 @@ pub trait JournalReader: Send + Sync {
 
     /// Every run that has not ended: what a coordinator takes up when it starts.
     async fn load_unfinished(&self) -> Result<Unfinished, JournalError>;
+
+    /// The same for several runs, in their order. Those that there are not are left out.
+    async fn load_runs(&self, runs: &[RunId]) -> Result<Vec<LoadedRun>, JournalError>;
+
+    /// How much waits to be archived, counted up to `limit` runs.
+    async fn archive_backlog(&self, limit: u32) -> Result<Backlog, JournalError>;
+
+    /// Runs that are not archived as they stand, unfinished ones among them, by id: at most `limit` after
+    /// `after`.
+    async fn list_unarchived(
+        &self,
+        after: Option<&RunId>,
+        limit: usize,
+    ) -> Result<Vec<RunId>, JournalError>;
+
+    /// The last in the order of finishing that the newest `keep` finished runs are after; none where there are
+    /// no more than that.
+    async fn finished_beyond(&self, keep: u64) -> Result<Option<FinishedThrough>, JournalError>;
 
     /// The run that was submitted under a client's request id, so that a repeated request finds it.
     async fn find_by_request_id(
@@ -129,6 +153,26 @@ impl<T: ReadThrough> JournalReader for T {
 
     async fn load_unfinished(&self) -> Result<Unfinished, JournalError> {
         self.reader().load_unfinished().await
+    }
+
+    async fn load_runs(&self, runs: &[RunId]) -> Result<Vec<LoadedRun>, JournalError> {
+        self.reader().load_runs(runs).await
+    }
+
+    async fn archive_backlog(&self, limit: u32) -> Result<Backlog, JournalError> {
+        self.reader().archive_backlog(limit).await
+    }
+
+    async fn list_unarchived(
+        &self,
+        after: Option<&RunId>,
+        limit: usize,
+    ) -> Result<Vec<RunId>, JournalError> {
+        self.reader().list_unarchived(after, limit).await
+    }
+
+    async fn finished_beyond(&self, keep: u64) -> Result<Option<FinishedThrough>, JournalError> {
+        self.reader().finished_beyond(keep).await
     }
 
     async fn find_by_request_id(
@@ -261,6 +305,36 @@ pub trait Journal: JournalReader {
     /// # Errors
     /// As [`deploy`](Self::deploy).
     async fn retire(&self, epoch: Epoch, name: &str) -> Result<Option<u64>, JournalError>;
+
+    /// Gives the finished runs that are to be archived next, at most `limit` of a new batch, or nothing where
+    /// none waits. Until [`archived`](Self::archived) it gives the same batch, whoever asks.
+    ///
+    /// # Errors
+    /// As [`deploy`](Self::deploy).
+    async fn plan_archive(
+        &self,
+        epoch: Epoch,
+        limit: u32,
+    ) -> Result<Option<ArchiveBatch>, JournalError>;
+
+    /// Says that the planned batch of this number is archived, durably, except for the runs that could not be
+    /// read: they stay in the journal. Another number changes nothing.
+    ///
+    /// # Errors
+    /// As [`deploy`](Self::deploy).
+    async fn archived(
+        &self,
+        epoch: Epoch,
+        number: u64,
+        unreadable: Vec<RunId>,
+    ) -> Result<(), JournalError>;
+
+    /// Forgets finished runs that are archived, the first that finished first, a part in each call. Their
+    /// request ids stay taken.
+    ///
+    /// # Errors
+    /// As [`deploy`](Self::deploy).
+    async fn discard(&self, epoch: Epoch, discard: Discard) -> Result<Discarded, JournalError>;
 }
 
 /// Which runs to list.

@@ -7,6 +7,8 @@
 //!
 //! Nothing here reads a clock or decides what happens next; what a record means is the engine's.
 
+mod archive;
+mod backup;
 mod deployment;
 mod envelope;
 mod error;
@@ -23,9 +25,11 @@ mod schedules;
 mod sqlite;
 pub mod testing;
 
+pub use archive::{ArchiveBatch, Backlog, Discard, Discarded, FinishedThrough, StoredRun};
+pub use backup::{Contents, Restored, backup, restore};
 pub use deployment::{DamagedDeployment, Deployed, Deployment, Deployments};
 pub use error::JournalError;
-pub use journal::{Journal, JournalReader, Page, RunFilter, Unfinished};
+pub use journal::{Journal, JournalReader, LoadedRun, Page, RunFilter, Unfinished};
 pub use leadership::{Campaign, Candidate, Leader};
 pub use location::{Location, open, open_read_only};
 pub use postgres::{PostgresJournal, PostgresReader};

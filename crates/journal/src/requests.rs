@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use marquetry_engine::Record;
-use marquetry_types::Epoch;
+use marquetry_types::{Epoch, RunId};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::deployment::Proposal;
 use crate::journal::ReadThrough;
-use crate::{Campaign, Candidate, Deployed, Deployment, Journal, JournalError};
+use crate::{
+    ArchiveBatch, Campaign, Candidate, Deployed, Deployment, Discard, Discarded, Journal,
+    JournalError,
+};
 
 /// Requests that wait before senders wait, too.
 const QUEUE: usize = 1024;
@@ -44,6 +47,19 @@ pub(crate) enum Work {
         epoch: Epoch,
         name: String,
     },
+    PlanArchive {
+        epoch: Epoch,
+        limit: u32,
+    },
+    Archived {
+        epoch: Epoch,
+        number: u64,
+        unreadable: Vec<RunId>,
+    },
+    Discard {
+        epoch: Epoch,
+        discard: Discard,
+    },
 }
 
 impl Work {
@@ -55,7 +71,10 @@ impl Work {
             | Self::Renew { .. }
             | Self::PutBundle { .. }
             | Self::Deploy { .. }
-            | Self::Retire { .. } => &[],
+            | Self::Retire { .. }
+            | Self::PlanArchive { .. }
+            | Self::Archived { .. }
+            | Self::Discard { .. } => &[],
         }
     }
 }
@@ -69,6 +88,10 @@ pub(crate) enum Done {
     Deployed(Box<Deployed>),
     /// Of retiring a workflow: the version that was current.
     Retired(Option<u64>),
+    /// Of planning: the batch.
+    Planned(Option<ArchiveBatch>),
+    /// Of discarding.
+    Discarded(Discarded),
     /// Of the rest: it is durable.
     Written,
 }
@@ -163,6 +186,40 @@ impl<T: WriteThrough> Journal for T {
         let work = Work::Retire { epoch, name };
         match self.requests().perform(work).await? {
             Done::Retired(version) => Ok(version),
+            other => Err(mistaken(&other)),
+        }
+    }
+
+    async fn plan_archive(
+        &self,
+        epoch: Epoch,
+        limit: u32,
+    ) -> Result<Option<ArchiveBatch>, JournalError> {
+        let work = Work::PlanArchive { epoch, limit };
+        match self.requests().perform(work).await? {
+            Done::Planned(batch) => Ok(batch),
+            other => Err(mistaken(&other)),
+        }
+    }
+
+    async fn archived(
+        &self,
+        epoch: Epoch,
+        number: u64,
+        unreadable: Vec<RunId>,
+    ) -> Result<(), JournalError> {
+        let work = Work::Archived {
+            epoch,
+            number,
+            unreadable,
+        };
+        self.requests().perform(work).await.map(|_| ())
+    }
+
+    async fn discard(&self, epoch: Epoch, discard: Discard) -> Result<Discarded, JournalError> {
+        let work = Work::Discard { epoch, discard };
+        match self.requests().perform(work).await? {
+            Done::Discarded(discarded) => Ok(discarded),
             other => Err(mistaken(&other)),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use marquetry_types::{AttemptId, DatasetRef};
+use marquetry_types::{AttemptId, DatasetRef, Timestamp};
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt};
 use url::Url;
@@ -15,6 +15,8 @@ use crate::durable::DurableFolder;
 use crate::manifest::Manifest;
 use crate::prefixed::Prefixed;
 
+/// The folder of an attempt's log below its own.
+pub const LOG_FOLDER: &str = "log";
 /// The name of a dataset's manifest below the dataset's own folder.
 const MANIFEST: &str = "manifest.json";
 
@@ -32,6 +34,8 @@ pub struct ObjectInfo {
     pub path: String,
     /// Its size.
     pub bytes: u64,
+    /// When it was last written, by the store's clock.
+    pub modified: Timestamp,
 }
 
 impl Lake {
@@ -132,10 +136,38 @@ impl Lake {
             .map_ok(|object| ObjectInfo {
                 path: object.location.to_string(),
                 bytes: object.size,
+                modified: Timestamp::from_millis(object.last_modified.timestamp_millis()),
             })
             .try_collect()
             .await
             .map_err(|error| LakeError::store("list", prefix, error))
+    }
+
+    /// The names of the folders in a folder, in their order.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn folders(&self, prefix: &str) -> Result<Vec<String>, LakeError> {
+        let folder = ObjectPath::from(prefix);
+        let listed = self.store.list_with_delimiter(Some(&folder)).await;
+        let listed = listed.map_err(|error| LakeError::store("list", prefix, error))?;
+        let names = listed.common_prefixes.iter();
+        let mut names: Vec<_> = names
+            .filter_map(|path| path.filename().map(str::to_owned))
+            .collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// Removes an object; one that is not there is no error.
+    ///
+    /// # Errors
+    /// The store refuses.
+    pub async fn delete(&self, path: &str) -> Result<(), LakeError> {
+        match self.store.delete(&ObjectPath::from(path)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(LakeError::store("remove", path, error)),
+        }
     }
 
     /// The folder that belongs to an attempt alone: `runs/<run>/<stage>/<attempt>`.

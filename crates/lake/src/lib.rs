@@ -24,8 +24,8 @@ pub use distributed::{
     fragment_routes,
 };
 pub use error::LakeError;
-pub use lake::{Lake, ObjectInfo};
+pub use lake::{LOG_FOLDER, Lake, ObjectInfo};
 pub use manifest::{DataFile, FileLocation, Manifest};
-pub use session::{LazySession, SessionOptions, session};
+pub use session::{LAKE_URL, LazySession, SessionOptions, session};
 pub use source::{Source, SourceObject};
 pub use table::table;

@@ -15,7 +15,7 @@ use crate::distributed::{QueryNote, Spread, partitions, settle};
 use crate::{Lake, LakeError};
 
 /// Under which URL a session knows the lake's own store.
-pub(crate) const LAKE_URL: &str = "lake://data/";
+pub const LAKE_URL: &str = "lake://data/";
 /// Consumers that an error about memory names.
 const NAMED_CONSUMERS: usize = 5;
 

@@ -135,6 +135,10 @@ pub mod codes {
         JOURNAL_IN_USE = "MQ0603";
         /// Another coordinator has taken over.
         FENCED = "MQ0604";
+        /// A backup cannot be written or used.
+        BAD_BACKUP = "MQ0605";
+        /// A backup would replace a journal that has runs.
+        JOURNAL_NOT_EMPTY = "MQ0606";
 
         // MQ07: coordinator and worker.
         /// No such run.

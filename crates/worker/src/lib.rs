@@ -27,4 +27,4 @@ pub use data_plane::{DataPlaneConfig, serve_data_plane};
 #[cfg(unix)]
 pub use hosts::{HostCommand, serve_stage_host};
 pub use line::{Leave, Worker, WorkerError};
-pub use log_book::{LOG_FOLDER, read_log};
+pub use log_book::read_log;

@@ -4,11 +4,8 @@
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
-use marquetry_lake::{Lake, LakeError};
+use marquetry_lake::{LOG_FOLDER, Lake, LakeError};
 use marquetry_types::{AttemptId, LogLine};
-
-/// The folder of an attempt's log below the attempt's own.
-pub const LOG_FOLDER: &str = "log";
 
 /// Lines that have not been written yet, and how many chunks have.
 #[derive(Debug)]

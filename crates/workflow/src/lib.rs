@@ -35,4 +35,5 @@ pub use model::{
 pub use options::check_options;
 pub use params::{ParamInput, ParamSpec, ParamType};
 pub use read::parse;
+pub use read::quantity::parse_duration;
 pub use render::render;

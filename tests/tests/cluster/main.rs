@@ -6,6 +6,7 @@
 mod access;
 mod clients;
 mod distributed;
+mod history;
 mod hosts;
 mod kills;
 mod operations;

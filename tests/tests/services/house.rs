@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use marquetry_client::Coordinators;
-use marquetry_coordinator::{Coordinator, CoordinatorConfig, Front, TakeUp};
+use marquetry_coordinator::{Coordinator, CoordinatorConfig, Front, TakeUp, Upkeep};
 use marquetry_engine::{EngineConfig, RunState};
 use marquetry_journal::testing::{Faults, FaultyJournal};
 use marquetry_journal::{Journal, JournalError, SqliteJournal};
@@ -117,6 +117,7 @@ impl House {
             url: format!("http://c{number}:7070"),
             lease,
             take_up: TakeUp::All,
+            upkeep: Upkeep::default(),
         };
         let (journal, catalogue) = (Arc::clone(&self.journal), Arc::clone(&self.registry));
         Server::start(config, journal, catalogue).await

@@ -183,7 +183,10 @@ async fn an_unknown_run_is_not_found_whatever_is_asked_of_it() {
         let diagnostic = diagnostic(&status);
         assert_eq!(
             diagnostic.to_string(),
-            format!("there is no run {unknown} [MQ0701]; help: `marquetry runs` lists the runs")
+            format!(
+                "there is no run {unknown} [MQ0701]; help: `marquetry runs` lists the runs, and \
+                 `marquetry sql` finds those that are in the archive only"
+            )
         );
     }
     nothing_was_begun(&house).await;

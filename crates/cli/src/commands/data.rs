@@ -27,16 +27,7 @@ pub(crate) async fn head(common: &Common, arguments: &Head) -> Result<(), Failur
     let rows = rows.limit(0, Some(arguments.rows))?;
     let batches = rows.collect().await?;
     if common.output == Format::Json {
-        let mut bytes = Vec::new();
-        let mut writer = with_nulls().build::<_, JsonArray>(&mut bytes);
-        for batch in &batches {
-            writer.write(batch).map_err(Failure::internal)?;
-        }
-        writer.finish().map_err(Failure::internal)?;
-        bytes.push(b'\n');
-        let empty: &[u8] = b"[]\n";
-        let bytes = if bytes.len() > 1 { &bytes } else { empty };
-        return output::quietly(io::stdout().lock().write_all(bytes));
+        return print_json(&batches);
     }
     output::line(pretty_format_batches(&batches).map_err(Failure::internal)?)?;
     let shown = batches.iter().map(RecordBatch::num_rows).sum::<usize>();
@@ -91,6 +82,33 @@ pub(crate) async fn export(common: &Common, arguments: &Export) -> Result<(), Fa
             Ok(())
         }
     }
+}
+
+/// Prints rows as one JSON array.
+pub(crate) fn print_json(batches: &[RecordBatch]) -> Result<(), Failure> {
+    let mut bytes = Vec::new();
+    let mut writer = with_nulls().build::<_, JsonArray>(&mut bytes);
+    for batch in batches {
+        writer.write(batch).map_err(Failure::internal)?;
+    }
+    writer.finish().map_err(Failure::internal)?;
+    bytes.push(b'\n');
+    let empty: &[u8] = b"[]\n";
+    let bytes = if bytes.len() > 1 { &bytes } else { empty };
+    output::quietly(io::stdout().lock().write_all(bytes))
+}
+
+/// Prints rows as CSV with a header.
+pub(crate) fn print_csv(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<(), Failure> {
+    let stdout = BufWriter::new(io::stdout());
+    let mut sink = Sink::new(FileFormat::Csv, stdout, schema)?;
+    for batch in batches {
+        match sink.write(batch) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            other => other?,
+        }
+    }
+    output::quietly(sink.finish())
 }
 
 /// JSON in which every row has every column: a reader need not know the schema to see what is missing.

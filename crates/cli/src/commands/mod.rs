@@ -1,6 +1,8 @@
 //! One file for each command.
 
+pub(crate) mod backup;
 pub(crate) mod cluster;
+pub(crate) mod collect;
 pub(crate) mod data;
 pub(crate) mod data_plane;
 pub(crate) mod describe;
@@ -12,6 +14,7 @@ pub(crate) mod run;
 pub(crate) mod runs;
 pub(crate) mod sample;
 pub(crate) mod server;
+pub(crate) mod sql;
 pub(crate) mod submit;
 pub(crate) mod tables;
 pub(crate) mod worker;

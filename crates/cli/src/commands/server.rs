@@ -1,6 +1,7 @@
 //! `server`: a coordinator for clients and workers elsewhere.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use marquetry_coordinator::{
@@ -16,6 +17,7 @@ use tonic::transport::server::TcpIncoming;
 use crate::arguments::{Common, Format, NewToken, Server, TokenRole};
 use crate::cluster::{bytes, text};
 use crate::failure::Failure;
+use crate::keeping::Keeping;
 use crate::output;
 use crate::place::Place;
 use crate::stages::registry;
@@ -49,6 +51,7 @@ pub(crate) async fn serve(common: &Common, arguments: &Server) -> Result<(), Fai
     let location = place.journal();
     let journal = marquetry_journal::open(&location).await?;
     let lake = place.lake().await?;
+    let history = Keeping::new(lake.clone(), Arc::clone(&journal), &place, &arguments.keep);
     let config = CoordinatorConfig {
         engine: EngineConfig::default(),
         heartbeat_interval: Duration::from_secs(3),
@@ -60,6 +63,7 @@ pub(crate) async fn serve(common: &Common, arguments: &Server) -> Result<(), Fai
             false => SOLE_LEASE,
         },
         take_up: TakeUp::All,
+        upkeep: history.upkeep(&arguments.keep),
     };
     let shutdown = CancellationToken::new();
     let coordinator = Coordinator::start(config, journal, registry(), shutdown.clone()).await?;

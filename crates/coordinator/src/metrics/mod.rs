@@ -202,6 +202,7 @@ impl Metrics {
                 // What it had to do is the next leader's.
                 figures.stages_ready.show(std::iter::empty());
                 self.set(Gauges::default());
+                self.archive_lag(Duration::ZERO);
                 let Some(leader) = leader else { return };
                 self.epoch(leader.epoch);
                 Leader::Other(leader.name.clone())
@@ -212,6 +213,26 @@ impl Metrics {
             figures.leader_changes.inc();
             *known = Some(seen);
         }
+    }
+
+    /// Counts runs that were archived.
+    pub(crate) fn archived(&self, runs: u64) {
+        self.figures().archived_runs.inc_by(runs);
+    }
+
+    /// Shows how long the first of the runs that are to be archived has waited.
+    pub(crate) fn archive_lag(&self, lag: Duration) {
+        self.figures().archive_lag.set(lag.as_secs_f64());
+    }
+
+    /// Counts runs that were discarded.
+    pub(crate) fn discarded(&self, runs: u64) {
+        self.figures().discarded_runs.inc_by(runs);
+    }
+
+    /// Counts what was collected.
+    pub(crate) fn collected(&self, bytes: u64) {
+        self.figures().collected_bytes.inc_by(bytes);
     }
 
     /// Shows the epoch.

@@ -45,6 +45,10 @@ pub(super) struct Figures {
     pub(super) leading: Gauge,
     pub(super) epoch: Gauge<u64, AtomicU64>,
     pub(super) leader_changes: Counter,
+    pub(super) archived_runs: Counter,
+    pub(super) archive_lag: Gauge<f64, AtomicU64>,
+    pub(super) discarded_runs: Counter,
+    pub(super) collected_bytes: Counter,
     pub(super) methods: Methods,
     registry: Registry,
 }
@@ -169,9 +173,33 @@ impl Figures {
                 "leader_changes",
                 "Times that this coordinator saw another one lead than before, or itself; the first one counts",
             ),
+            archived_runs: counter(
+                all,
+                "archived_runs",
+                "Finished runs that were written to the archive; one that went on counts once more",
+            ),
+            archive_lag: Gauge::default(),
+            discarded_runs: counter(
+                all,
+                "discarded_runs",
+                "Archived runs that were deleted from the journal",
+            ),
+            collected_bytes: Counter::default(),
             methods: Methods::default(),
             registry: Registry::default(),
         };
+        all.register_with_unit(
+            "archive_lag_duration",
+            "How long the first of the finished runs that are not archived has waited",
+            Unit::Seconds,
+            figures.archive_lag.clone(),
+        );
+        all.register_with_unit(
+            "collected",
+            "Bytes of files that nobody needed and that were removed from the lake",
+            Unit::Bytes,
+            figures.collected_bytes.clone(),
+        );
         all.register(
             "epoch",
             "The epoch of the latest leader that this coordinator knows, itself included",

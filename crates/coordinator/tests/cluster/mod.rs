@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use marquetry_coordinator::{
-    Coordinator, CoordinatorConfig, Front, InProcess, Role, TakeUp, Tokens, in_process,
+    Coordinator, CoordinatorConfig, Front, InProcess, Role, TakeUp, Tokens, Upkeep, in_process,
 };
 use marquetry_engine::EngineConfig;
 use marquetry_journal::testing::{Faults, FaultyJournal};
@@ -101,6 +101,7 @@ impl Cluster {
             url: String::new(),
             lease,
             take_up: TakeUp::All,
+            upkeep: Upkeep::default(),
         };
         let catalogue = Catalogue(StageDescriptor {
             kind: KIND.parse().unwrap(),

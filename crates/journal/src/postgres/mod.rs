@@ -7,6 +7,8 @@
 //! coordinator that is paused holds no lock; where it is paused while it sends one, whoever campaigns
 //! ends its session ([`leadership`]).
 
+mod archive;
+pub(crate) mod backup;
 mod connect;
 mod deployments;
 mod leadership;

@@ -10,6 +10,7 @@ use marquetry_types::{Publication, PublishedKind, PublishedName, RunId, Timestam
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{GenericClient, IsolationLevel};
 
+use super::archive;
 use super::connect::{Place, cause};
 use super::deployments;
 use super::leadership;
@@ -19,7 +20,8 @@ use super::statements::to_database;
 use crate::history::History;
 use crate::rows::bundle_checksum;
 use crate::{
-    Deployment, Deployments, JournalError, JournalReader, Leader, Page, RunFilter, Unfinished,
+    Backlog, Deployment, Deployments, FinishedThrough, JournalError, JournalReader, Leader,
+    LoadedRun, Page, RunFilter, Unfinished,
 };
 
 const READING: &str = "read the journal";
@@ -126,6 +128,26 @@ impl JournalReader for PostgresReader {
             .await
             .map_err(reading)?;
         loading::load_unfinished(&*snapshot, Limits::USUAL).await
+    }
+
+    async fn load_runs(&self, runs: &[RunId]) -> Result<Vec<LoadedRun>, JournalError> {
+        archive::load_runs(&**self.client().await?, runs).await
+    }
+
+    async fn archive_backlog(&self, limit: u32) -> Result<Backlog, JournalError> {
+        archive::backlog(&**self.client().await?, limit).await
+    }
+
+    async fn list_unarchived(
+        &self,
+        after: Option<&RunId>,
+        limit: usize,
+    ) -> Result<Vec<RunId>, JournalError> {
+        archive::list_unarchived(&**self.client().await?, after, limit).await
+    }
+
+    async fn finished_beyond(&self, keep: u64) -> Result<Option<FinishedThrough>, JournalError> {
+        archive::finished_beyond(&**self.client().await?, keep).await
     }
 
     async fn find_by_request_id(
@@ -259,7 +281,8 @@ pub(super) async fn find_by_request(
     client: &impl GenericClient,
     request_id: &str,
 ) -> Result<Option<RunSummary>, JournalError> {
-    let sql = "SELECT run_id, summary FROM runs WHERE request_id = $1";
+    let sql = "SELECT run_id, summary FROM runs WHERE request_id = $1
+               UNION ALL SELECT run_id, summary FROM past_requests WHERE request_id = $1";
     let found = summaries(client, sql, &[&request_id]).await?;
     Ok(found.into_iter().next())
 }

@@ -100,6 +100,43 @@ const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (workflow, schedule)
     );
 ",
+    "
+    CREATE TABLE archive_queue (
+        finished_at    bigint NOT NULL,
+        run_id         text COLLATE \"C\" NOT NULL,
+        batch          bigint,
+        PRIMARY KEY (finished_at, run_id)
+    );
+    CREATE INDEX archive_queue_planned ON archive_queue (batch) WHERE batch IS NOT NULL;
+    INSERT INTO archive_queue SELECT finished_at, run_id, NULL FROM runs WHERE finished_at IS NOT NULL;
+
+    CREATE TABLE archive_state (
+        id             integer PRIMARY KEY CHECK (id = 1),
+        batch          bigint NOT NULL,
+        epoch          bigint NOT NULL
+    );
+    INSERT INTO archive_state VALUES (1, 0, 0);
+
+    CREATE INDEX runs_finished ON runs (finished_at, run_id) WHERE finished_at IS NOT NULL;
+
+    ALTER TABLE runs ADD COLUMN bundle text;
+    CREATE TABLE bundle_uses (
+        digest         text PRIMARY KEY,
+        runs           bigint NOT NULL,
+        put_at         bigint NOT NULL
+    );
+    INSERT INTO bundle_uses SELECT digest, 1, 0 FROM bundles;
+
+    CREATE TABLE past_requests (
+        request_id     text PRIMARY KEY,
+        run_id         text COLLATE \"C\" NOT NULL,
+        summary        text NOT NULL
+    );
+
+    CREATE TABLE discarded_runs (
+        run_id         text COLLATE \"C\" PRIMARY KEY
+    );
+",
 ];
 
 pub(super) const FORMAT: i64 = MIGRATIONS.len() as i64;

@@ -1,6 +1,6 @@
 //! The one statement of a commit, and what goes into it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use marquetry_engine::Record;
 use marquetry_types::{Epoch, Publication, RunId};
@@ -16,16 +16,20 @@ use crate::schedules::Step;
 /// and its epoch compared first, and without it nothing is put.
 const COMMIT: &str = "
 WITH lead AS MATERIALIZED (
-    SELECT epoch FROM leadership WHERE id = 1 AND epoch = $1 FOR SHARE
+    SELECT epoch FROM leadership WHERE id = 1 AND epoch = $1
+        -- The rule of uniqueness that the table of runs has for its own.
+        AND NOT EXISTS (SELECT FROM past_requests WHERE request_id = ANY ($10::text[]))
+    FOR SHARE
 ), put_records AS (
     INSERT INTO records (run_id, sequence, version, checksum, payload)
     SELECT * FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[])
     WHERE EXISTS (SELECT FROM lead)
 ), put_runs AS (
     INSERT INTO runs
-        (run_id, name, status, request_id, submitted_at, finished_at, last_sequence, summary)
+        (run_id, name, status, request_id, submitted_at, finished_at, last_sequence, summary,
+         bundle)
     SELECT * FROM unnest($7::text[], $8::text[], $9::text[], $10::text[], $11::bigint[],
-                         $12::bigint[], $13::bigint[], $14::text[])
+                         $12::bigint[], $13::bigint[], $14::text[], $27::text[])
     WHERE EXISTS (SELECT FROM lead)
     ON CONFLICT (run_id) DO UPDATE SET status = excluded.status,
         finished_at = excluded.finished_at, last_sequence = excluded.last_sequence,
@@ -56,6 +60,23 @@ WITH lead AS MATERIALIZED (
     GROUP BY workflow, schedule
     ON CONFLICT (workflow, schedule)
         DO UPDATE SET scheduled_at = greatest(kept.scheduled_at, excluded.scheduled_at)
+), put_queue AS (
+    INSERT INTO archive_queue (finished_at, run_id)
+    SELECT * FROM unnest($28::bigint[], $29::text[])
+    WHERE EXISTS (SELECT FROM lead)
+    ON CONFLICT (finished_at, run_id) DO UPDATE SET batch = NULL
+), drop_queue AS (
+    DELETE FROM archive_queue
+    WHERE EXISTS (SELECT FROM lead) AND cardinality($30::text[]) > 0 AND run_id = ANY ($30::text[])
+        AND NOT EXISTS (SELECT FROM unnest($28::bigint[], $29::text[]) AS put (finished_at, run_id)
+            WHERE put.finished_at = archive_queue.finished_at
+                AND put.run_id = archive_queue.run_id)
+), put_uses AS (
+    INSERT INTO bundle_uses AS kept (digest, runs, put_at)
+    SELECT digest, count(*), 0 FROM unnest($31::text[]) AS used (digest)
+    WHERE EXISTS (SELECT FROM lead)
+    GROUP BY digest
+    ON CONFLICT (digest) DO UPDATE SET runs = kept.runs + excluded.runs
 )
 SELECT epoch FROM lead";
 
@@ -99,6 +120,7 @@ struct Summaries {
     finished: Vec<Option<i64>>,
     sequences: Vec<i64>,
     summaries: Vec<String>,
+    bundles: Vec<String>,
 }
 
 /// Published versions, a column each.
@@ -118,6 +140,31 @@ struct Steps {
     instants: Vec<i64>,
 }
 
+/// What changes in the line of runs to be archived, and in the uses of bundles.
+#[derive(Debug, Default)]
+struct Line {
+    /// Runs whose last word in this commit is that they finished.
+    finished: BTreeMap<RunId, i64>,
+    resumed: Vec<String>,
+    bundles: Vec<String>,
+}
+
+impl Line {
+    fn follow(&mut self, record: &Record) {
+        match record {
+            Record::RunSubmitted(submitted) => self.bundles.push(submitted.bundle.clone()),
+            Record::RunFinished { run, at, .. } => {
+                self.finished.insert(run.clone(), at.as_millis());
+            }
+            Record::RunResumed { run, .. } => {
+                self.finished.remove(run);
+                self.resumed.push(run.to_string());
+            }
+            _ => {}
+        }
+    }
+}
+
 /// What a commit puts.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
@@ -126,6 +173,7 @@ pub(super) struct Batch {
     snapshots: Envelopes,
     published: Published,
     steps: Steps,
+    line: Line,
     /// The latest version of each published thing, this batch included.
     current: HashMap<(String, String), u64>,
 }
@@ -145,6 +193,7 @@ impl Batch {
             self.steps.schedules.push(step.schedule.to_owned());
             self.steps.instants.push(step.at.as_millis());
         }
+        self.line.follow(record);
         Ok(())
     }
 
@@ -204,6 +253,7 @@ impl Batch {
             .push(summary.finished_at.map(|at| at.as_millis()));
         rows.sequences.push(to_database(history.sequence()));
         rows.summaries.push(json);
+        rows.bundles.push(state.submitted.bundle.clone());
         Ok(())
     }
 
@@ -217,7 +267,8 @@ impl Batch {
         Ok(())
     }
 
-    /// Puts it all, or nothing when another epoch reigns: false.
+    /// Puts it all, or nothing when another epoch reigns, or when a request of a run that was discarded is
+    /// among it: false.
     pub(super) async fn commit(
         &self,
         client: &Client,
@@ -227,7 +278,10 @@ impl Batch {
         let epoch = to_database(epoch.0);
         let (records, runs) = (&self.records, &self.summaries);
         let (snapshots, published, steps) = (&self.snapshots, &self.published, &self.steps);
-        let parameters: [&(dyn ToSql + Sync); 26] = [
+        let line = &self.line;
+        let finished: Vec<i64> = line.finished.values().copied().collect();
+        let ended: Vec<&str> = line.finished.keys().map(RunId::as_str).collect();
+        let parameters: [&(dyn ToSql + Sync); 31] = [
             &epoch,
             &records.runs,
             &records.sequences,
@@ -254,6 +308,11 @@ impl Batch {
             &steps.workflows,
             &steps.schedules,
             &steps.instants,
+            &runs.bundles,
+            &finished,
+            &ended,
+            &line.resumed,
+            &line.bundles,
         ];
         Ok(client.query_opt(statement, &parameters).await?.is_some())
     }

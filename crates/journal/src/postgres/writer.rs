@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 
 use marquetry_engine::Record;
-use marquetry_types::{Epoch, RunId};
+use marquetry_types::{Epoch, RunId, Timestamp};
 use tokio::sync::mpsc;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Statement};
@@ -15,7 +15,7 @@ use tokio_postgres::{Client, Statement};
 use super::connect::{Place, cause};
 use super::patience::{Failure, in_time, read_in_time};
 use super::statements::{Batch, prepare};
-use super::{deployments, leadership, loading, reader};
+use super::{archive, deployments, leadership, loading, reader};
 use crate::JournalError;
 use crate::histories::Histories;
 use crate::requests::{Answer, Done, LARGEST_GROUP, Request, Requests, SNAPSHOT_EVERY, Work};
@@ -150,7 +150,10 @@ impl Committer {
         let committed = in_time(batch.commit(&session.client, &session.commit, epoch)).await;
         match committed {
             Ok(true) => Ok(()),
-            Ok(false) => Err(leadership::fenced(&session.client, epoch).await),
+            Ok(false) => Err(match repeated(&session.client, appends).await? {
+                Some(error) => error,
+                None => leadership::fenced(&session.client, epoch).await,
+            }),
             Err(Failure::Database(error)) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
                 Err(duplicate(&session.client, appends, &error).await)
             }
@@ -178,6 +181,19 @@ impl Committer {
             Work::Retire { epoch, name } => deployments::retire(client, *epoch, name)
                 .await
                 .map(Done::Retired),
+            Work::PlanArchive { epoch, limit } => archive::plan(client, *epoch, *limit)
+                .await
+                .map(Done::Planned),
+            Work::Archived {
+                epoch,
+                number,
+                unreadable,
+            } => archive::archived(client, *epoch, *number, unreadable)
+                .await
+                .map(|()| Done::Written),
+            Work::Discard { epoch, discard } => archive::discard(client, *epoch, discard)
+                .await
+                .map(Done::Discarded),
         };
         if matches!(
             answer,
@@ -233,23 +249,9 @@ async fn duplicate(
     appends: &[Vec<Record>],
     error: &tokio_postgres::Error,
 ) -> JournalError {
-    for record in appends.iter().flatten() {
-        let Record::RunSubmitted(submitted) = record else {
-            continue;
-        };
-        let Some(request_id) = &submitted.request_id else {
-            continue;
-        };
-        match read_in_time(reader::find_by_request(client, request_id)).await {
-            Ok(Some(first)) if first.run != submitted.run => {
-                return JournalError::DuplicateRequest {
-                    request_id: request_id.clone(),
-                    run: first.run,
-                };
-            }
-            Ok(_) => {}
-            Err(error) => return error,
-        }
+    match repeated(client, appends).await {
+        Ok(Some(error)) | Err(error) => return error,
+        Ok(None) => {}
     }
     let first = appends
         .iter()
@@ -268,11 +270,39 @@ async fn duplicate(
     }
 }
 
+/// The first of the submissions whose request another run has made already, as an error.
+async fn repeated(
+    client: &Client,
+    appends: &[Vec<Record>],
+) -> Result<Option<JournalError>, JournalError> {
+    for record in appends.iter().flatten() {
+        let Record::RunSubmitted(submitted) = record else {
+            continue;
+        };
+        let Some(request_id) = &submitted.request_id else {
+            continue;
+        };
+        let first = read_in_time(reader::find_by_request(client, request_id)).await?;
+        if let Some(first) = first.filter(|first| first.run != submitted.run) {
+            return Ok(Some(JournalError::DuplicateRequest {
+                request_id: request_id.clone(),
+                run: first.run,
+            }));
+        }
+    }
+    Ok(None)
+}
+
 async fn put_bundle(client: &Client, digest: &str, bytes: &[u8]) -> Answer {
     let checksum = i64::from(bundle_checksum(digest, bytes));
+    let now = Timestamp::now().as_millis();
     in_time(client.execute(
-        "INSERT INTO bundles (digest, checksum, payload) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-        &[&digest, &checksum, &bytes],
+        "WITH put AS (
+             INSERT INTO bundle_uses (digest, runs, put_at) VALUES ($1, 0, $4)
+             ON CONFLICT (digest) DO UPDATE SET put_at = excluded.put_at
+         )
+         INSERT INTO bundles (digest, checksum, payload) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        &[&digest, &checksum, &bytes, &now],
     ))
     .await?;
     Ok(Done::Written)

@@ -3,6 +3,8 @@
 //! One thread owns the connection that writes ([`writer`]), reads go over connections of their own
 //! ([`readers`]), and a lock beside the file keeps a second coordinator out ([`lock`]).
 
+mod archive;
+pub(crate) mod backup;
 mod connect;
 mod deployments;
 mod leadership;
@@ -31,7 +33,8 @@ use crate::history::History;
 use crate::journal::ReadThrough;
 use crate::requests::{Requests, SNAPSHOT_EVERY, WriteThrough};
 use crate::{
-    Deployment, Deployments, JournalError, JournalReader, Leader, Page, RunFilter, Unfinished,
+    Backlog, Deployment, Deployments, FinishedThrough, JournalError, JournalReader, Leader,
+    LoadedRun, Page, RunFilter, Unfinished,
 };
 
 /// How a journal is kept.
@@ -141,6 +144,36 @@ impl JournalReader for SqliteReader {
 
     async fn load_unfinished(&self) -> Result<Unfinished, JournalError> {
         self.readers.read(rows::load_unfinished).await
+    }
+
+    async fn load_runs(&self, runs: &[RunId]) -> Result<Vec<LoadedRun>, JournalError> {
+        let runs = runs.to_vec();
+        self.readers
+            .read(move |connection| archive::load_runs(connection, runs))
+            .await
+    }
+
+    async fn archive_backlog(&self, limit: u32) -> Result<Backlog, JournalError> {
+        self.readers
+            .read(move |connection| archive::backlog(connection, limit))
+            .await
+    }
+
+    async fn list_unarchived(
+        &self,
+        after: Option<&RunId>,
+        limit: usize,
+    ) -> Result<Vec<RunId>, JournalError> {
+        let after = after.cloned();
+        self.readers
+            .read(move |connection| archive::list_unarchived(connection, after.as_ref(), limit))
+            .await
+    }
+
+    async fn finished_beyond(&self, keep: u64) -> Result<Option<FinishedThrough>, JournalError> {
+        self.readers
+            .read(move |connection| archive::finished_beyond(connection, keep))
+            .await
     }
 
     async fn find_by_request_id(

@@ -5,6 +5,7 @@ use marquetry_types::{Epoch, RunId};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params, params_from_iter};
 
+use super::archive;
 use super::statements::{read_one, write};
 use crate::envelope::{Envelope, RECORD_VERSION, SNAPSHOT_VERSION, StoredEnvelope};
 use crate::history::History;
@@ -87,8 +88,8 @@ pub(super) fn put_summary(connection: &Connection, history: &History) -> Result<
     })?;
     write(
         connection,
-        "INSERT INTO runs (run_id, name, status, request_id, submitted_at, finished_at, last_sequence, summary)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+        "INSERT INTO runs (run_id, name, status, request_id, submitted_at, finished_at, last_sequence, summary, bundle)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
          ON CONFLICT (run_id) DO UPDATE SET status = excluded.status, finished_at = excluded.finished_at,
              last_sequence = excluded.last_sequence, summary = excluded.summary",
         params![
@@ -99,7 +100,8 @@ pub(super) fn put_summary(connection: &Connection, history: &History) -> Result<
             summary.submitted_at.as_millis(),
             summary.finished_at.map(|at| at.as_millis()),
             to_database(history.sequence()),
-            json
+            json,
+            state.submitted.bundle
         ],
     )
     .map(drop)
@@ -231,7 +233,8 @@ pub(super) fn find_by_request(
 ) -> Result<Option<RunSummary>, JournalError> {
     let found = summaries(
         connection,
-        "SELECT run_id, summary FROM runs WHERE request_id = ?1",
+        "SELECT run_id, summary FROM runs WHERE request_id = ?1
+         UNION ALL SELECT run_id, summary FROM past_requests WHERE request_id = ?1",
         params![request_id],
     )?;
     Ok(found.into_iter().next())
@@ -241,7 +244,8 @@ fn run_of_request(
     connection: &Connection,
     request_id: &str,
 ) -> Result<Option<RunId>, JournalError> {
-    let sql = "SELECT run_id FROM runs WHERE request_id = ?1";
+    let sql = "SELECT run_id FROM runs WHERE request_id = ?1
+               UNION ALL SELECT run_id FROM past_requests WHERE request_id = ?1";
     read_one(connection, sql, [request_id], |row| row.get(0))?
         .map(run_id)
         .transpose()
@@ -281,8 +285,8 @@ pub(super) fn put_bundle(
         connection,
         "INSERT INTO bundles (digest, checksum, payload) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
         params![digest, bundle_checksum(digest, bytes), bytes],
-    )
-    .map(drop)
+    )?;
+    archive::bundle_put(connection, digest)
 }
 
 pub(super) fn get_bundle(

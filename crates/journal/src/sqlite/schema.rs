@@ -100,6 +100,48 @@ const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (workflow, schedule)
     ) STRICT, WITHOUT ROWID;
 ",
+    "
+    -- Finished runs that are not archived as they stand, in the order in which they are to be.
+    CREATE TABLE archive_queue (
+        finished_at INTEGER NOT NULL,        -- as in runs
+        run_id      TEXT NOT NULL,
+        batch       INTEGER,                 -- the planned one; 0 if the run cannot be read
+        PRIMARY KEY (finished_at, run_id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX archive_queue_planned ON archive_queue (batch) WHERE batch IS NOT NULL;
+    INSERT INTO archive_queue SELECT finished_at, run_id, NULL FROM runs WHERE finished_at IS NOT NULL;
+
+    -- The last batch that was planned, and by which epoch.
+    CREATE TABLE archive_state (
+        id          INTEGER PRIMARY KEY CHECK (id = 1),
+        batch       INTEGER NOT NULL,
+        epoch       INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO archive_state VALUES (1, 0, 0);
+
+    CREATE INDEX runs_finished ON runs (finished_at, run_id) WHERE finished_at IS NOT NULL;
+
+    -- How many runs use a bundle, so that the last one takes it along. Bundles from before are kept for ever.
+    ALTER TABLE runs ADD COLUMN bundle TEXT;
+    CREATE TABLE bundle_uses (
+        digest      TEXT PRIMARY KEY,
+        runs        INTEGER NOT NULL,
+        put_at      INTEGER NOT NULL         -- milliseconds since 1970, UTC
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO bundle_uses SELECT digest, 1, 0 FROM bundles;
+
+    -- Request ids of discarded runs, so that a request begins nothing twice.
+    CREATE TABLE past_requests (
+        request_id  TEXT PRIMARY KEY,
+        run_id      TEXT NOT NULL,
+        summary     TEXT NOT NULL            -- as in runs
+    ) STRICT, WITHOUT ROWID;
+
+    -- Runs that are gone and whose records are being deleted.
+    CREATE TABLE discarded_runs (
+        run_id      TEXT PRIMARY KEY
+    ) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// The format that this version reads and writes.

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::lock::WriterLock;
 use super::rows::{self, storage};
-use super::{deployments, leadership, publications, schedules};
+use super::{archive, deployments, leadership, publications, schedules};
 use crate::JournalError;
 use crate::histories::Histories;
 use crate::requests::{Answer, Done, LARGEST_GROUP, Request, Requests, Work};
@@ -221,6 +221,23 @@ fn perform(
             fence(connection, *epoch)?;
             deployments::retire(connection, name).map(Done::Retired)
         }
+        Work::PlanArchive { epoch, limit } => {
+            fence(connection, *epoch)?;
+            archive::plan(connection, *epoch, *limit).map(Done::Planned)
+        }
+        Work::Archived {
+            epoch,
+            number,
+            unreadable,
+        } => {
+            fence(connection, *epoch)?;
+            archive::archived(connection, *number, unreadable)?;
+            Ok(Done::Written)
+        }
+        Work::Discard { epoch, discard } => {
+            fence(connection, *epoch)?;
+            archive::discard(connection, discard).map(Done::Discarded)
+        }
     }
 }
 
@@ -254,6 +271,7 @@ fn append(
         if let Some(step) = Step::of(record)? {
             schedules::advance(connection, step)?;
         }
+        archive::follow(connection, record)?;
     }
     histories.for_each_of(records.iter(), |history| {
         rows::put_summary(connection, history)?;

@@ -5,11 +5,23 @@ use std::time::Duration;
 /// The longest duration, a year.
 const MAX_SECONDS: u64 = 366 * 24 * 60 * 60;
 
-/// Reads a duration: `500ms`, `30s`, `5m`, `1h30m`, `2d`.
+/// Reads a duration of a workflow: `500ms`, `30s`, `5m`, `1h30m`, `2d`.
 ///
 /// # Errors
 /// Why the text is none.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let total = parse_duration(text)?;
+    if total > Duration::from_secs(MAX_SECONDS) {
+        return Err("it is longer than a year".to_owned());
+    }
+    Ok(total)
+}
+
+/// Reads a duration of any length: `30s`, `1h30m`, `400d`.
+///
+/// # Errors
+/// Why the text is none.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let mut rest = text.trim();
     let mut total = Duration::ZERO;
     if rest.is_empty() {
@@ -33,12 +45,9 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         let part = number
             .checked_mul(milliseconds)
             .map(Duration::from_millis)
-            .ok_or("it is longer than a year")?;
+            .ok_or("it is longer than anybody lives")?;
         total = total.saturating_add(part);
         rest = after;
-    }
-    if total > Duration::from_secs(MAX_SECONDS) {
-        return Err("it is longer than a year".to_owned());
     }
     Ok(total)
 }

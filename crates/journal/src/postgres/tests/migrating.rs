@@ -92,7 +92,7 @@ async fn what_is_missing_is_said_and_what_is_there_needs_no_right_to_make_it() {
     stranger
         .batch_execute(
             "GRANT USAGE ON SCHEMA journal0 TO guest;
-             GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA journal0 TO guest",
+             GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA journal0 TO guest",
         )
         .await
         .unwrap();

@@ -52,6 +52,9 @@ pub async fn take_up_from_before_deployments(store: &impl Store) {
     let (run, at) = (samples::run_id(3), Timestamp::from_millis(1));
     let scheduled = samples::scheduled_run(&run, "retail", "nightly", at);
     journal.append(epoch, scheduled).await.unwrap();
+    // What ended before is archived like what ended after.
+    let planned = journal.plan_archive(epoch, 9).await.unwrap().unwrap();
+    assert_eq!(planned.runs, [ended, begun]);
     let positions = journal.schedule_positions("retail").await;
     let expected = BTreeMap::from([("nightly".to_owned(), at)]);
     assert_eq!(positions, Ok(expected));

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test suite, by its nature")]
 
+mod archive;
 mod damage;
 mod deployments;
 mod leading;
@@ -60,10 +61,17 @@ pub async fn run<S: Store>(empty_store: impl Fn() -> S) {
     schedules::positions_move_on_with_their_runs(&empty_store()).await;
     schedules::a_run_that_is_refused_moves_no_position(&empty_store()).await;
     schedules::schedules_of_any_name_are_told_apart(&empty_store()).await;
+    archive::finished_runs_are_archived_in_their_order_a_batch_at_a_time(&empty_store()).await;
+    archive::a_resumed_run_is_archived_once_more(&empty_store()).await;
+    archive::only_what_is_archived_and_old_is_discarded(&empty_store()).await;
+    archive::discarding_goes_in_small_steps_over_a_restart(&empty_store()).await;
+    archive::a_bundle_goes_with_the_last_run_that_used_it(&empty_store()).await;
+    archive::who_was_deposed_archives_and_discards_nothing(&empty_store()).await;
 }
 
 /// Runs what a journal must bear of its database, each part on an empty store of its own.
 pub async fn survive_damage<D: Database>(empty_store: impl Fn() -> D) {
     damage::a_damaged_deployment_costs_no_other(&empty_store()).await;
     damage::a_damaged_deployment_is_replaced_by_the_next(&empty_store()).await;
+    archive::a_damaged_run_is_said_and_costs_no_other(&empty_store()).await;
 }

@@ -15,8 +15,9 @@ use marquetry_types::{Epoch, Publication, PublishedKind, PublishedName, RunId, T
 
 pub use self::plan::{Fault, Faults, Gate, ReadFault};
 use crate::{
-    Campaign, Candidate, Deployed, Deployment, Deployments, Journal, JournalError, JournalReader,
-    Leader, Page, RunFilter, Unfinished,
+    ArchiveBatch, Backlog, Campaign, Candidate, Deployed, Deployment, Deployments, Discard,
+    Discarded, FinishedThrough, Journal, JournalError, JournalReader, Leader, LoadedRun, Page,
+    RunFilter, Unfinished,
 };
 
 /// A journal with faults in front of a real one.
@@ -113,6 +114,28 @@ impl<J: Journal> Journal for FaultyJournal<J> {
     async fn retire(&self, epoch: Epoch, name: &str) -> Result<Option<u64>, JournalError> {
         self.commit(self.inner.retire(epoch, name)).await
     }
+
+    async fn plan_archive(
+        &self,
+        epoch: Epoch,
+        limit: u32,
+    ) -> Result<Option<ArchiveBatch>, JournalError> {
+        self.commit(self.inner.plan_archive(epoch, limit)).await
+    }
+
+    async fn archived(
+        &self,
+        epoch: Epoch,
+        number: u64,
+        unreadable: Vec<RunId>,
+    ) -> Result<(), JournalError> {
+        self.commit(self.inner.archived(epoch, number, unreadable))
+            .await
+    }
+
+    async fn discard(&self, epoch: Epoch, discard: Discard) -> Result<Discarded, JournalError> {
+        self.commit(self.inner.discard(epoch, discard)).await
+    }
 }
 
 #[async_trait]
@@ -131,6 +154,26 @@ impl<J: Journal> JournalReader for FaultyJournal<J> {
 
     async fn load_unfinished(&self) -> Result<Unfinished, JournalError> {
         self.read(self.inner.load_unfinished()).await
+    }
+
+    async fn load_runs(&self, runs: &[RunId]) -> Result<Vec<LoadedRun>, JournalError> {
+        self.read(self.inner.load_runs(runs)).await
+    }
+
+    async fn archive_backlog(&self, limit: u32) -> Result<Backlog, JournalError> {
+        self.read(self.inner.archive_backlog(limit)).await
+    }
+
+    async fn list_unarchived(
+        &self,
+        after: Option<&RunId>,
+        limit: usize,
+    ) -> Result<Vec<RunId>, JournalError> {
+        self.read(self.inner.list_unarchived(after, limit)).await
+    }
+
+    async fn finished_beyond(&self, keep: u64) -> Result<Option<FinishedThrough>, JournalError> {
+        self.read(self.inner.finished_beyond(keep)).await
     }
 
     async fn find_by_request_id(
