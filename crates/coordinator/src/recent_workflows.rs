@@ -3,19 +3,19 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use marquetry_proto::v1;
-use marquetry_types::Epoch;
+use marquetry_types::{Epoch, Timestamp};
 use marquetry_workflow::Workflow;
 
 /// Workflows that are remembered at most.
 const WORKFLOWS: usize = 64;
 /// A bundle of more bytes is not remembered: reading it takes long, but so does holding on to it.
 const LARGEST: usize = 256 * 1024;
-
-/// How long the journal is known to keep files that were put: well below [`crate::upkeep::BUNDLE_PATIENCE`].
-const BELIEVED: Duration = Duration::from_mins(10);
+/// How long one is remembered: less than the day for which the journal keeps a bundle that nobody uses
+/// (`upkeep`), so that what is remembered is there.
+const LONGEST: Duration = Duration::from_secs(12 * 3600);
 
 /// What a client sent, by its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,9 +50,6 @@ impl Key {
 #[derive(Debug, Clone)]
 pub(crate) struct Known {
     pub(crate) workflow: Arc<Workflow>,
-    /// When its files were put last. What nobody uses is deleted some time after it was put, so this one is
-    /// not believed for ever.
-    pub(crate) put_at: Instant,
     /// The digest under which the journal keeps its files.
     pub(crate) bundle: String,
 }
@@ -65,25 +62,36 @@ pub(crate) struct RecentWorkflows(Arc<Mutex<Recent>>);
 #[derive(Debug, Default)]
 struct Recent {
     epoch: Epoch,
-    known: HashMap<Key, (Known, u64)>,
+    known: HashMap<Key, Entry>,
     /// Counts uses: the smallest one is the longest ago.
     uses: u64,
 }
 
+#[derive(Debug)]
+struct Entry {
+    known: Known,
+    used: u64,
+    put_at: Timestamp,
+}
+
 impl RecentWorkflows {
     pub(crate) fn get(&self, epoch: Epoch, key: &Key) -> Option<Known> {
+        self.get_at(epoch, key, Timestamp::now())
+    }
+
+    fn get_at(&self, epoch: Epoch, key: &Key, now: Timestamp) -> Option<Known> {
         let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if recent.epoch != epoch {
             return None;
         }
         recent.uses += 1;
         let uses = recent.uses;
-        let (known, used) = recent.known.get_mut(key)?;
-        if known.put_at.elapsed() > BELIEVED {
+        let entry = recent.known.get_mut(key)?;
+        if now.saturating_since(entry.put_at) > LONGEST {
             return None;
         }
-        *used = uses;
-        Some(known.clone())
+        entry.used = uses;
+        Some(entry.known.clone())
     }
 
     pub(crate) fn put(&self, epoch: Epoch, key: Key, known: Known) {
@@ -93,14 +101,18 @@ impl RecentWorkflows {
             recent.epoch = epoch;
         }
         if recent.known.len() >= WORKFLOWS
-            && let Some(oldest) = recent.known.iter().min_by_key(|(_, (_, used))| *used)
+            && let Some(oldest) = recent.known.iter().min_by_key(|(_, entry)| entry.used)
         {
             let oldest = *oldest.0;
             recent.known.remove(&oldest);
         }
         recent.uses += 1;
-        let uses = recent.uses;
-        recent.known.insert(key, (known, uses));
+        let entry = Entry {
+            known,
+            used: recent.uses,
+            put_at: Timestamp::now(),
+        };
+        recent.known.insert(key, entry);
     }
 }
 
@@ -123,7 +135,6 @@ mod tests {
         Known {
             workflow: samples::deployment("retail", bundle).workflow.into(),
             bundle: bundle.to_owned(),
-            put_at: Instant::now(),
         }
     }
 
@@ -163,17 +174,10 @@ mod tests {
         assert!(recent.get(Epoch(1), &key(1)).is_none(), "it was used first");
         assert!(recent.get(Epoch(1), &key(0)).is_some());
         assert!(recent.get(Epoch(2), &key(0)).is_none());
-        let now = Instant::now();
-        let old = Known {
-            put_at: now.checked_sub(BELIEVED * 2).unwrap_or(now),
-            ..known("old")
-        };
-        recent.put(Epoch(2), key(6), old);
-        assert!(
-            recent.get(Epoch(2), &key(6)).is_none(),
-            "it may be gone by now"
-        );
         recent.put(Epoch(2), key(5), known("5"));
         assert!(recent.get(Epoch(2), &key(0)).is_none());
+        let late = Timestamp::now().saturating_add(LONGEST + Duration::from_secs(1));
+        assert!(recent.get_at(Epoch(2), &key(5), late).is_none());
+        assert!(recent.get(Epoch(2), &key(5)).is_some());
     }
 }

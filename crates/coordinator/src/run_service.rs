@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::Stream;
@@ -241,7 +241,6 @@ impl RunService for Runs {
                 if let Some(key) = key {
                     let known = Known {
                         workflow: Arc::new((*workflow).clone()),
-                        put_at: Instant::now(),
                         bundle: bundle.clone(),
                     };
                     self.recent.put(epoch, key, known);

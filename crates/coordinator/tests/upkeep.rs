@@ -197,8 +197,8 @@ async fn a_batch_that_was_written_and_not_marked_is_written_again_under_its_name
     house.faults.plan(mark, Fault::HeldBefore(gate.clone()));
     let (coordinator, shutdown) = house.serve("c1", upkeep(&files)).await;
     gate.reached().await;
-    assert_eq!(*files.writes.lock().unwrap(), 1);
     assert_eq!(house.waiting().await, 3);
+    assert_eq!(*files.writes.lock().unwrap(), 1);
     shutdown.cancel();
     drop(coordinator);
     let (_next, shutdown) = house.serve("c2", upkeep(&files)).await;

@@ -14,21 +14,12 @@ const UNREADABLE: i64 = 0;
 /// Bundles that are deleted in one commit at most.
 const BUNDLES: i64 = 100;
 
-fn execute(
-    connection: &Connection,
-    sql: &str,
-    parameters: impl rusqlite::Params,
-) -> Result<u64, JournalError> {
-    let changed = write(connection, sql, parameters)?;
-    Ok(u64::try_from(changed).unwrap_or(u64::MAX))
-}
-
 fn ids(
     connection: &Connection,
     sql: &str,
     parameters: impl rusqlite::Params,
 ) -> Result<Vec<RunId>, JournalError> {
-    let mut statement = connection.prepare_cached(sql).map_err(storage(READING))?;
+    let mut statement = connection.prepare(sql).map_err(storage(READING))?;
     let rows = statement
         .query_map(parameters, |row| row.get::<_, String>(0))
         .map_err(storage(READING))?;
@@ -39,21 +30,21 @@ fn ids(
 /// Keeps the line and the uses of bundles in step with a record.
 pub(super) fn follow(connection: &Connection, record: &Record) -> Result<(), JournalError> {
     match record {
-        Record::RunSubmitted(submitted) => execute(
+        Record::RunSubmitted(submitted) => write(
             connection,
             "INSERT INTO bundle_uses (digest, runs, put_at) VALUES (?1, 1, 0)
              ON CONFLICT (digest) DO UPDATE SET runs = runs + 1",
             [submitted.bundle.as_str()],
         )
         .map(|_| ()),
-        Record::RunFinished { run, at, .. } => execute(
+        Record::RunFinished { run, at, .. } => write(
             connection,
             "INSERT OR REPLACE INTO archive_queue (finished_at, run_id) VALUES (?1, ?2)",
             params![at.as_millis(), run.as_str()],
         )
         .map(|_| ()),
         // A search through the whole line, which is short, for what is rare.
-        Record::RunResumed { run, .. } => execute(
+        Record::RunResumed { run, .. } => write(
             connection,
             "DELETE FROM archive_queue WHERE run_id = ?1",
             [run.as_str()],
@@ -65,7 +56,7 @@ pub(super) fn follow(connection: &Connection, record: &Record) -> Result<(), Jou
 
 /// Remembers that somebody put a bundle, and is about to use it.
 pub(super) fn bundle_put(connection: &Connection, digest: &str) -> Result<(), JournalError> {
-    execute(
+    write(
         connection,
         "INSERT INTO bundle_uses (digest, runs, put_at) VALUES (?1, 0, ?2)
          ON CONFLICT (digest) DO UPDATE SET put_at = excluded.put_at",
@@ -93,7 +84,7 @@ pub(super) fn plan(
     if keys.is_empty() {
         return Ok(None);
     }
-    execute(
+    write(
         connection,
         "UPDATE archive_state SET batch = batch + 1, epoch = ?1",
         [to_database(epoch.0)],
@@ -141,13 +132,13 @@ pub(super) fn archived(
 ) -> Result<(), JournalError> {
     let number = to_database(number);
     for run in unreadable {
-        execute(
+        write(
             connection,
             "UPDATE archive_queue SET batch = ?1 WHERE batch = ?2 AND run_id = ?3",
             params![UNREADABLE, number, run.as_str()],
         )?;
     }
-    execute(
+    write(
         connection,
         "DELETE FROM archive_queue WHERE batch = ?1 AND batch > 0",
         [number],
@@ -183,27 +174,27 @@ pub(super) fn discard(
         )?);
     }
     for Doomed { run, bundle } in &doomed {
-        execute(
+        write(
             connection,
             "INSERT OR IGNORE INTO past_requests (request_id, run_id, summary)
              SELECT request_id, run_id, summary FROM runs WHERE run_id = ?1 AND request_id IS NOT NULL",
             [run],
         )?;
-        execute(
+        write(
             connection,
             "INSERT OR IGNORE INTO discarded_runs VALUES (?1)",
             [run],
         )?;
-        execute(connection, "DELETE FROM runs WHERE run_id = ?1", [run])?;
-        execute(connection, "DELETE FROM snapshots WHERE run_id = ?1", [run])?;
-        execute(
+        write(connection, "DELETE FROM runs WHERE run_id = ?1", [run])?;
+        write(connection, "DELETE FROM snapshots WHERE run_id = ?1", [run])?;
+        write(
             connection,
             "UPDATE bundle_uses SET runs = runs - 1 WHERE digest = ?1",
             [bundle],
         )?;
     }
     let records = delete_records(connection, discard.records)?;
-    let runs = u64::try_from(doomed.len()).unwrap_or(u64::MAX);
+    let runs = count(doomed.len());
     let is_done = runs < u64::from(discard.runs) && records < u64::from(discard.records);
     let bundles = match is_done {
         true => delete_bundles(connection, discard.bundles_put_before)?,
@@ -245,6 +236,10 @@ fn doomed(
         .map_err(storage(READING))
 }
 
+fn count(rows: usize) -> u64 {
+    u64::try_from(rows).unwrap_or(u64::MAX)
+}
+
 fn to_limit(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
@@ -254,7 +249,7 @@ fn pairs(
     sql: &str,
     parameters: impl rusqlite::Params,
 ) -> Result<Vec<(i64, String)>, JournalError> {
-    let mut statement = connection.prepare_cached(sql).map_err(storage(READING))?;
+    let mut statement = connection.prepare(sql).map_err(storage(READING))?;
     statement
         .query_map(parameters, |row| Ok((row.get(0)?, row.get(1)?)))
         .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
@@ -280,13 +275,14 @@ fn delete_records(connection: &Connection, limit: u32) -> Result<u64, JournalErr
             .optional()
             .map_err(storage(READING))?;
         let Some(run) = run else { break };
-        deleted += execute(
+        let gone = write(
             connection,
             "DELETE FROM records WHERE rowid IN
                  (SELECT rowid FROM records WHERE run_id = ?1 ORDER BY sequence LIMIT ?2)",
             params![run, to_database(limit - deleted)],
         )?;
-        execute(
+        deleted += count(gone);
+        write(
             connection,
             "DELETE FROM discarded_runs WHERE run_id = ?1
                  AND NOT EXISTS (SELECT 1 FROM records WHERE run_id = ?1)",
@@ -310,16 +306,17 @@ fn delete_bundles(connection: &Connection, put_before: Timestamp) -> Result<u64,
         .map_err(storage(READING))?;
     let mut deleted = 0;
     for digest in unused {
-        execute(
+        write(
             connection,
             "DELETE FROM bundle_uses WHERE digest = ?1",
             [&digest],
         )?;
-        deleted += execute(
+        let gone = write(
             connection,
             "DELETE FROM bundles WHERE digest = ?1",
             [&digest],
         )?;
+        deleted += count(gone);
     }
     Ok(deleted)
 }

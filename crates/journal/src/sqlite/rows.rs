@@ -88,7 +88,8 @@ pub(super) fn put_summary(connection: &Connection, history: &History) -> Result<
     })?;
     write(
         connection,
-        "INSERT INTO runs (run_id, name, status, request_id, submitted_at, finished_at, last_sequence, summary, bundle)
+        "INSERT INTO runs (run_id, name, status, request_id, submitted_at, finished_at, last_sequence, summary,
+             bundle)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
          ON CONFLICT (run_id) DO UPDATE SET status = excluded.status, finished_at = excluded.finished_at,
              last_sequence = excluded.last_sequence, summary = excluded.summary",
