@@ -125,6 +125,8 @@ pub mod codes {
         DAMAGED_DATASET = "MQ0503";
         /// A source object changed after it was pinned.
         SOURCE_CHANGED = "MQ0504";
+        /// There is no room where data is written.
+        NO_ROOM = "MQ0505";
 
         // MQ06: the journal.
         /// The journal cannot be opened, read or written.
@@ -135,6 +137,8 @@ pub mod codes {
         JOURNAL_IN_USE = "MQ0603";
         /// Another coordinator has taken over.
         FENCED = "MQ0604";
+        /// The journal's disk is full.
+        JOURNAL_FULL = "MQ0605";
 
         // MQ07: coordinator and worker.
         /// No such run.

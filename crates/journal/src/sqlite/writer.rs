@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use marquetry_engine::Record;
 use marquetry_types::Epoch;
-use rusqlite::{Connection, Savepoint, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, Savepoint, TransactionBehavior};
 use tokio::sync::mpsc;
 
 use super::lock::WriterLock;
@@ -128,7 +128,11 @@ impl Committer {
             let answer = perform(&savepoint, work, &mut self.histories, self.snapshot_every);
             match &answer {
                 Ok(_) => savepoint.commit().map_err(writing)?,
-                Err(JournalError::Storage { .. }) => return answer.map(|_| Vec::new()),
+                Err(
+                    JournalError::Storage { .. }
+                    | JournalError::Full { .. }
+                    | JournalError::Corrupt { .. },
+                ) => return answer.map(|_| Vec::new()),
                 Err(refusal) => {
                     tracing::warn!(error = %refusal, "journal request refused");
                     savepoint.finish().map_err(writing)?; // rolls back
@@ -139,12 +143,19 @@ impl Committer {
         }
         // The transaction is decided here. An error after this call begins says nothing about whether
         // its log frames reached the disk.
-        transaction
-            .commit()
-            .map_err(|error| JournalError::Doubtful {
-                reason: error.to_string(),
-            })?;
+        transaction.commit().map_err(in_doubt)?;
         Ok(answers)
+    }
+}
+
+fn in_doubt(error: rusqlite::Error) -> JournalError {
+    let reason = error.to_string();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => JournalError::Full {
+            reason,
+            is_doubtful: true,
+        },
+        _ => JournalError::Doubtful { reason },
     }
 }
 
