@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::TryStreamExt;
 use marquetry_types::{AttemptId, DatasetRef};
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -12,8 +11,10 @@ use url::Url;
 
 use crate::LakeError;
 use crate::durable::DurableFolder;
+use crate::listing::list_all;
 use crate::manifest::Manifest;
 use crate::prefixed::Prefixed;
+use crate::remote::{self, StoreSettings};
 
 /// The name of a dataset's manifest below the dataset's own folder.
 const MANIFEST: &str = "manifest.json";
@@ -37,11 +38,19 @@ pub struct ObjectInfo {
 impl Lake {
     /// Opens a lake: a local folder, which is made if it is not there, or a URL that `object_store`
     /// knows (`s3://bucket/prefix`, `gs://`, `az://`, `memory:///`), with credentials from the
-    /// environment.
+    /// environment. Whether such a store answers is not asked yet.
     ///
     /// # Errors
     /// The location cannot be understood, or the folder not made.
     pub async fn open(location: &str) -> Result<Self, LakeError> {
+        Self::open_with(location, &StoreSettings::from_environment()).await
+    }
+
+    /// The same, with what the environment would say.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_with(location: &str, settings: &StoreSettings) -> Result<Self, LakeError> {
         let bad = |reason: String| LakeError::BadLocation {
             location: location.to_owned(),
             reason,
@@ -55,12 +64,9 @@ impl Lake {
             }
             // A single letter is a drive, not a scheme.
             Ok(url) if url.scheme().len() > 1 => {
-                let options =
-                    std::env::vars().map(|(name, value)| (name.to_ascii_lowercase(), value));
-                let (store, prefix) = object_store::parse_url_opts(&url, options)
-                    .map_err(|error| bad(error.to_string()))?;
+                let (store, prefix) = remote::open(&url, settings)?;
                 let store: Arc<dyn ObjectStore> = if prefix.as_ref().is_empty() {
-                    Arc::from(store)
+                    store
                 } else {
                     Arc::new(Prefixed::new(store, prefix))
                 };
@@ -97,6 +103,11 @@ impl Lake {
         &self.store
     }
 
+    /// An object as an error names it: with the lake that it is in.
+    pub(crate) fn address(&self, path: &str) -> String {
+        format!("{}/{path}", self.location.trim_end_matches('/'))
+    }
+
     /// Writes an object. It is durable when this returns.
     ///
     /// # Errors
@@ -104,7 +115,7 @@ impl Lake {
     pub async fn put(&self, path: &str, bytes: Bytes) -> Result<(), LakeError> {
         let object = ObjectPath::from(path);
         let put = self.store.put(&object, bytes.into()).await;
-        put.map_err(|error| LakeError::store("write", path, error))?;
+        put.map_err(|error| LakeError::store("write", self.address(path), error))?;
         Ok(())
     }
 
@@ -113,7 +124,7 @@ impl Lake {
     /// # Errors
     /// There is none, or the store fails.
     pub async fn get(&self, path: &str) -> Result<Bytes, LakeError> {
-        let failed = |error| LakeError::store("read", path, error);
+        let failed = |error| LakeError::store("read", self.address(path), error);
         let object = self
             .store
             .get(&ObjectPath::from(path))
@@ -127,15 +138,14 @@ impl Lake {
     /// # Errors
     /// The store fails.
     pub async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, LakeError> {
-        let objects = self.store.list(Some(&ObjectPath::from(prefix)));
-        objects
-            .map_ok(|object| ObjectInfo {
-                path: object.location.to_string(),
-                bytes: object.size,
-            })
-            .try_collect()
-            .await
-            .map_err(|error| LakeError::store("list", prefix, error))
+        let listed = list_all(&self.store, &ObjectPath::from(prefix)).await;
+        let listed =
+            listed.map_err(|error| LakeError::store("list", self.address(prefix), error))?;
+        let objects = listed.into_iter().map(|object| ObjectInfo {
+            path: object.location.to_string(),
+            bytes: object.size,
+        });
+        Ok(objects.collect())
     }
 
     /// The folder that belongs to an attempt alone: `runs/<run>/<stage>/<attempt>`.
