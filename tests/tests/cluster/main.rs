@@ -5,7 +5,11 @@
 
 mod access;
 mod clients;
+mod failures;
+mod full_disk;
 mod hosts;
 mod kills;
+mod network;
+mod object_store;
 mod operations;
 mod takeover;
