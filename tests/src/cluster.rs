@@ -18,6 +18,8 @@ pub struct Cluster {
     pub place: Place,
     servers: Vec<Server>,
     server_arguments: Vec<String>,
+    /// Processes that were started, each with a log of its own.
+    started: std::cell::Cell<u32>,
     workers: Vec<Worker>,
 }
 
@@ -56,9 +58,19 @@ impl Cluster {
     /// It does not start.
     #[must_use]
     pub fn start(more: &[&str]) -> Self {
+        Self::start_with(&[], more)
+    }
+
+    /// The same, with an environment that all its processes and commands have.
+    ///
+    /// # Panics
+    /// It does not start.
+    #[must_use]
+    pub fn start_with(environment: &[(String, String)], more: &[&str]) -> Self {
         let mut cluster = Self {
-            place: Place::new(),
+            place: Place::with_environment(environment),
             servers: Vec::new(),
+            started: std::cell::Cell::new(0),
             server_arguments: more.iter().map(|&text| text.to_owned()).collect(),
             workers: Vec::new(),
         };
@@ -105,6 +117,7 @@ impl Cluster {
         let mut process = self
             .command(&arguments)
             .stdout(Stdio::piped())
+            .stderr(self.log())
             .spawn()
             .unwrap();
         let mut announced = String::new();
@@ -115,7 +128,29 @@ impl Cluster {
             }
         }
         kill(&mut process);
-        panic!("the server does not start: {announced}");
+        panic!("the server does not start: {announced}\n{}", self.logs());
+    }
+
+    /// A file for what another process logs.
+    fn log(&self) -> Stdio {
+        let number = self.started.get() + 1;
+        self.started.set(number);
+        let path = self.place.path().join(format!("process-{number}.log"));
+        Stdio::from(std::fs::File::create(path).unwrap())
+    }
+
+    /// What all servers and workers have logged so far.
+    ///
+    /// # Panics
+    /// A log cannot be read.
+    #[must_use]
+    pub fn logs(&self) -> String {
+        let numbers = 1..=self.started.get();
+        let read = |number| {
+            let path = self.place.path().join(format!("process-{number}.log"));
+            String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned()
+        };
+        numbers.map(read).collect()
     }
 
     /// Kills a server with SIGKILL.
@@ -123,6 +158,26 @@ impl Cluster {
         if let Some(mut process) = self.servers[server].process.take() {
             kill(&mut process);
         }
+    }
+
+    /// Asks a server to stop, and waits until it has.
+    ///
+    /// # Panics
+    /// It does not.
+    pub fn stop_server(&mut self, server: usize) {
+        self.signal_server(server, "TERM");
+        if let Some(mut process) = self.servers[server].process.take() {
+            eventually("the server stops", || process.try_wait().unwrap().is_some());
+        }
+    }
+
+    /// The id of a server's process.
+    ///
+    /// # Panics
+    /// There is no such server.
+    #[must_use]
+    pub fn server_id(&self, server: usize) -> u32 {
+        self.servers[server].process.as_ref().unwrap().id()
     }
 
     /// Starts a server again, at the same URL and on the same data.
@@ -152,11 +207,7 @@ impl Cluster {
     pub fn add_worker(&mut self, more: &[&str]) -> usize {
         let mut arguments = vec!["worker"];
         arguments.extend(more);
-        let process = self
-            .command(&arguments)
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let process = self.command(&arguments).stderr(self.log()).spawn().unwrap();
         self.workers.push(Worker { process });
         self.workers.len() - 1
     }
@@ -273,6 +324,25 @@ impl Drop for Cluster {
             self.kill_server(server);
         }
     }
+}
+
+/// A stage of a run as `show` shows it.
+///
+/// # Panics
+/// It has no such stage.
+#[must_use]
+pub fn stage<'a>(shown: &'a Value, name: &str) -> &'a Value {
+    let stages = shown["stages"].as_array().unwrap();
+    stages.iter().find(|it| it["name"] == name).unwrap()
+}
+
+/// The attempts at a stage of a run as `show` shows it.
+///
+/// # Panics
+/// It has no such stage.
+#[must_use]
+pub fn attempts<'a>(shown: &'a Value, name: &str) -> &'a [Value] {
+    stage(shown, name)["attempts"].as_array().unwrap()
 }
 
 /// Sends a signal to a process, by its name as `kill` takes it.

@@ -172,7 +172,8 @@ impl Reign {
             } else {
                 Duration::ZERO
             };
-            if let Some(ended) = self.restore_until(pause, shutdown).await {
+            let restored = self.restore_until(&error, pause, requests, shutdown).await;
+            if let Some(ended) = restored {
                 return ended;
             }
             lease = self.keep_lease();
@@ -234,7 +235,7 @@ impl Reign {
                 JournalError::Fenced { .. } => {
                     Refusal::NotLeading(self.journal.leader().await.ok().flatten())
                 }
-                other => Refusal::Unavailable(other.diagnostic()),
+                other => refusal_of_journal(other),
             };
             batch
                 .replies

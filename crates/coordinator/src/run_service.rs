@@ -1,6 +1,6 @@
 //! Runs: submitting, reading, watching, stopping and resuming them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use marquetry_types::{
     Diagnostic, Diagnostics, Epoch, InvalidName, RunId, StageName, Timestamp, codes,
 };
 use marquetry_workflow::{Bundle, ParamInput, StageCatalogue, Workflow};
+use prost::Message;
 use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -31,6 +32,8 @@ use crate::run_ends::{End, wait_from_wire};
 use crate::workflow_service::{check_name, not_deployed};
 use crate::{bundles, views};
 
+/// Bytes of all parameters of a run.
+const PARAM_BYTES: usize = 1024 * 1024;
 /// Entries in a page when the client does not say.
 const PAGE: u32 = 50;
 /// The most entries in a page.
@@ -221,6 +224,7 @@ impl RunService for Runs {
             (None, _) => return Err(bad_request("both `bundle` and `workflow` are missing")),
             (Some(_), _) => return Err(bad_request("`bundle` and `workflow` stand together")),
         };
+        check_size(&request.params)?;
         let given: BTreeMap<String, ParamInput> = request
             .params
             .into_iter()
@@ -501,6 +505,25 @@ fn stage_name(text: String) -> Result<StageName, Status> {
     StageName::try_from(text).map_err(|error: InvalidName| bad_request(&error.to_string()))
 }
 
+/// Parameters are kept with the run and shown with it: data has no place there.
+fn check_size(params: &HashMap<String, prost_types::Value>) -> Result<(), Status> {
+    let sizes = params
+        .iter()
+        .map(|(name, value)| (name.len() + value.encoded_len(), name));
+    let bytes: usize = sizes.clone().map(|(size, _)| size).sum();
+    if bytes <= PARAM_BYTES {
+        return Ok(());
+    }
+    let largest = sizes.max().map_or("", |(_, name)| name.as_str());
+    let message = format!(
+        "the parameters have {} MB together, `{largest}` most of it, and may have 1 MB",
+        bytes.div_ceil(1_000_000)
+    );
+    let diagnostic = Diagnostic::new(codes::BAD_PARAM, message)
+        .help("put data into files or a table, and pass where it is");
+    Err(invalid(diagnostic.into()))
+}
+
 pub(crate) fn bad_request(message: &str) -> Status {
     let diagnostic = Diagnostic::new(codes::BAD_REQUEST, message);
     status_from_diagnostics(Code::InvalidArgument, &diagnostic.into())
@@ -534,6 +557,8 @@ pub(crate) fn status_of_refusal(refusal: Refusal) -> Status {
     let (code, diagnostic) = match refusal {
         Refusal::NotFound(diagnostic) => (Code::NotFound, diagnostic),
         Refusal::WrongState(diagnostic) => (Code::FailedPrecondition, diagnostic),
+        Refusal::Full(diagnostic) => (Code::ResourceExhausted, diagnostic),
+        Refusal::Damaged(diagnostic) => (Code::DataLoss, diagnostic),
         Refusal::Unavailable(diagnostic) => (Code::Unavailable, diagnostic),
         Refusal::NotRunning(run) => {
             let message = format!("run {run} does not run");
@@ -550,7 +575,9 @@ pub(crate) fn status_of_journal(error: &JournalError) -> Status {
         JournalError::UnknownRun { .. } => Code::NotFound,
         JournalError::Damaged { .. }
         | JournalError::DamagedBundle { .. }
-        | JournalError::DamagedDeployment(_) => Code::DataLoss,
+        | JournalError::DamagedDeployment(_)
+        | JournalError::Corrupt { .. } => Code::DataLoss,
+        JournalError::Full { .. } => Code::ResourceExhausted,
         JournalError::DuplicateRequest { .. } => Code::AlreadyExists,
         JournalError::Inconsistent { .. } => Code::Internal,
         _ => Code::Unavailable,

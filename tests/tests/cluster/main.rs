@@ -6,8 +6,12 @@
 mod access;
 mod clients;
 mod distributed;
+mod failures;
+mod full_disk;
 mod history;
 mod hosts;
 mod kills;
+mod network;
+mod object_store;
 mod operations;
 mod takeover;
