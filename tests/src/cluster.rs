@@ -91,7 +91,7 @@ impl Cluster {
     /// # Panics
     /// It does not start.
     pub fn add_server(&mut self) -> usize {
-        let (url, process) = self.started("127.0.0.1:0");
+        let (url, process) = self.started(self.servers.len(), "127.0.0.1:0");
         self.servers.push(Server {
             url,
             process: Some(process),
@@ -99,12 +99,13 @@ impl Cluster {
         self.servers.len() - 1
     }
 
-    fn started(&self, listen: &str) -> (String, Child) {
+    fn started(&self, server: usize, listen: &str) -> (String, Child) {
         let mut arguments = vec!["server", "--listen", listen, "--output", "json"];
         arguments.extend(self.server_arguments.iter().map(String::as_str));
         let mut process = self
             .command(&arguments)
             .stdout(Stdio::piped())
+            .stderr(self.log_file(&format!("server-{server}")))
             .spawn()
             .unwrap();
         let mut announced = String::new();
@@ -115,7 +116,29 @@ impl Cluster {
             }
         }
         kill(&mut process);
-        panic!("the server does not start: {announced}");
+        let log = self.log(&format!("server-{server}"));
+        panic!("the server does not start: {announced}{log}");
+    }
+
+    /// What a process has said on standard error: `server-0` for the first server, `worker-1` for the
+    /// second worker with its hosts.
+    ///
+    /// # Panics
+    /// There was no such process.
+    #[must_use]
+    pub fn log(&self, process: &str) -> String {
+        std::fs::read_to_string(self.log_path(process)).unwrap()
+    }
+
+    fn log_path(&self, process: &str) -> std::path::PathBuf {
+        self.place.path().join(format!("{process}.log"))
+    }
+
+    /// Where a process goes on to write what it says.
+    fn log_file(&self, process: &str) -> std::fs::File {
+        let mut options = std::fs::OpenOptions::new();
+        let options = options.create(true).append(true);
+        options.open(self.log_path(process)).unwrap()
     }
 
     /// Kills a server with SIGKILL.
@@ -132,7 +155,7 @@ impl Cluster {
     pub fn restart_server(&mut self, server: usize) {
         let url = &self.servers[server].url;
         let listen = url.split_once("://").unwrap().1.to_owned();
-        let (_, process) = self.started(&listen);
+        let (_, process) = self.started(server, &listen);
         self.servers[server].process = Some(process);
     }
 
@@ -154,7 +177,7 @@ impl Cluster {
         arguments.extend(more);
         let process = self
             .command(&arguments)
-            .stderr(Stdio::null())
+            .stderr(self.log_file(&format!("worker-{}", self.workers.len())))
             .spawn()
             .unwrap();
         self.workers.push(Worker { process });

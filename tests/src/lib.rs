@@ -86,7 +86,10 @@ impl Place {
             .args(arguments)
             .env_remove("MARQUETRY_DATA_DIR")
             .env_remove("MARQUETRY_LAKE")
-            .env_remove("MARQUETRY_LOG");
+            .env_remove("MARQUETRY_LOG")
+            .env_remove("MARQUETRY_LOG_FORMAT")
+            .env_remove("OTEL_EXPORTER_OTLP_ENDPOINT")
+            .env_remove("TRACEPARENT");
         command
     }
 

@@ -12,16 +12,20 @@ use marquetry_journal::{Deployment, Journal, JournalError, Leader, Page, RunFilt
 use marquetry_proto::v1::run_service_server::RunService;
 use marquetry_proto::v1::watch_run_response::Event;
 use marquetry_proto::{from_prost_value, status_from_diagnostics, status_with_metadata, v1};
-use marquetry_types::{Diagnostic, Diagnostics, InvalidName, RunId, StageName, Timestamp, codes};
+use marquetry_types::{
+    Diagnostic, Diagnostics, InvalidName, RunId, StageName, TRACEPARENT, Timestamp, codes,
+};
 use marquetry_workflow::{Bundle, ParamInput, StageCatalogue, Workflow};
 use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request as GrpcRequest, Response, Status};
 
 use crate::access::Caller;
 use crate::hub::{Hub, Notice};
 use crate::leadership::Role;
+use crate::log_stream::{self, LogStore};
 use crate::request::{Begun, Refusal, Reply, Request};
 use crate::workflow_service::{check_name, not_deployed};
 use crate::{bundles, views};
@@ -34,7 +38,7 @@ const LARGEST_PAGE: u32 = 1000;
 const LONGEST_REQUEST_ID: usize = 256;
 /// The longest comment, in bytes.
 const LONGEST_COMMENT: usize = 16 * 1024;
-const STOPPING: &str = "the coordinator is stopping";
+pub(crate) const STOPPING: &str = "the coordinator is stopping";
 
 #[derive(Clone)]
 pub(crate) struct Runs {
@@ -43,6 +47,8 @@ pub(crate) struct Runs {
     pub(crate) catalogue: Arc<dyn StageCatalogue + Send + Sync>,
     pub(crate) hub: Hub,
     pub(crate) role: watch::Receiver<Role>,
+    /// Where the stages' logs are kept, if that is known here.
+    pub(crate) logs: Option<Arc<dyn LogStore>>,
 }
 
 impl Runs {
@@ -149,11 +155,16 @@ impl Runs {
 impl RunService for Runs {
     type WatchRunStream = Pin<Box<dyn Stream<Item = Result<v1::WatchRunResponse, Status>> + Send>>;
 
+    type StreamLogsStream = ReceiverStream<Result<v1::StreamLogsResponse, Status>>;
+
     async fn submit_run(
         &self,
         request: GrpcRequest<v1::SubmitRunRequest>,
     ) -> Result<Response<v1::SubmitRunResponse>, Status> {
         must_lead(&self.role)?;
+        // One that cannot be read is as good as none, says the W3C.
+        let trace = request.metadata().get(TRACEPARENT);
+        let trace = trace.and_then(|text| text.to_str().ok()?.parse().ok());
         let request = request.into_inner();
         let request_id = (!request.request_id.is_empty()).then_some(request.request_id);
         if request_id.as_deref().is_some_and(|id| !is_request_id(id)) {
@@ -211,6 +222,7 @@ impl RunService for Runs {
             base_dir: (!request.base_dir.is_empty()).then_some(request.base_dir),
             group,
             schedule: None,
+            trace,
         };
         let begun = self.begin(submission).await?;
         let run_id = begun.run.to_string();
@@ -299,6 +311,14 @@ impl RunService for Runs {
         Ok(Response::new(Box::pin(futures::StreamExt::chain(
             whole, rest,
         ))))
+    }
+
+    async fn stream_logs(
+        &self,
+        request: GrpcRequest<v1::StreamLogsRequest>,
+    ) -> Result<Response<Self::StreamLogsStream>, Status> {
+        let lines = log_stream::open(self, request.into_inner()).await?;
+        Ok(Response::new(lines))
     }
 
     async fn cancel_run(
@@ -445,11 +465,11 @@ fn invalid(errors: Diagnostics) -> Status {
     status_from_diagnostics(Code::InvalidArgument, &errors)
 }
 
-fn run_id(text: String) -> Result<RunId, Status> {
+pub(crate) fn run_id(text: String) -> Result<RunId, Status> {
     RunId::try_from(text).map_err(|error| bad_request(&error.to_string()))
 }
 
-fn stage_name(text: String) -> Result<StageName, Status> {
+pub(crate) fn stage_name(text: String) -> Result<StageName, Status> {
     StageName::try_from(text).map_err(|error: InvalidName| bad_request(&error.to_string()))
 }
 

@@ -295,7 +295,7 @@ impl Workers {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
-    use marquetry_types::{AttemptId, AttemptNumber, Epoch, RunId};
+    use marquetry_types::{AttemptId, AttemptNumber, Epoch, RunId, TraceContext};
 
     fn hello(name: &str, slots: u32, queue: &str, zone: &str) -> WorkerHello {
         WorkerHello {
@@ -340,6 +340,7 @@ mod tests {
             timeout: None,
             memory: None,
             base_dir: None,
+            trace: TraceContext::of_run(&RunId::new(Timestamp::from_millis(1), 1)),
         }
     }
 

@@ -12,6 +12,7 @@ mod lake;
 mod manifest;
 mod parquet_format;
 mod prefixed;
+mod query_spans;
 mod session;
 mod source;
 mod table;

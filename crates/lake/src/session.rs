@@ -9,6 +9,7 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use url::Url;
 
+use crate::query_spans::with_spans;
 use crate::{Lake, LakeError};
 
 /// Under which URL a session knows the lake's own store.
@@ -67,7 +68,7 @@ impl LazySession {
             if let Ok(url) = Url::parse(LAKE_URL) {
                 session.register_object_store(&url, Arc::clone(self.lake.store()));
             }
-            session
+            with_spans(session)
         })
     }
 }

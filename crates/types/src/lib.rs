@@ -13,6 +13,7 @@ mod ids;
 mod published;
 mod thousands;
 mod time;
+mod trace;
 
 pub use attempt::{
     Artifact, AttemptResult, FailureClass, LogLevel, LogLine, Outcome, Progress, StageFailure,
@@ -30,3 +31,4 @@ pub use published::{
 };
 pub use thousands::thousands;
 pub use time::{InvalidInstant, Timestamp};
+pub use trace::{InvalidTraceContext, SPAN_TARGET, TRACEPARENT, TraceContext};

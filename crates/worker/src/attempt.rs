@@ -19,6 +19,7 @@ use crate::executor::Report;
 #[cfg(unix)]
 use crate::hosts::Hosts;
 use crate::log_book::LogBook;
+use crate::spans;
 use crate::stage::Work;
 use crate::threads::{Threads, stopped};
 
@@ -45,6 +46,15 @@ pub(crate) enum Stages {
 }
 
 impl Stages {
+    /// Lets go of what stands ready for more.
+    pub(crate) async fn let_go(&self) {
+        match self {
+            Self::Threads(_) => {}
+            #[cfg(unix)]
+            Self::Hosts(hosts) => hosts.let_go().await,
+        }
+    }
+
     /// Runs a stage. Dropping the future cuts it off as far as that is possible there.
     async fn run(
         &self,
@@ -76,6 +86,7 @@ pub(crate) async fn run(
         latest: Mutex::default(),
     });
     let patience = workplace.config.cancel_patience;
+    tracing::info!("an attempt begins");
     let result = {
         let overrun = overrun(assignment.timeout, patience, &cancellation);
         let stage = stage(assignment, &workplace, Arc::clone(&voice), &cancellation);
@@ -101,6 +112,7 @@ pub(crate) async fn run(
         voice.log(line);
     }
     write_log(&log, &workplace.lake).await;
+    spans::ended(&result);
     match result {
         Ok(outcome) => AttemptResult::Succeeded(outcome),
         Err(failure) => AttemptResult::Failed(failure),
@@ -121,6 +133,7 @@ async fn stage(
         diagnostic,
     })?;
     let work = Work {
+        trace: spans::work_trace(&assignment),
         attempt: assignment.token.attempt,
         kind: assignment.kind.into(),
         options: assignment.options,

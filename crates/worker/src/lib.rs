@@ -13,6 +13,7 @@ mod executor;
 mod hosts;
 mod line;
 mod log_book;
+mod spans;
 mod stage;
 mod threads;
 
@@ -21,3 +22,4 @@ pub use config::{Isolation, WorkerConfig};
 pub use hosts::{HostCommand, serve_stage_host};
 pub use line::{Leave, Worker, WorkerError};
 pub use log_book::{LOG_FOLDER, read_log};
+pub use spans::WORK_TARGET;

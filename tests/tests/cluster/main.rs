@@ -5,7 +5,12 @@
 
 mod access;
 mod clients;
+mod collector;
+mod health;
 mod hosts;
 mod kills;
+mod log_lines;
+mod log_streams;
 mod operations;
 mod takeover;
+mod traces;

@@ -24,7 +24,7 @@ pub(crate) async fn serve(common: &Common, arguments: &WorkerArguments) -> Resul
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let threads = resources.threads.unwrap_or(cores).max(1);
     let isolation = match arguments.isolation {
-        IsolationArgument::Process => Isolation::Processes(host_command(threads)?),
+        IsolationArgument::Process => Isolation::Processes(host_command(common, threads)?),
         IsolationArgument::Thread => Isolation::Threads,
     };
     let id: WorkerId = match &arguments.name {
@@ -75,18 +75,18 @@ async fn leave_on_signal(leave: Leave, patience: Duration) {
 }
 
 /// This very program, whatever has been put in its place since it started.
-fn host_command(threads: usize) -> Result<HostCommand, Failure> {
+fn host_command(common: &Common, threads: usize) -> Result<HostCommand, Failure> {
     let running = PathBuf::from("/proc/self/exe");
     let program = if running.exists() {
         running
     } else {
         std::env::current_exe().map_err(Failure::internal)?
     };
-    let arguments = ["stage-host", "--threads", &threads.to_string()].map(str::to_owned);
-    Ok(HostCommand {
-        program,
-        arguments: arguments.into(),
-    })
+    let threads = threads.to_string();
+    let given = ["stage-host", "--threads", &threads, "--log", &common.log].map(str::to_owned);
+    let mut arguments = Vec::from(given);
+    arguments.extend(common.telemetry.options());
+    Ok(HostCommand { program, arguments })
 }
 
 /// `--queue QUEUE`, repeated.

@@ -83,6 +83,7 @@ impl Reign {
                     }),
                     memory_bytes: assignment.memory.unwrap_or(0),
                     base_dir: assignment.base_dir.unwrap_or_default(),
+                    traceparent: assignment.trace.to_string(),
                 };
                 self.send(&worker, session, Message::Assign(assignment));
             }

@@ -6,6 +6,7 @@ mod fencing;
 mod gauges;
 mod placement;
 mod scheduled;
+mod spans;
 mod support;
 mod transitions;
 mod waits;

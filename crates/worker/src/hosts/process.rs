@@ -31,6 +31,8 @@ use crate::stage::Work;
 const LOOK: Duration = Duration::from_millis(100);
 /// How long a host whose connection closed may take to be gone.
 const DEATH: Duration = Duration::from_secs(2);
+/// How long a host may take to end by itself.
+const FAREWELL: Duration = Duration::from_secs(3);
 /// A host that keeps more than this after a stage is not kept itself.
 const KEPT_BYTES: u64 = 512 * 1024 * 1024;
 
@@ -73,6 +75,14 @@ impl Host {
             .max_decoding_message_size(MESSAGE_BYTES)
             .max_encoding_message_size(MESSAGE_BYTES);
         Ok(Self { child, client })
+    }
+
+    /// Lets it end by itself, so that it says and exports what it still has to.
+    pub(super) async fn let_go(self) {
+        let Self { mut child, client } = self;
+        // It ends when its connection does.
+        drop(client);
+        drop(tokio::time::timeout(FAREWELL, child.wait()).await);
     }
 
     /// Whether it may run another stage.
@@ -219,5 +229,6 @@ fn start(work: &Work, lake: &str) -> v1::StartStage {
         memory_bytes: work.memory_limit,
         threads: u32::try_from(work.threads).unwrap_or(u32::MAX),
         spill_dir: work.spill_dir.to_string_lossy().into_owned(),
+        traceparent: work.trace.to_string(),
     }
 }

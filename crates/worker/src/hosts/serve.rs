@@ -28,6 +28,7 @@ use tonic::transport::server::Connected;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::memory;
+use crate::line::read_trace;
 use crate::stage::Work;
 use crate::threads::Threads;
 
@@ -131,9 +132,11 @@ impl PluginService for Service {
 
 fn read(start: v1::StartStage) -> Result<Work, Status> {
     let bad = |error: &dyn std::fmt::Display| Status::invalid_argument(error.to_string());
+    let run = start.run_id.parse().map_err(|error| bad(&error))?;
     Ok(Work {
+        trace: read_trace(&start.traceparent, &run),
         attempt: AttemptId {
-            run: start.run_id.parse().map_err(|error| bad(&error))?,
+            run,
             stage: start.stage.parse().map_err(|error| bad(&error))?,
             attempt: AttemptNumber(start.attempt),
         },
