@@ -18,8 +18,6 @@ pub struct Cluster {
     pub place: Place,
     servers: Vec<Server>,
     server_arguments: Vec<String>,
-    /// Processes that were started, each with a log of its own.
-    started: std::cell::Cell<u32>,
     workers: Vec<Worker>,
 }
 
@@ -70,7 +68,6 @@ impl Cluster {
         let mut cluster = Self {
             place: Place::with_environment(environment),
             servers: Vec::new(),
-            started: std::cell::Cell::new(0),
             server_arguments: more.iter().map(|&text| text.to_owned()).collect(),
             workers: Vec::new(),
         };
@@ -103,7 +100,7 @@ impl Cluster {
     /// # Panics
     /// It does not start.
     pub fn add_server(&mut self) -> usize {
-        let (url, process) = self.started("127.0.0.1:0");
+        let (url, process) = self.started(self.servers.len(), "127.0.0.1:0");
         self.servers.push(Server {
             url,
             process: Some(process),
@@ -111,13 +108,13 @@ impl Cluster {
         self.servers.len() - 1
     }
 
-    fn started(&self, listen: &str) -> (String, Child) {
+    fn started(&self, server: usize, listen: &str) -> (String, Child) {
         let mut arguments = vec!["server", "--listen", listen, "--output", "json"];
         arguments.extend(self.server_arguments.iter().map(String::as_str));
         let mut process = self
             .command(&arguments)
             .stdout(Stdio::piped())
-            .stderr(self.log())
+            .stderr(self.log_file(&format!("server-{server}")))
             .spawn()
             .unwrap();
         let mut announced = String::new();
@@ -128,29 +125,40 @@ impl Cluster {
             }
         }
         kill(&mut process);
-        panic!("the server does not start: {announced}\n{}", self.logs());
+        let log = self.log(&format!("server-{server}"));
+        panic!("the server does not start: {announced}{log}");
     }
 
-    /// A file for what another process logs.
-    fn log(&self) -> Stdio {
-        let number = self.started.get() + 1;
-        self.started.set(number);
-        let path = self.place.path().join(format!("process-{number}.log"));
-        Stdio::from(std::fs::File::create(path).unwrap())
-    }
-
-    /// What all servers and workers have logged so far.
+    /// What a process has said on standard error: `server-0` for the first server, `worker-1` for the
+    /// second worker with its hosts.
     ///
     /// # Panics
-    /// A log cannot be read.
+    /// There was no such process.
+    #[must_use]
+    pub fn log(&self, process: &str) -> String {
+        std::fs::read_to_string(self.log_path(process)).unwrap()
+    }
+
+    /// What all servers and workers have said on standard error.
+    ///
+    /// # Panics
+    /// It cannot be read.
     #[must_use]
     pub fn logs(&self) -> String {
-        let numbers = 1..=self.started.get();
-        let read = |number| {
-            let path = self.place.path().join(format!("process-{number}.log"));
-            String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned()
-        };
-        numbers.map(read).collect()
+        let servers = (0..self.servers.len()).map(|server| self.log(&format!("server-{server}")));
+        let workers = (0..self.workers.len()).map(|worker| self.log(&format!("worker-{worker}")));
+        servers.chain(workers).collect()
+    }
+
+    fn log_path(&self, process: &str) -> std::path::PathBuf {
+        self.place.path().join(format!("{process}.log"))
+    }
+
+    /// Where a process goes on to write what it says.
+    fn log_file(&self, process: &str) -> std::fs::File {
+        let mut options = std::fs::OpenOptions::new();
+        let options = options.create(true).append(true);
+        options.open(self.log_path(process)).unwrap()
     }
 
     /// Kills a server with SIGKILL.
@@ -187,7 +195,7 @@ impl Cluster {
     pub fn restart_server(&mut self, server: usize) {
         let url = &self.servers[server].url;
         let listen = url.split_once("://").unwrap().1.to_owned();
-        let (_, process) = self.started(&listen);
+        let (_, process) = self.started(server, &listen);
         self.servers[server].process = Some(process);
     }
 
@@ -207,7 +215,11 @@ impl Cluster {
     pub fn add_worker(&mut self, more: &[&str]) -> usize {
         let mut arguments = vec!["worker"];
         arguments.extend(more);
-        let process = self.command(&arguments).stderr(self.log()).spawn().unwrap();
+        let process = self
+            .command(&arguments)
+            .stderr(self.log_file(&format!("worker-{}", self.workers.len())))
+            .spawn()
+            .unwrap();
         self.workers.push(Worker { process });
         self.workers.len() - 1
     }

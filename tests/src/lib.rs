@@ -112,6 +112,9 @@ impl Place {
             .env_remove("MARQUETRY_LAKE")
             .env_remove("MARQUETRY_LAKE_PATIENCE")
             .env_remove("MARQUETRY_LOG")
+            .env_remove("MARQUETRY_LOG_FORMAT")
+            .env_remove("OTEL_EXPORTER_OTLP_ENDPOINT")
+            .env_remove("TRACEPARENT")
             .envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }

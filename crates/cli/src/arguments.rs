@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use marquetry_workflow::parse_duration;
 
+use crate::telemetry::Telemetry;
+
 const EXAMPLES: &str = "\
 Examples:
   marquetry sample orders --rows 200000 --out data/orders    make realistic orders
@@ -59,6 +61,8 @@ pub(crate) struct Common {
         hide_default_value = true
     )]
     pub(crate) log: String,
+    #[command(flatten)]
+    pub(crate) telemetry: Telemetry,
     #[command(flatten)]
     pub(crate) reach: Reach,
 }
@@ -180,6 +184,13 @@ pub(crate) enum Command {
         after_help = "Examples:\n  marquetry doctor\n  marquetry doctor --coordinator https://marquetry.example:7070 --lake s3://bucket/prefix"
     )]
     Doctor,
+    /// Ask a server whether it is well, by the standard health service.
+    ///
+    /// Ends with 0 if it is, with 1 if it says that it is not, and with 3 if it does not answer.
+    #[command(
+        after_help = "Examples:\n  marquetry health http://127.0.0.1:7070\n  marquetry health --leads --coordinator https://marquetry.example:7070"
+    )]
+    Health(Health),
     /// List the workers of a cluster, with what they do.
     #[command(
         after_help = "Example:\n  marquetry workers --coordinator https://marquetry.example:7070"
@@ -207,7 +218,11 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  marquetry show latest")]
     Show(OneRun),
     /// Print what the stages of a run said.
-    #[command(after_help = "Examples:\n  marquetry logs latest\n  marquetry logs latest segments")]
+    ///
+    /// Where a coordinator is named, it is asked; otherwise they are read from the data folder or the lake.
+    #[command(
+        after_help = "Examples:\n  marquetry logs latest\n  marquetry logs latest segments --tail 20\n  marquetry logs latest --follow --coordinator https://marquetry.example:7070"
+    )]
     Logs(Logs),
     /// Write a run's report, one self-contained HTML file.
     #[command(after_help = "Example:\n  marquetry report latest --out segments.html")]
@@ -569,6 +584,15 @@ pub(crate) struct Backfill {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Health {
+    /// The server [default: the first of `--coordinator`].
+    pub(crate) url: Option<String>,
+    /// Whether it is the one that leads.
+    #[arg(long)]
+    pub(crate) leads: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Drain {
     /// The worker, as `marquetry workers` names it.
     pub(crate) worker: String,
@@ -641,6 +665,12 @@ pub(crate) struct Logs {
     pub(crate) run: String,
     /// Only this stage.
     pub(crate) stage: Option<String>,
+    /// Goes on with what the stages say until the run has ended; with `--output json` one object a line.
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// Only the last so many of the lines that there are.
+    #[arg(long, value_name = "LINES")]
+    pub(crate) tail: Option<u32>,
 }
 
 #[derive(Debug, Args)]

@@ -92,6 +92,16 @@ impl Cluster {
         .await
     }
 
+    /// The connection to the coordinator that is asked first.
+    pub(crate) fn connection(&self) -> Connection {
+        self.coordinators.current()
+    }
+
+    /// Its URL.
+    pub(crate) fn url(&self) -> String {
+        self.coordinators.url()
+    }
+
     async fn persist<T, F>(&self, mut call: impl FnMut(Connection) -> F) -> Result<T, Failure>
     where
         F: Future<Output = Result<Response<T>, Status>>,
@@ -120,7 +130,7 @@ impl Cluster {
 
     /// What a status means to whoever typed the command. A connection that does not come about says
     /// nothing that helps.
-    fn explained(&self, status: &Status) -> Failure {
+    pub(crate) fn explained(&self, status: &Status) -> Failure {
         if !status.details().is_empty() {
             return refused(status);
         }

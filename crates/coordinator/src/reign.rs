@@ -3,6 +3,7 @@
 mod acting;
 mod peers;
 mod restoring;
+mod telling;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -120,6 +121,7 @@ impl Reign {
         };
         let grace = reign.config.engine.takeover_grace;
         reign.restore(grace).await?;
+        telling::tell_again(&reign.engine);
         Ok(reign)
     }
 
@@ -251,6 +253,7 @@ impl Reign {
             .committed(&batch.decision.records, &self.engine);
         self.metrics.waited(&batch.decision.waits);
         self.publish(&batch.decision.records);
+        telling::tell(&batch.decision.records, &self.engine);
         batch
             .replies
             .into_iter()

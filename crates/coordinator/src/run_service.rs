@@ -14,18 +14,20 @@ use marquetry_proto::v1::run_service_server::RunService;
 use marquetry_proto::v1::watch_run_response::Event;
 use marquetry_proto::{from_prost_value, status_from_diagnostics, status_with_metadata, v1};
 use marquetry_types::{
-    Diagnostic, Diagnostics, Epoch, InvalidName, RunId, StageName, Timestamp, codes,
+    Diagnostic, Diagnostics, Epoch, InvalidName, RunId, StageName, TRACEPARENT, Timestamp, codes,
 };
 use marquetry_workflow::{Bundle, ParamInput, StageCatalogue, Workflow};
 use prost::Message;
 use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request as GrpcRequest, Response, Status};
 
 use crate::access::Caller;
 use crate::hub::{Hub, Notice};
 use crate::leadership::Role;
+use crate::log_stream::{self, LogStore};
 use crate::recent_workflows::{Key, Known, RecentWorkflows};
 use crate::request::{Begun, Refusal, Reply, Request};
 use crate::run_ends::{End, wait_from_wire};
@@ -52,6 +54,8 @@ pub(crate) struct Runs {
     pub(crate) hub: Hub,
     pub(crate) role: watch::Receiver<Role>,
     pub(crate) recent: RecentWorkflows,
+    /// Where the stages' logs are kept, if that is known here.
+    pub(crate) logs: Option<Arc<dyn LogStore>>,
 }
 
 impl Runs {
@@ -179,11 +183,16 @@ impl Runs {
 impl RunService for Runs {
     type WatchRunStream = Pin<Box<dyn Stream<Item = Result<v1::WatchRunResponse, Status>> + Send>>;
 
+    type StreamLogsStream = ReceiverStream<Result<v1::StreamLogsResponse, Status>>;
+
     async fn submit_run(
         &self,
         request: GrpcRequest<v1::SubmitRunRequest>,
     ) -> Result<Response<v1::SubmitRunResponse>, Status> {
         let epoch = must_lead(&self.role)?;
+        // One that cannot be read is as good as none, says the W3C.
+        let trace = request.metadata().get(TRACEPARENT);
+        let trace = trace.and_then(|text| text.to_str().ok()?.parse().ok());
         let request = request.into_inner();
         let wait = wait_from_wire(request.wait)?;
         let request_id = (!request.request_id.is_empty()).then_some(request.request_id);
@@ -262,6 +271,7 @@ impl RunService for Runs {
             base_dir,
             group,
             schedule: None,
+            trace,
         };
         let run = submission.run.clone();
         let end = wait.map(|_| self.end_of(&run)).transpose()?;
@@ -351,6 +361,14 @@ impl RunService for Runs {
         Ok(Response::new(Box::pin(futures::StreamExt::chain(
             whole, rest,
         ))))
+    }
+
+    async fn stream_logs(
+        &self,
+        request: GrpcRequest<v1::StreamLogsRequest>,
+    ) -> Result<Response<Self::StreamLogsStream>, Status> {
+        let lines = log_stream::open(self, request.into_inner()).await?;
+        Ok(Response::new(lines))
     }
 
     async fn cancel_run(
@@ -497,11 +515,11 @@ fn invalid(errors: Diagnostics) -> Status {
     status_from_diagnostics(Code::InvalidArgument, &errors)
 }
 
-fn run_id(text: String) -> Result<RunId, Status> {
+pub(crate) fn run_id(text: String) -> Result<RunId, Status> {
     RunId::try_from(text).map_err(|error| bad_request(&error.to_string()))
 }
 
-fn stage_name(text: String) -> Result<StageName, Status> {
+pub(crate) fn stage_name(text: String) -> Result<StageName, Status> {
     StageName::try_from(text).map_err(|error: InvalidName| bad_request(&error.to_string()))
 }
 

@@ -155,6 +155,7 @@ pub(crate) fn submission(
             interval_end: occurrence.interval_end,
             is_backfill,
         }),
+        trace: None,
     })
 }
 

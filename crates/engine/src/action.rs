@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use marquetry_types::{FencingToken, Parallelism, Peer, RunId, StageKind, WorkerId};
+use marquetry_types::{FencingToken, Parallelism, Peer, RunId, StageKind, TraceContext, WorkerId};
 use serde_json::Value;
 
 use crate::Record;
@@ -40,6 +40,8 @@ pub struct Assignment {
     pub parallelism: Parallelism,
     /// The folder in which relative source paths start.
     pub base_dir: Option<String>,
+    /// The attempt's span, below which whoever runs it puts its own.
+    pub trace: TraceContext,
 }
 
 /// Something to be done. Losing one is harmless: the lease, the next heartbeats or the next hello make

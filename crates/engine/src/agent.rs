@@ -253,7 +253,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
-    use marquetry_types::{AttemptId, AttemptNumber, Outcome, RunId, Timestamp};
+    use marquetry_types::{AttemptId, AttemptNumber, Outcome, RunId, Timestamp, TraceContext};
 
     fn token(epoch: u64, attempt: u32) -> FencingToken {
         let run = RunId::new(Timestamp::from_millis(1), 1);
@@ -271,6 +271,7 @@ mod tests {
 
     fn assignment(token: FencingToken) -> Assignment {
         Assignment {
+            trace: TraceContext::of_run(&token.attempt.run),
             token,
             kind: "segmentation/kmeans".parse().unwrap(),
             options: serde_json::Value::Null,

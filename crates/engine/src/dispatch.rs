@@ -341,6 +341,7 @@ impl Engine {
             attempt: attempt.unwrap_or(marquetry_types::AttemptNumber(1)),
         };
         Assignment {
+            trace: run.attempt_trace(&attempt),
             token: FencingToken {
                 epoch: self.epoch(),
                 attempt,

@@ -159,6 +159,11 @@ impl Engine {
         self.runs.get(run).map(|live| &live.state)
     }
 
+    /// The runs of the working set, in no order.
+    pub fn runs(&self) -> impl Iterator<Item = &RunState> {
+        self.runs.values().map(|live| &live.state)
+    }
+
     /// When it wants a [`Input::Tick`] at the latest.
     #[must_use]
     pub fn next_wake(&self) -> Option<Timestamp> {
@@ -353,6 +358,7 @@ impl Engine {
             base_dir,
             group,
             schedule,
+            trace,
         } = submission;
         let pins = self.shelf.pins(&workflow);
         let submitted = RunSubmitted {
@@ -365,6 +371,7 @@ impl Engine {
             base_dir,
             group,
             schedule,
+            trace,
             pins,
         };
         self.take_place(&submitted, now, decision)?;

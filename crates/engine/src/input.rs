@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use marquetry_types::{
-    AttemptResult, FencingToken, QueueName, RunId, StageKind, StageName, WorkerId,
+    AttemptResult, FencingToken, QueueName, RunId, StageKind, StageName, TraceContext, WorkerId,
 };
 use marquetry_workflow::Workflow;
 use serde_json::{Map, Value};
@@ -29,6 +29,8 @@ pub struct Submission {
     pub group: Option<String>,
     /// The schedule that wants it.
     pub schedule: Option<Scheduled>,
+    /// The caller's span, if it has one.
+    pub trace: Option<TraceContext>,
 }
 
 /// What a worker says of itself when it connects.

@@ -28,6 +28,7 @@ mod record;
 mod run_state;
 mod scope;
 mod shelf;
+mod spans;
 mod stage_state;
 mod timers;
 mod views;

@@ -329,7 +329,7 @@ impl Workers {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
-    use marquetry_types::{AttemptId, AttemptNumber, Epoch, RunId};
+    use marquetry_types::{AttemptId, AttemptNumber, Epoch, RunId, TraceContext};
 
     fn hello(name: &str, slots: u32, queue: &str, zone: &str) -> WorkerHello {
         WorkerHello {
@@ -376,6 +376,7 @@ mod tests {
             memory: None,
             parallelism: Default::default(),
             base_dir: None,
+            trace: TraceContext::of_run(&RunId::new(Timestamp::from_millis(1), 1)),
         }
     }
 

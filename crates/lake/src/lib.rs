@@ -14,6 +14,7 @@ mod listing;
 mod manifest;
 mod parquet_format;
 mod prefixed;
+mod query_spans;
 mod reason;
 mod remote;
 mod session;

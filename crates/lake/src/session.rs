@@ -12,6 +12,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use url::Url;
 
 use crate::distributed::{QueryNote, Spread, partitions, settle};
+use crate::query_spans::with_spans;
 use crate::{Lake, LakeError};
 
 /// Under which URL a session knows the lake's own store.
@@ -80,7 +81,7 @@ impl LazySession {
                 None => SessionContext::new_with_config_rt(config(&self.options), runtime),
             };
             know_lake(&session, &self.lake);
-            session
+            with_spans(session)
         })
     }
 

@@ -15,6 +15,7 @@ mod published;
 mod secret;
 mod thousands;
 mod time;
+mod trace;
 
 pub use attempt::{
     Artifact, AttemptResult, FailureClass, LogLevel, LogLine, Outcome, Progress, StageFailure,
@@ -34,3 +35,4 @@ pub use published::{
 pub use secret::Secret;
 pub use thousands::thousands;
 pub use time::{InvalidInstant, Timestamp};
+pub use trace::{InvalidTraceContext, SPAN_TARGET, TRACEPARENT, TraceContext};

@@ -20,6 +20,7 @@ use crate::executor::Report;
 use crate::hosts::Hosts;
 use crate::log_book::LogBook;
 use crate::peers::Members;
+use crate::spans;
 use crate::stage::Work;
 use crate::threads::{Threads, stopped};
 
@@ -60,6 +61,15 @@ pub(crate) enum Stages {
 }
 
 impl Stages {
+    /// Lets go of what stands ready for more.
+    pub(crate) async fn let_go(&self) {
+        match self {
+            Self::Threads(_) => {}
+            #[cfg(unix)]
+            Self::Hosts(hosts) => hosts.let_go().await,
+        }
+    }
+
     /// Runs a stage. Dropping the future cuts it off as far as that is possible there.
     async fn run(
         &self,
@@ -91,6 +101,7 @@ pub(crate) async fn run(
         latest: Mutex::default(),
     });
     let patience = workplace.config.cancel_patience;
+    tracing::info!("an attempt begins");
     let result = {
         let overrun = overrun(assignment.timeout, patience, &cancellation);
         let stage = stage(assignment, &workplace, Arc::clone(&voice), &cancellation);
@@ -116,6 +127,7 @@ pub(crate) async fn run(
         voice.log(line);
     }
     write_log(&log, &workplace.lake).await;
+    spans::ended(&result);
     match result {
         Ok(outcome) => AttemptResult::Succeeded(outcome),
         Err(failure) => AttemptResult::Failed(failure),
@@ -136,6 +148,7 @@ async fn stage(
         diagnostic,
     })?;
     let work = Work {
+        trace: spans::work_trace(&assignment),
         attempt: assignment.token.attempt,
         kind: assignment.kind.into(),
         options: assignment.options,

@@ -18,6 +18,7 @@ mod log_book;
 #[cfg(unix)]
 mod memory;
 mod peers;
+mod spans;
 mod stage;
 mod threads;
 
@@ -28,3 +29,4 @@ pub use data_plane::{DataPlaneConfig, serve_data_plane};
 pub use hosts::{HostCommand, serve_stage_host};
 pub use line::{Leave, Worker, WorkerError};
 pub use log_book::read_log;
+pub use spans::WORK_TARGET;

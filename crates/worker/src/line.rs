@@ -12,7 +12,7 @@ use marquetry_proto::v1::attach_response::Message as FromCoordinator;
 use marquetry_proto::v1::attempt_report::Report as WireReport;
 use marquetry_proto::v1::worker_service_client::WorkerServiceClient;
 use marquetry_proto::{WireError, v1};
-use marquetry_types::{Diagnostic, Epoch, FencingToken, codes};
+use marquetry_types::{Diagnostic, Epoch, FencingToken, RunId, TraceContext, codes};
 use marquetry_workflow::StageCatalogue;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -209,6 +209,12 @@ impl Worker {
     /// # Errors
     /// The coordinator will never take this worker as it is.
     pub async fn serve(mut self, leave: Leave) -> Result<(), WorkerError> {
+        let served = self.serve_until(leave).await;
+        self.executor.end().await;
+        served
+    }
+
+    async fn serve_until(&mut self, leave: Leave) -> Result<(), WorkerError> {
         let mut pause = PAUSES.0;
         loop {
             let mut was_welcomed = false;
@@ -362,7 +368,11 @@ impl Worker {
                 ),
                 AgentEffect::Start(assignment) => self.executor.start(assignment),
                 AgentEffect::Cancel { token, reason } => {
-                    tracing::info!(attempt = %token.attempt, reason, "an attempt is to end");
+                    let id = &token.attempt;
+                    tracing::info!(
+                        run = %id.run, stage = %id.stage, attempt = id.attempt.0, reason,
+                        "an attempt is to end"
+                    );
                     self.executor.cancel(&token);
                 }
                 AgentEffect::UseMembers(members) => {
@@ -451,6 +461,12 @@ fn understand(response: v1::AttachResponse) -> Result<Option<AgentInput>, WireEr
     })
 }
 
+/// The span that a message names, or else the beginning of the run's own trace.
+pub(crate) fn read_trace(traceparent: &str, run: &RunId) -> TraceContext {
+    let named = traceparent.parse();
+    named.unwrap_or_else(|_| TraceContext::of_run(run))
+}
+
 fn read_assignment(wire: v1::Assignment) -> Result<Assignment, WireError> {
     let parallelism = wire.parallelism().into();
     let token = wire
@@ -458,7 +474,10 @@ fn read_assignment(wire: v1::Assignment) -> Result<Assignment, WireError> {
         .ok_or(WireError::Missing("assign.token"))?
         .try_into()?;
     let options = serde_json::from_str(&wire.options_json);
+    let token: FencingToken = token;
     Ok(Assignment {
+        // An older coordinator says nothing of it.
+        trace: read_trace(&wire.traceparent, &token.attempt.run),
         token,
         kind: wire.kind.parse()?,
         options: options.map_err(|_| WireError::Unknown("assign.options_json"))?,

@@ -7,6 +7,7 @@ pub(crate) mod data;
 pub(crate) mod data_plane;
 pub(crate) mod describe;
 pub(crate) mod doctor;
+pub(crate) mod health;
 pub(crate) mod logs;
 pub(crate) mod policies;
 pub(crate) mod report;

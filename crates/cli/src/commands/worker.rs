@@ -25,10 +25,7 @@ pub(crate) async fn serve(common: &Common, arguments: &WorkerArguments) -> Resul
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let threads = resources.threads.unwrap_or(cores).max(1);
     let isolation = match arguments.isolation {
-        IsolationArgument::Process => {
-            let threads = threads.to_string();
-            Isolation::Processes(this_program(&["stage-host", "--threads", &threads])?)
-        }
+        IsolationArgument::Process => Isolation::Processes(host_command(common, threads)?),
         IsolationArgument::Thread => Isolation::Threads,
     };
     let id: WorkerId = match &arguments.name {
@@ -92,6 +89,14 @@ pub(crate) fn this_program(arguments: &[&str]) -> Result<HostCommand, Failure> {
         program,
         arguments: arguments.iter().map(|&text| text.to_owned()).collect(),
     })
+}
+
+/// What runs stages for this worker. It logs and traces as this one does.
+fn host_command(common: &Common, threads: usize) -> Result<HostCommand, Failure> {
+    let threads = threads.to_string();
+    let mut command = this_program(&["stage-host", "--threads", &threads, "--log", &common.log])?;
+    command.arguments.extend(common.telemetry.options());
+    Ok(command)
 }
 
 /// `--queue QUEUE`, repeated.

@@ -89,6 +89,7 @@ impl Reign {
                     memory_bytes: assignment.memory.unwrap_or(0),
                     base_dir: assignment.base_dir.unwrap_or_default(),
                     parallelism: v1::Parallelism::from(assignment.parallelism).into(),
+                    traceparent: assignment.trace.to_string(),
                 };
                 self.send(&worker, session, Message::Assign(assignment));
             }

@@ -7,6 +7,7 @@ mod gauges;
 mod peers;
 mod placement;
 mod scheduled;
+mod spans;
 mod support;
 mod transitions;
 mod waits;

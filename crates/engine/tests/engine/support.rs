@@ -54,6 +54,7 @@ pub(crate) fn submission(number: u128, workflow: &Workflow) -> Input {
         base_dir: None,
         group: workflow.group(&Map::new()).unwrap(),
         schedule: None,
+        trace: None,
     })
 }
 

@@ -42,6 +42,7 @@ pub fn begun_run(run: &RunId, name: &str, request_id: Option<&str>) -> Vec<Recor
         base_dir: None,
         group: None,
         schedule: None,
+        trace: None,
         pins: Vec::new(),
     };
     let worker: WorkerId = "w1".parse().expect("a worker id");

@@ -67,6 +67,12 @@ impl Hosts {
         self.put_back(host, ended)
     }
 
+    /// Lets the hosts that run nothing end by themselves, all at the same time.
+    pub(crate) async fn let_go(&self) {
+        let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
+        futures::future::join_all(idle.into_iter().map(Host::let_go)).await;
+    }
+
     fn take_idle(&self) -> Option<Host> {
         self.idle
             .lock()

@@ -34,6 +34,8 @@ const LOOK: Duration = Duration::from_millis(100);
 const CALL_BACKLOG: usize = 4;
 /// How long a host whose connection closed may take to be gone.
 const DEATH: Duration = Duration::from_secs(2);
+/// How long a host may take to end by itself.
+const FAREWELL: Duration = Duration::from_secs(3);
 /// A host that keeps more than this after a stage is not kept itself.
 const KEPT_BYTES: u64 = 512 * 1024 * 1024;
 
@@ -103,6 +105,18 @@ impl Host {
             client,
             call: None,
         })
+    }
+
+    /// Lets it end by itself, so that it says and exports what it still has to.
+    pub(super) async fn let_go(self) {
+        let Self {
+            mut child,
+            client,
+            call,
+        } = self;
+        // It ends when its connection does.
+        drop((client, call));
+        drop(tokio::time::timeout(FAREWELL, child.wait()).await);
     }
 
     /// Whether it may run another stage.
@@ -271,5 +285,6 @@ fn start(work: &Work, lake: &str) -> v1::StartStage {
         parallelism: v1::Parallelism::from(work.parallelism).into(),
         membership: Some((&work.members.membership).into()),
         data_plane_authority: work.members.authority.clone().unwrap_or_default(),
+        traceparent: work.trace.to_string(),
     }
 }

@@ -27,6 +27,7 @@ use tonic::transport::Server;
 use tonic::transport::server::Connected;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::line::read_trace;
 use crate::memory;
 use crate::peers::Members;
 use crate::stage::Work;
@@ -162,9 +163,11 @@ fn read(start: v1::StartStage) -> Result<Work, Status> {
     let bad = |error: &dyn std::fmt::Display| Status::invalid_argument(error.to_string());
     let parallelism = start.parallelism().into();
     let authority = start.data_plane_authority;
+    let run = start.run_id.parse().map_err(|error| bad(&error))?;
     Ok(Work {
+        trace: read_trace(&start.traceparent, &run),
         attempt: AttemptId {
-            run: start.run_id.parse().map_err(|error| bad(&error))?,
+            run,
             stage: start.stage.parse().map_err(|error| bad(&error))?,
             attempt: AttemptNumber(start.attempt),
         },
