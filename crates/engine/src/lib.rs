@@ -29,6 +29,7 @@ mod run_state;
 mod scope;
 mod shelf;
 mod stage_state;
+mod throttles;
 mod timers;
 mod views;
 mod waiting;

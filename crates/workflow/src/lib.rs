@@ -21,6 +21,7 @@ mod params;
 mod read;
 mod render;
 mod source;
+mod throttle;
 mod words;
 mod yaml;
 
@@ -36,3 +37,4 @@ pub use options::check_options;
 pub use params::{ParamInput, ParamSpec, ParamType};
 pub use read::parse;
 pub use render::render;
+pub use throttle::{StageConcurrency, StageRate, Throttle, group_name};

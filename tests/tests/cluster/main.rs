@@ -9,3 +9,4 @@ mod hosts;
 mod kills;
 mod operations;
 mod takeover;
+mod throttles;

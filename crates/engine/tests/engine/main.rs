@@ -7,5 +7,6 @@ mod gauges;
 mod placement;
 mod scheduled;
 mod support;
+mod throttles;
 mod transitions;
 mod waits;
