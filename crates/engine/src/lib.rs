@@ -30,6 +30,7 @@ mod scope;
 mod shelf;
 mod spans;
 mod stage_state;
+mod throttles;
 mod timers;
 mod views;
 mod waiting;

@@ -102,6 +102,9 @@ pub enum Record {
         /// For a stage that learns: the version of its policy that it starts from, 0 for none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         learns_from: Option<u64>,
+        /// The concurrency group of stages in which it counts.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        slot: Option<String>,
         /// When.
         at: Timestamp,
     },

@@ -355,6 +355,7 @@ mod tests {
                 .map(|zone| ("zone".to_owned(), zone.to_owned()))
                 .into_iter()
                 .collect(),
+            bounds: None,
         }
     }
 

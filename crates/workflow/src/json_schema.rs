@@ -58,6 +58,8 @@ pub fn json_schema(catalogue: Option<&dyn StageCatalogue>) -> Value {
                     "queue": {"$ref": "#/$defs/queue"},
                     "labels": {"$ref": "#/$defs/labels"},
                     "priority": {"$ref": "#/$defs/priority"},
+                    "concurrency": {"$ref": "#/$defs/slots"},
+                    "rate": {"$ref": "#/$defs/rate"},
                 },
             },
             "concurrency": {
@@ -138,6 +140,31 @@ fn definitions() -> Map<String, Value> {
         "priority": {
             "description": "Of stages that wait for the same workers the one with the highest goes first.",
             "type": "integer", "minimum": -100, "maximum": 100, "default": 0,
+        },
+        "slots": {
+            "description": "How many attempts of stages of a group run at a time, over all runs.",
+            "anyOf": [
+                {"type": "integer", "minimum": 1, "maximum": 100_000},
+                {"type": "object", "additionalProperties": false, "required": ["limit"], "properties": {
+                    "group": {"type": "string", "minLength": 1,
+                              "description": "The group. Without one, the stage is its own."},
+                    "limit": {"type": "integer", "minimum": 1, "maximum": 100_000},
+                }},
+            ],
+        },
+        "rate": {
+            "description": "How many attempts of stages of a group begin in a while, over all runs.",
+            "type": "object",
+            "additionalProperties": false,
+            "required": ["limit", "per"],
+            "properties": {
+                "group": {"type": "string", "minLength": 1,
+                          "description": "The group. Without one, the stage is its own."},
+                "limit": {"type": "integer", "minimum": 1, "maximum": 100_000},
+                "per": {"$ref": "#/$defs/duration"},
+                "burst": {"type": "integer", "minimum": 1, "maximum": 100_000,
+                          "description": "How many may begin at once after a quiet while; `limit` without it."},
+            },
         },
         "retry": {
             "description": "How often and how soon a stage is tried again.",
@@ -279,6 +306,8 @@ fn stage(descriptors: &[&StageDescriptor]) -> Value {
             "queue": {"$ref": "#/$defs/queue"},
             "labels": {"$ref": "#/$defs/labels"},
             "priority": {"$ref": "#/$defs/priority"},
+            "concurrency": {"$ref": "#/$defs/slots"},
+            "rate": {"$ref": "#/$defs/rate"},
             "publish": {
                 "description": "The name under which the first output is published, or names by output.",
                 "anyOf": [

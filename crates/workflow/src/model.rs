@@ -15,7 +15,7 @@ use marquetry_types::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::ParamSpec;
+use crate::{ParamSpec, Throttle};
 
 /// A workflow: parameters and a graph of stages without cycles.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -158,6 +158,9 @@ pub struct Stage {
     /// Where it runs, and before which others.
     #[serde(default)]
     pub placement: Placement,
+    /// What holds it back though a worker is free: stages of all runs that share a group.
+    #[serde(default, skip_serializing_if = "Throttle::is_none")]
+    pub throttle: Throttle,
     /// How much memory an attempt may use, in bytes; without one, the worker's own limit holds.
     #[serde(default)]
     pub memory: Option<u64>,

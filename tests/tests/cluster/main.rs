@@ -19,4 +19,5 @@ mod network;
 mod object_store;
 mod operations;
 mod takeover;
+mod throttles;
 mod traces;

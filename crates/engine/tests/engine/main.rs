@@ -9,5 +9,6 @@ mod placement;
 mod scheduled;
 mod spans;
 mod support;
+mod throttles;
 mod transitions;
 mod waits;

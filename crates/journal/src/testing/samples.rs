@@ -50,6 +50,7 @@ pub fn begun_run(run: &RunId, name: &str, request_id: Option<&str>) -> Vec<Recor
         token: token(run),
         worker,
         learns_from: None,
+        slot: None,
         at,
     };
     vec![Record::RunSubmitted(submitted), assigned]

@@ -55,9 +55,11 @@ pub(super) const DEFAULTS: Place = Place {
         "queue",
         "labels",
         "priority",
+        "concurrency",
+        "rate",
     ],
     later: &[],
-    synonyms: &[("retries", "retry")],
+    synonyms: &[("retries", "retry"), ("rate_limit", "rate")],
 };
 
 pub(super) const STAGE: Place = Place {
@@ -75,10 +77,12 @@ pub(super) const STAGE: Place = Place {
         "queue",
         "labels",
         "priority",
+        "concurrency",
+        "rate",
         "publish",
         "description",
     ],
-    later: &["cache", "concurrency"],
+    later: &["cache"],
     synonyms: &[
         ("kind", "uses"),
         ("type", "uses"),
@@ -99,6 +103,37 @@ pub(super) const STAGE: Place = Place {
         ("loop", "for_each"),
         ("with_items", "for_each"),
         ("name", "description"),
+        ("max_concurrency", "concurrency"),
+        ("pool", "concurrency"),
+        ("rate_limit", "rate"),
+        ("throttle", "rate"),
+    ],
+};
+
+pub(super) const STAGE_CONCURRENCY: Place = Place {
+    what: "`concurrency` of a stage",
+    keys: &["group", "limit"],
+    later: &[],
+    synonyms: &[
+        ("name", "group"),
+        ("key", "group"),
+        ("max", "limit"),
+        ("slots", "limit"),
+    ],
+};
+
+pub(super) const RATE: Place = Place {
+    what: "`rate`",
+    keys: &["group", "limit", "per", "burst"],
+    later: &[],
+    synonyms: &[
+        ("name", "group"),
+        ("key", "group"),
+        ("max", "limit"),
+        ("count", "limit"),
+        ("period", "per"),
+        ("interval", "per"),
+        ("every", "per"),
     ],
 };
 

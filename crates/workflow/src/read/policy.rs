@@ -5,6 +5,7 @@ use std::time::Duration;
 use marquetry_types::{Parallelism, codes};
 
 use super::placement::Placing;
+use super::throttle::{GroupOf, Throttling};
 use super::{Reader, keys, quantity};
 use crate::words::suggestion;
 use crate::yaml::{Entry, Node, Yaml};
@@ -28,6 +29,7 @@ pub(super) struct Policy {
     pub(super) placing: Placing,
     pub(super) memory: Option<u64>,
     pub(super) parallelism: Option<Parallelism>,
+    pub(super) throttling: Throttling,
 }
 
 impl Policy {
@@ -60,7 +62,10 @@ impl Reader<'_> {
     pub(super) fn defaults(&mut self, node: &Node) -> Policy {
         let mut policy = Policy::default();
         for entry in self.map(node, "`defaults`", "defaults: { timeout: 30m }") {
-            if !self.policy_key(entry, &mut policy) {
+            let throttling = &mut policy.throttling;
+            if !self.throttling_key(entry, throttling, &mut GroupOf::Defaults)
+                && !self.policy_key(entry, &mut policy)
+            {
                 self.unknown_key(entry, &keys::DEFAULTS);
             }
         }
