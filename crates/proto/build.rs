@@ -10,6 +10,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new(&std::env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
     println!("cargo:rerun-if-changed={}", root.display());
     let files = [
+        "data_plane",
         "diagnostic",
         "run",
         "worker",

@@ -104,6 +104,12 @@ def main() -> None:
         seen["status"] = run_pb2.RunStatus.Name(run.summary.status)
         seen["approved_by"] = next(stage.approval.by for stage in run.stages if stage.name == "ask")
 
+        # What its stages said. Following a run that has ended ends at once.
+        logs = run_pb2.StreamLogsRequest(run_id=first.run_id, follow=True)
+        seen["log_lines"] = [line.message for part in runs.StreamLogs(logs, timeout=60) for line in part.lines]
+        silent = run_pb2.StreamLogsRequest(run_id=first.run_id, stage="nowhere")
+        seen["no_stage"] = error_of(lambda: list(runs.StreamLogs(silent, timeout=30)), diagnostic_pb2)
+
         # Pages of one run each.
         second = runs.SubmitRun(run_pb2.SubmitRunRequest(bundle=bundle), timeout=30)
         runs.CancelRun(run_pb2.CancelRunRequest(run_id=second.run_id, reason="enough"), timeout=30)

@@ -56,8 +56,17 @@ impl Cluster {
     /// It does not start.
     #[must_use]
     pub fn start(more: &[&str]) -> Self {
+        Self::start_with(&[], more)
+    }
+
+    /// The same, with an environment that all its processes and commands have.
+    ///
+    /// # Panics
+    /// It does not start.
+    #[must_use]
+    pub fn start_with(environment: &[(String, String)], more: &[&str]) -> Self {
         let mut cluster = Self {
-            place: Place::new(),
+            place: Place::with_environment(environment),
             servers: Vec::new(),
             server_arguments: more.iter().map(|&text| text.to_owned()).collect(),
             workers: Vec::new(),
@@ -91,7 +100,7 @@ impl Cluster {
     /// # Panics
     /// It does not start.
     pub fn add_server(&mut self) -> usize {
-        let (url, process) = self.started("127.0.0.1:0");
+        let (url, process) = self.started(self.servers.len(), "127.0.0.1:0");
         self.servers.push(Server {
             url,
             process: Some(process),
@@ -99,12 +108,13 @@ impl Cluster {
         self.servers.len() - 1
     }
 
-    fn started(&self, listen: &str) -> (String, Child) {
+    fn started(&self, server: usize, listen: &str) -> (String, Child) {
         let mut arguments = vec!["server", "--listen", listen, "--output", "json"];
         arguments.extend(self.server_arguments.iter().map(String::as_str));
         let mut process = self
             .command(&arguments)
             .stdout(Stdio::piped())
+            .stderr(self.log_file(&format!("server-{server}")))
             .spawn()
             .unwrap();
         let mut announced = String::new();
@@ -115,7 +125,40 @@ impl Cluster {
             }
         }
         kill(&mut process);
-        panic!("the server does not start: {announced}");
+        let log = self.log(&format!("server-{server}"));
+        panic!("the server does not start: {announced}{log}");
+    }
+
+    /// What a process has said on standard error: `server-0` for the first server, `worker-1` for the
+    /// second worker with its hosts.
+    ///
+    /// # Panics
+    /// There was no such process.
+    #[must_use]
+    pub fn log(&self, process: &str) -> String {
+        std::fs::read_to_string(self.log_path(process)).unwrap()
+    }
+
+    /// What all servers and workers have said on standard error.
+    ///
+    /// # Panics
+    /// It cannot be read.
+    #[must_use]
+    pub fn logs(&self) -> String {
+        let servers = (0..self.servers.len()).map(|server| self.log(&format!("server-{server}")));
+        let workers = (0..self.workers.len()).map(|worker| self.log(&format!("worker-{worker}")));
+        servers.chain(workers).collect()
+    }
+
+    fn log_path(&self, process: &str) -> std::path::PathBuf {
+        self.place.path().join(format!("{process}.log"))
+    }
+
+    /// Where a process goes on to write what it says.
+    fn log_file(&self, process: &str) -> std::fs::File {
+        let mut options = std::fs::OpenOptions::new();
+        let options = options.create(true).append(true);
+        options.open(self.log_path(process)).unwrap()
     }
 
     /// Kills a server with SIGKILL.
@@ -125,6 +168,26 @@ impl Cluster {
         }
     }
 
+    /// Asks a server to stop, and waits until it has.
+    ///
+    /// # Panics
+    /// It does not.
+    pub fn stop_server(&mut self, server: usize) {
+        self.signal_server(server, "TERM");
+        if let Some(mut process) = self.servers[server].process.take() {
+            eventually("the server stops", || process.try_wait().unwrap().is_some());
+        }
+    }
+
+    /// The id of a server's process.
+    ///
+    /// # Panics
+    /// There is no such server.
+    #[must_use]
+    pub fn server_id(&self, server: usize) -> u32 {
+        self.servers[server].process.as_ref().unwrap().id()
+    }
+
     /// Starts a server again, at the same URL and on the same data.
     ///
     /// # Panics
@@ -132,7 +195,7 @@ impl Cluster {
     pub fn restart_server(&mut self, server: usize) {
         let url = &self.servers[server].url;
         let listen = url.split_once("://").unwrap().1.to_owned();
-        let (_, process) = self.started(&listen);
+        let (_, process) = self.started(server, &listen);
         self.servers[server].process = Some(process);
     }
 
@@ -154,7 +217,7 @@ impl Cluster {
         arguments.extend(more);
         let process = self
             .command(&arguments)
-            .stderr(Stdio::null())
+            .stderr(self.log_file(&format!("worker-{}", self.workers.len())))
             .spawn()
             .unwrap();
         self.workers.push(Worker { process });
@@ -273,6 +336,25 @@ impl Drop for Cluster {
             self.kill_server(server);
         }
     }
+}
+
+/// A stage of a run as `show` shows it.
+///
+/// # Panics
+/// It has no such stage.
+#[must_use]
+pub fn stage<'a>(shown: &'a Value, name: &str) -> &'a Value {
+    let stages = shown["stages"].as_array().unwrap();
+    stages.iter().find(|it| it["name"] == name).unwrap()
+}
+
+/// The attempts at a stage of a run as `show` shows it.
+///
+/// # Panics
+/// It has no such stage.
+#[must_use]
+pub fn attempts<'a>(shown: &'a Value, name: &str) -> &'a [Value] {
+    stage(shown, name)["attempts"].as_array().unwrap()
 }
 
 /// Sends a signal to a process, by its name as `kill` takes it.

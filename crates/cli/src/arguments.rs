@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use marquetry_workflow::parse_duration;
 
+use crate::telemetry::Telemetry;
+
 const EXAMPLES: &str = "\
 Examples:
   marquetry sample orders --rows 200000 --out data/orders    make realistic orders
@@ -59,6 +61,8 @@ pub(crate) struct Common {
         hide_default_value = true
     )]
     pub(crate) log: String,
+    #[command(flatten)]
+    pub(crate) telemetry: Telemetry,
     #[command(flatten)]
     pub(crate) reach: Reach,
 }
@@ -180,6 +184,13 @@ pub(crate) enum Command {
         after_help = "Examples:\n  marquetry doctor\n  marquetry doctor --coordinator https://marquetry.example:7070 --lake s3://bucket/prefix"
     )]
     Doctor,
+    /// Ask a server whether it is well, by the standard health service.
+    ///
+    /// Ends with 0 if it is, with 1 if it says that it is not, and with 3 if it does not answer.
+    #[command(
+        after_help = "Examples:\n  marquetry health http://127.0.0.1:7070\n  marquetry health --leads --coordinator https://marquetry.example:7070"
+    )]
+    Health(Health),
     /// List the workers of a cluster, with what they do.
     #[command(
         after_help = "Example:\n  marquetry workers --coordinator https://marquetry.example:7070"
@@ -197,6 +208,9 @@ pub(crate) enum Command {
     /// Run stages for the worker that started this.
     #[command(hide = true)]
     StageHost(StageHost),
+    /// Run parts of other workers' queries for the worker that started this.
+    #[command(hide = true)]
+    DataPlane,
     /// List runs, the latest first.
     #[command(after_help = "Example:\n  marquetry runs --status failed")]
     Runs(Runs),
@@ -204,7 +218,11 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  marquetry show latest")]
     Show(OneRun),
     /// Print what the stages of a run said.
-    #[command(after_help = "Examples:\n  marquetry logs latest\n  marquetry logs latest segments")]
+    ///
+    /// Where a coordinator is named, it is asked; otherwise they are read from the data folder or the lake.
+    #[command(
+        after_help = "Examples:\n  marquetry logs latest\n  marquetry logs latest segments --tail 20\n  marquetry logs latest --follow --coordinator https://marquetry.example:7070"
+    )]
     Logs(Logs),
     /// Write a run's report, one self-contained HTML file.
     #[command(after_help = "Example:\n  marquetry report latest --out segments.html")]
@@ -408,6 +426,42 @@ pub(crate) struct WorkerArguments {
     /// Seconds that what runs may take to end when the worker is asked to stop.
     #[arg(long, default_value_t = 600, value_name = "SECONDS")]
     pub(crate) drain_timeout: u64,
+    #[command(flatten)]
+    pub(crate) data_plane: DataPlaneArguments,
+}
+
+/// Whether and how a worker takes parts of other workers' queries.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Data plane")]
+pub(crate) struct DataPlaneArguments {
+    /// Takes parts of other workers' queries at this address and port; port 0 takes a free one.
+    #[arg(long, env = "MARQUETRY_DATA_PLANE", value_name = "ADDRESS")]
+    pub(crate) data_plane: Option<String>,
+    /// The URL at which other workers reach it [default: the address it listens on].
+    #[arg(
+        long,
+        env = "MARQUETRY_DATA_PLANE_URL",
+        value_name = "URL",
+        requires = "data_plane"
+    )]
+    pub(crate) data_plane_url: Option<String>,
+    /// Memory of all these parts together, in MiB; queries beyond it spill.
+    #[arg(
+        long,
+        env = "MARQUETRY_DATA_PLANE_MEMORY",
+        default_value_t = 2048,
+        value_name = "MIB"
+    )]
+    pub(crate) data_plane_memory: u64,
+    /// Its certificate, as PEM; other workers know its authority by their `--authority`.
+    #[arg(long, env = "MARQUETRY_DATA_PLANE_CERTIFICATE", value_name = "FILE", requires = "data_plane_key", value_hint = ValueHint::FilePath)]
+    pub(crate) data_plane_certificate: Option<PathBuf>,
+    /// The key of its certificate, as PEM.
+    #[arg(long, env = "MARQUETRY_DATA_PLANE_KEY", value_name = "FILE", requires = "data_plane_certificate", value_hint = ValueHint::FilePath)]
+    pub(crate) data_plane_key: Option<PathBuf>,
+    /// Listens beyond this machine without TLS.
+    #[arg(long, env = "MARQUETRY_INSECURE")]
+    pub(crate) insecure: bool,
 }
 
 /// Where stages run.
@@ -494,6 +548,9 @@ pub(crate) struct Deploy {
     /// What there is to say of these versions.
     #[arg(long)]
     pub(crate) comment: Option<String>,
+    /// The folder in which relative source paths start, as the workers see it [default: each worker's own].
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) base_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -524,6 +581,15 @@ pub(crate) struct Backfill {
     /// Where it ends; the end is no part of it.
     #[arg(long, value_name = "TIME")]
     pub(crate) to: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Health {
+    /// The server [default: the first of `--coordinator`].
+    pub(crate) url: Option<String>,
+    /// Whether it is the one that leads.
+    #[arg(long)]
+    pub(crate) leads: bool,
 }
 
 #[derive(Debug, Args)]
@@ -599,6 +665,12 @@ pub(crate) struct Logs {
     pub(crate) run: String,
     /// Only this stage.
     pub(crate) stage: Option<String>,
+    /// Goes on with what the stages say until the run has ended; with `--output json` one object a line.
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// Only the last so many of the lines that there are.
+    #[arg(long, value_name = "LINES")]
+    pub(crate) tail: Option<u32>,
 }
 
 #[derive(Debug, Args)]

@@ -92,6 +92,16 @@ impl Cluster {
         .await
     }
 
+    /// The connection to the coordinator that is asked first.
+    pub(crate) fn connection(&self) -> Connection {
+        self.coordinators.current()
+    }
+
+    /// Its URL.
+    pub(crate) fn url(&self) -> String {
+        self.coordinators.url()
+    }
+
     async fn persist<T, F>(&self, mut call: impl FnMut(Connection) -> F) -> Result<T, Failure>
     where
         F: Future<Output = Result<Response<T>, Status>>,
@@ -120,7 +130,7 @@ impl Cluster {
 
     /// What a status means to whoever typed the command. A connection that does not come about says
     /// nothing that helps.
-    fn explained(&self, status: &Status) -> Failure {
+    pub(crate) fn explained(&self, status: &Status) -> Failure {
         if !status.details().is_empty() {
             return refused(status);
         }
@@ -215,11 +225,16 @@ pub(crate) fn coordinators(reach: &Reach) -> Result<Coordinators, Failure> {
         urls,
         token: token.map(|token| Secret::new(token.trim())),
         tls: ClientTls {
-            authority: reach.authority.as_deref().map(bytes).transpose()?,
+            authority: authority(reach)?,
             identity,
         },
     };
     Coordinators::new(config).map_err(|error| Failure::Input(Diagnostic::from(error).into()))
+}
+
+/// The authority of the cluster's certificates, as PEM, where options name one.
+pub(crate) fn authority(reach: &Reach) -> Result<Option<Vec<u8>>, Failure> {
+    reach.authority.as_deref().map(bytes).transpose()
 }
 
 /// A file's bytes.

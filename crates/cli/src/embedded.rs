@@ -107,9 +107,11 @@ pub(crate) fn refused(status: &tonic::Status) -> Failure {
     let diagnostics: Diagnostics =
         marquetry_proto::diagnostics_from_status(status, &codes::UNREACHABLE);
     match status.code() {
-        tonic::Code::Internal | tonic::Code::DataLoss | tonic::Code::Unavailable => {
-            Failure::Internal(diagnostics)
-        }
+        // Exhausted is the room for the journal.
+        tonic::Code::Internal
+        | tonic::Code::DataLoss
+        | tonic::Code::ResourceExhausted
+        | tonic::Code::Unavailable => Failure::Internal(diagnostics),
         _ => Failure::Input(diagnostics),
     }
 }

@@ -11,12 +11,14 @@ mod datasets;
 mod embedded;
 mod failure;
 mod keeping;
+mod kept_logs;
 mod output;
 mod place;
 mod progress;
 mod published;
 mod run_view;
 mod stages;
+mod telemetry;
 mod workflow_file;
 
 use std::process::ExitCode;
@@ -43,21 +45,13 @@ fn main() -> ExitCode {
 }
 
 fn start(arguments: Arguments) -> Result<(), Failure> {
-    let filter =
-        tracing_subscriber::EnvFilter::try_new(&arguments.common.log).map_err(|error| {
-            let message = format!(
-                "`--log {}` cannot be understood: {error}",
-                arguments.common.log
-            );
-            Failure::no_match(
-                message,
-                "write `info`, `debug` or a filter such as `marquetry_worker=debug`",
-            )
-        })?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
+    let observing = telemetry::begin(&arguments.common, &arguments.command)?;
+    let done = obey(&arguments);
+    observing.end();
+    done
+}
+
+fn obey(arguments: &Arguments) -> Result<(), Failure> {
     let common = &arguments.common;
     // What needs no runtime starts none: checking a file takes milliseconds.
     match &arguments.command {
@@ -69,6 +63,7 @@ fn start(arguments: Arguments) -> Result<(), Failure> {
             return commands::server::token(common, arguments);
         }
         Command::StageHost(arguments) => return commands::worker::host(arguments),
+        Command::DataPlane => return commands::data_plane::serve(),
         Command::Completions { shell } => return commands::describe::completions(*shell),
         _ => {}
     }
@@ -106,12 +101,14 @@ fn start(arguments: Arguments) -> Result<(), Failure> {
             Command::Collect(arguments) => commands::collect::run(common, arguments).await,
             Command::Backup(arguments) => commands::backup::backup(common, arguments).await,
             Command::Restore(arguments) => commands::backup::restore(common, arguments).await,
+            Command::Health(arguments) => commands::health::check(common, arguments).await,
             Command::Workers => commands::cluster::workers(common).await,
             Command::Queues => commands::cluster::queues(common).await,
             Command::Drain(arguments) => commands::cluster::drain(common, arguments).await,
             Command::Validate(_)
             | Command::Token(_)
             | Command::StageHost(_)
+            | Command::DataPlane
             | Command::Stages(_)
             | Command::Sample(_)
             | Command::Schema

@@ -96,6 +96,12 @@ pub(crate) struct AttemptView {
     /// Why it did not succeed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) why: Option<String>,
+    /// The code of that, which `docs/errors` explains.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) code: Option<String>,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) help: Option<String>,
 }
 
 #[derive(Debug, Serialize)]

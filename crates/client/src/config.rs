@@ -1,32 +1,6 @@
 //! Where coordinators are and how to be let in.
 
-use std::fmt;
-
-use marquetry_types::{Diagnostic, codes};
-
-/// Something that must not be printed: a token, a key.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Keeps a text from logs and messages.
-    #[must_use]
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text itself, for whoever sends it.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("…")
-    }
-}
+use marquetry_types::{Diagnostic, Secret, codes};
 
 /// How a client trusts and identifies itself, all of it PEM.
 #[derive(Debug, Clone, Default)]

@@ -147,10 +147,11 @@ impl Coordinators {
     }
 
     /// Whether a call that was answered so may be answered otherwise by another coordinator, or by the
-    /// same one a little later.
+    /// same one a little later: nobody leads, or the connection broke, whatever code that was given.
     #[must_use]
     pub fn is_worth_another_try(status: &Status) -> bool {
-        matches!(status.code(), Code::Unavailable)
+        let is_broken = std::error::Error::source(status).is_some();
+        is_broken || status.code() == Code::Unavailable
     }
 }
 
@@ -248,6 +249,20 @@ mod tests {
         assert_eq!(coordinators.url(), "http://127.0.0.1:2");
         coordinators.move_on(&not_leading(""));
         assert_eq!(coordinators.url(), "http://127.0.0.1:3", "nobody leads");
+    }
+
+    #[test]
+    fn a_connection_that_broke_is_no_answer() {
+        let reset = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        assert!(Coordinators::is_worth_another_try(&Status::from_error(
+            Box::new(reset)
+        )));
+        assert!(Coordinators::is_worth_another_try(&Status::unavailable(
+            "stopping"
+        )));
+        for answer in [Status::unknown("what"), Status::out_of_range("too large")] {
+            assert!(!Coordinators::is_worth_another_try(&answer), "{answer}");
+        }
     }
 
     #[tokio::test]

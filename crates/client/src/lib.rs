@@ -8,9 +8,10 @@ mod config;
 mod coordinators;
 mod credentials;
 
-pub use config::{ClientConfig, ClientError, ClientTls, Secret};
+pub use config::{ClientConfig, ClientError, ClientTls};
 pub use coordinators::{Connection, Coordinators};
 pub use credentials::Credentials;
+pub use marquetry_types::Secret;
 
 /// The largest message between a coordinator and whoever speaks with it: a workflow with its files, or
 /// an assignment with its options.

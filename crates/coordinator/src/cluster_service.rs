@@ -83,6 +83,7 @@ fn worker(view: WorkerView) -> v1::Worker {
             .collect(),
         version: view.version,
         last_seen: Some(timestamp_to_wire(view.last_seen)),
+        data_plane: view.data_plane.unwrap_or_default(),
     }
 }
 

@@ -20,6 +20,7 @@ use crate::cluster_service::Clusters;
 use crate::front::Services;
 use crate::hub::Hub;
 use crate::leadership::{Leadership, Role};
+use crate::log_stream::LogStore;
 use crate::metrics::Metrics;
 use crate::recent_workflows::RecentWorkflows;
 use crate::request::Request;
@@ -39,6 +40,7 @@ pub struct Coordinator {
     metrics: Metrics,
     requests: mpsc::Sender<Request>,
     role: watch::Receiver<Role>,
+    logs: Option<Arc<dyn LogStore>>,
     /// Fires when nothing is decided here any more.
     ended: CancellationToken,
 }
@@ -90,8 +92,16 @@ impl Coordinator {
             metrics,
             requests,
             role: watched,
+            logs: None,
             ended,
         })
+    }
+
+    /// Serves the logs of stages from where they are kept.
+    #[must_use]
+    pub fn with_logs(mut self, logs: Arc<dyn LogStore>) -> Self {
+        self.logs = Some(logs);
+        self
     }
 
     /// Whether it leads, and whom it follows if not.
@@ -120,6 +130,7 @@ impl Coordinator {
             hub: self.hub.clone(),
             role: self.role.clone(),
             recent: RecentWorkflows::default(),
+            logs: self.logs,
         };
         let clusters = ClusterServiceServer::new(Clusters { runs: runs.clone() });
         let workflows = Workflows { runs: runs.clone() };

@@ -48,6 +48,8 @@ pub(crate) fn answer_of_journal<T>(
 pub(crate) fn refusal_of_journal(error: &JournalError) -> Refusal {
     match error {
         JournalError::UnknownRun { .. } => Refusal::NotFound(error.diagnostic()),
+        JournalError::Full { .. } => Refusal::Full(error.diagnostic()),
+        JournalError::Corrupt { .. } => Refusal::Damaged(error.diagnostic()),
         _ => Refusal::Unavailable(error.diagnostic()),
     }
 }

@@ -1,7 +1,9 @@
 //! The task that owns the engine: it decides, commits, then acts.
 
 mod acting;
+mod peers;
 mod restoring;
+mod telling;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use self::peers::Peers;
 use self::restoring::RESTORE_PAUSE;
 use crate::CoordinatorConfig;
 use crate::clock::Clock;
@@ -39,6 +42,8 @@ pub(crate) struct Reign {
     engine: Engine,
     /// Streams to the workers, with the numbers of their connections.
     lines: HashMap<WorkerId, (u64, Outbound)>,
+    /// Who takes parts of queries.
+    peers: Peers,
     /// Runs that this reign began or resumed, to be restored whatever was taken up at the start.
     own: HashSet<RunId>,
     /// Clients' request ids of late, so that of two that come at once one makes a run.
@@ -108,6 +113,7 @@ impl Reign {
             epoch,
             engine,
             lines: HashMap::new(),
+            peers: Peers::new(),
             own: HashSet::new(),
             request_ids: RecentRequests::default(),
             scheduler: Scheduler::default(),
@@ -115,6 +121,7 @@ impl Reign {
         };
         let grace = reign.config.engine.takeover_grace;
         reign.restore(grace).await?;
+        telling::tell_again(&reign.engine);
         Ok(reign)
     }
 
@@ -130,7 +137,11 @@ impl Reign {
         let mut caretaker = self.keep_up();
         loop {
             pending.clear();
-            let wakes = [self.engine.next_wake(), self.scheduler.next()];
+            let wakes = [
+                self.engine.next_wake(),
+                self.scheduler.next(),
+                self.peers.due(),
+            ];
             let wake = wakes.into_iter().flatten().min();
             let wait = wake.map(|wake| self.clock.until(wake));
             tokio::select! {
@@ -163,7 +174,8 @@ impl Reign {
             } else {
                 Duration::ZERO
             };
-            if let Some(ended) = self.restore_until(pause, shutdown).await {
+            let restored = self.restore_until(&error, pause, requests, shutdown).await;
+            if let Some(ended) = restored {
                 return ended;
             }
             lease = self.keep_lease();
@@ -225,7 +237,7 @@ impl Reign {
                 JournalError::Fenced { .. } => {
                     Refusal::NotLeading(self.journal.leader().await.ok().flatten())
                 }
-                other => Refusal::Unavailable(other.diagnostic()),
+                other => refusal_of_journal(other),
             };
             batch
                 .replies
@@ -241,6 +253,7 @@ impl Reign {
             .committed(&batch.decision.records, &self.engine);
         self.metrics.waited(&batch.decision.waits);
         self.publish(&batch.decision.records);
+        telling::tell(&batch.decision.records, &self.engine);
         batch
             .replies
             .into_iter()
@@ -248,6 +261,7 @@ impl Reign {
         for action in batch.decision.actions {
             self.act(action);
         }
+        self.tell_peers();
         self.metrics.acted(begun, granted, &self.engine);
         Ok(())
     }

@@ -25,6 +25,10 @@ pub(crate) enum Refusal {
     NotRunning(RunId),
     /// Another coordinator leads, or none does.
     NotLeading(Option<Leader>),
+    /// The journal has no room: somebody must make some.
+    Full(Diagnostic),
+    /// The journal is damaged: somebody must restore it.
+    Damaged(Diagnostic),
     /// It failed or may have: look before asking again.
     Unavailable(Diagnostic),
 }

@@ -1,6 +1,6 @@
 //! Runs: submitting, reading, watching, stopping and resuming them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,23 +14,28 @@ use marquetry_proto::v1::run_service_server::RunService;
 use marquetry_proto::v1::watch_run_response::Event;
 use marquetry_proto::{from_prost_value, status_from_diagnostics, status_with_metadata, v1};
 use marquetry_types::{
-    Diagnostic, Diagnostics, Epoch, InvalidName, RunId, StageName, Timestamp, codes,
+    Diagnostic, Diagnostics, Epoch, InvalidName, RunId, StageName, TRACEPARENT, Timestamp, codes,
 };
 use marquetry_workflow::{Bundle, ParamInput, StageCatalogue, Workflow};
+use prost::Message;
 use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request as GrpcRequest, Response, Status};
 
 use crate::access::Caller;
 use crate::hub::{Hub, Notice};
 use crate::leadership::Role;
+use crate::log_stream::{self, LogStore};
 use crate::recent_workflows::{Key, Known, RecentWorkflows};
 use crate::request::{Begun, Refusal, Reply, Request};
 use crate::run_ends::{End, wait_from_wire};
 use crate::workflow_service::{check_name, not_deployed};
 use crate::{bundles, views};
 
+/// Bytes of all parameters of a run.
+const PARAM_BYTES: usize = 1024 * 1024;
 /// Entries in a page when the client does not say.
 const PAGE: u32 = 50;
 /// The most entries in a page.
@@ -49,6 +54,8 @@ pub(crate) struct Runs {
     pub(crate) hub: Hub,
     pub(crate) role: watch::Receiver<Role>,
     pub(crate) recent: RecentWorkflows,
+    /// Where the stages' logs are kept, if that is known here.
+    pub(crate) logs: Option<Arc<dyn LogStore>>,
 }
 
 impl Runs {
@@ -176,11 +183,16 @@ impl Runs {
 impl RunService for Runs {
     type WatchRunStream = Pin<Box<dyn Stream<Item = Result<v1::WatchRunResponse, Status>> + Send>>;
 
+    type StreamLogsStream = ReceiverStream<Result<v1::StreamLogsResponse, Status>>;
+
     async fn submit_run(
         &self,
         request: GrpcRequest<v1::SubmitRunRequest>,
     ) -> Result<Response<v1::SubmitRunResponse>, Status> {
         let epoch = must_lead(&self.role)?;
+        // One that cannot be read is as good as none, says the W3C.
+        let trace = request.metadata().get(TRACEPARENT);
+        let trace = trace.and_then(|text| text.to_str().ok()?.parse().ok());
         let request = request.into_inner();
         let wait = wait_from_wire(request.wait)?;
         let request_id = (!request.request_id.is_empty()).then_some(request.request_id);
@@ -198,6 +210,7 @@ impl RunService for Runs {
                 .submitted(Begun { run, is_new: false }, None, wait)
                 .await;
         }
+        let mut base_dir = (!request.base_dir.is_empty()).then_some(request.base_dir);
         let (workflow, files) = match (request.bundle, request.workflow.as_str()) {
             (Some(bundle), "") => {
                 let key = Key::of(&bundle);
@@ -214,11 +227,13 @@ impl RunService for Runs {
             }
             (None, name) if !name.is_empty() => {
                 let deployment = self.deployment(name, request.workflow_version).await?;
+                base_dir = base_dir.or(deployment.base_dir);
                 (deployment.workflow, Files::Kept(deployment.bundle))
             }
             (None, _) => return Err(bad_request("both `bundle` and `workflow` are missing")),
             (Some(_), _) => return Err(bad_request("`bundle` and `workflow` stand together")),
         };
+        check_size(&request.params)?;
         let given: BTreeMap<String, ParamInput> = request
             .params
             .into_iter()
@@ -253,9 +268,10 @@ impl RunService for Runs {
             bundle,
             params,
             request_id,
-            base_dir: (!request.base_dir.is_empty()).then_some(request.base_dir),
+            base_dir,
             group,
             schedule: None,
+            trace,
         };
         let run = submission.run.clone();
         let end = wait.map(|_| self.end_of(&run)).transpose()?;
@@ -345,6 +361,14 @@ impl RunService for Runs {
         Ok(Response::new(Box::pin(futures::StreamExt::chain(
             whole, rest,
         ))))
+    }
+
+    async fn stream_logs(
+        &self,
+        request: GrpcRequest<v1::StreamLogsRequest>,
+    ) -> Result<Response<Self::StreamLogsStream>, Status> {
+        let lines = log_stream::open(self, request.into_inner()).await?;
+        Ok(Response::new(lines))
     }
 
     async fn cancel_run(
@@ -491,12 +515,31 @@ fn invalid(errors: Diagnostics) -> Status {
     status_from_diagnostics(Code::InvalidArgument, &errors)
 }
 
-fn run_id(text: String) -> Result<RunId, Status> {
+pub(crate) fn run_id(text: String) -> Result<RunId, Status> {
     RunId::try_from(text).map_err(|error| bad_request(&error.to_string()))
 }
 
-fn stage_name(text: String) -> Result<StageName, Status> {
+pub(crate) fn stage_name(text: String) -> Result<StageName, Status> {
     StageName::try_from(text).map_err(|error: InvalidName| bad_request(&error.to_string()))
+}
+
+/// Parameters are kept with the run and shown with it: data has no place there.
+fn check_size(params: &HashMap<String, prost_types::Value>) -> Result<(), Status> {
+    let sizes = params
+        .iter()
+        .map(|(name, value)| (name.len() + value.encoded_len(), name));
+    let bytes: usize = sizes.clone().map(|(size, _)| size).sum();
+    if bytes <= PARAM_BYTES {
+        return Ok(());
+    }
+    let largest = sizes.max().map_or("", |(_, name)| name.as_str());
+    let message = format!(
+        "the parameters have {} MB together, `{largest}` most of it, and may have 1 MB",
+        bytes.div_ceil(1_000_000)
+    );
+    let diagnostic = Diagnostic::new(codes::BAD_PARAM, message)
+        .help("put data into files or a table, and pass where it is");
+    Err(invalid(diagnostic.into()))
 }
 
 pub(crate) fn bad_request(message: &str) -> Status {
@@ -532,6 +575,8 @@ pub(crate) fn status_of_refusal(refusal: Refusal) -> Status {
     let (code, diagnostic) = match refusal {
         Refusal::NotFound(diagnostic) => (Code::NotFound, diagnostic),
         Refusal::WrongState(diagnostic) => (Code::FailedPrecondition, diagnostic),
+        Refusal::Full(diagnostic) => (Code::ResourceExhausted, diagnostic),
+        Refusal::Damaged(diagnostic) => (Code::DataLoss, diagnostic),
         Refusal::Unavailable(diagnostic) => (Code::Unavailable, diagnostic),
         Refusal::NotRunning(run) => {
             let message = format!("run {run} does not run");
@@ -548,7 +593,9 @@ pub(crate) fn status_of_journal(error: &JournalError) -> Status {
         JournalError::UnknownRun { .. } => Code::NotFound,
         JournalError::Damaged { .. }
         | JournalError::DamagedBundle { .. }
-        | JournalError::DamagedDeployment(_) => Code::DataLoss,
+        | JournalError::DamagedDeployment(_)
+        | JournalError::Corrupt { .. } => Code::DataLoss,
+        JournalError::Full { .. } => Code::ResourceExhausted,
         JournalError::DuplicateRequest { .. } => Code::AlreadyExists,
         JournalError::Inconsistent { .. } => Code::Internal,
         _ => Code::Unavailable,

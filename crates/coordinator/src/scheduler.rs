@@ -146,7 +146,7 @@ pub(crate) fn submission(
         bundle: deployment.bundle.clone(),
         params,
         request_id: is_backfill.then(|| backfill_request(deployment, spec, occurrence)),
-        base_dir: None,
+        base_dir: deployment.base_dir.clone(),
         group,
         schedule: Some(Scheduled {
             schedule: spec.name.to_string(),
@@ -155,6 +155,7 @@ pub(crate) fn submission(
             interval_end: occurrence.interval_end,
             is_backfill,
         }),
+        trace: None,
     })
 }
 
@@ -183,6 +184,7 @@ mod tests {
         }))
         .unwrap();
         Deployment {
+            base_dir: None,
             name: "w".to_owned(),
             version: 1,
             bundle: "b".to_owned(),

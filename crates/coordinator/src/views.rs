@@ -107,6 +107,8 @@ fn waiting(waiting: &Waiting) -> v1::Waiting {
         Waiting::Retry(_) => v1::WaitingFor::Retry,
         Waiting::Approval { .. } => v1::WaitingFor::Approval,
         Waiting::Until(_) => v1::WaitingFor::Time,
+        Waiting::Concurrency { .. } => v1::WaitingFor::Concurrency,
+        Waiting::Rate { .. } => v1::WaitingFor::Rate,
         Waiting::Slot { .. } => v1::WaitingFor::Slot,
         Waiting::Worker { .. } => v1::WaitingFor::Worker,
     };

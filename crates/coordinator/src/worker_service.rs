@@ -184,6 +184,7 @@ fn read_hello(hello: v1::Hello, session: u64) -> Result<WorkerHello, Status> {
         queues: queues.map_err(bad)?,
         labels: hello.labels.into_iter().collect(),
         version: hello.version,
+        data_plane: (!hello.data_plane.is_empty()).then_some(hello.data_plane),
         is_draining: hello.draining,
         kinds: kinds.map_err(bad)?,
         held: read_tokens(hello.held)?,

@@ -30,7 +30,11 @@ impl WorkflowService for Workflows {
         request: GrpcRequest<v1::DeployWorkflowRequest>,
     ) -> Result<Response<v1::DeployWorkflowResponse>, Status> {
         must_lead(&self.runs.role)?;
-        let v1::DeployWorkflowRequest { bundle, comment } = request.into_inner();
+        let v1::DeployWorkflowRequest {
+            bundle,
+            comment,
+            base_dir,
+        } = request.into_inner();
         check_comment(comment.len())?;
         let bundle = bundle.ok_or_else(|| bad_request("`bundle` is missing"))?;
         let (workflow, bundle) = self.runs.checked(bundle).await?;
@@ -41,6 +45,7 @@ impl WorkflowService for Workflows {
             bundle: digest,
             workflow,
             deployed_at: Timestamp::now(),
+            base_dir: (!base_dir.is_empty()).then_some(base_dir),
             comment,
         });
         let deployed = self

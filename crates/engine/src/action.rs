@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use marquetry_types::{FencingToken, RunId, StageKind, WorkerId};
+use marquetry_types::{FencingToken, Parallelism, Peer, RunId, StageKind, TraceContext, WorkerId};
 use serde_json::Value;
 
 use crate::Record;
@@ -36,8 +36,12 @@ pub struct Assignment {
     pub timeout: Option<Duration>,
     /// Bytes of memory that it may use; the worker's own limit if none.
     pub memory: Option<u64>,
+    /// Whether its queries are spread over workers.
+    pub parallelism: Parallelism,
     /// The folder in which relative source paths start.
     pub base_dir: Option<String>,
+    /// The attempt's span, below which whoever runs it puts its own.
+    pub trace: TraceContext,
 }
 
 /// Something to be done. Losing one is harmless: the lease, the next heartbeats or the next hello make
@@ -92,6 +96,11 @@ pub enum Action {
         worker: WorkerId,
         /// Which connection.
         session: u64,
+    },
+    /// Tell every worker who takes parts of queries: these, and nobody else.
+    TellPeers {
+        /// In a fixed order.
+        peers: Vec<Peer>,
     },
     /// The run ended and leaves the working set.
     RunEnded {

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use marquetry_types::{AttemptResult, Epoch, FencingToken};
+use marquetry_types::{AttemptResult, Epoch, FencingToken, Membership};
 
 use crate::Assignment;
 
@@ -42,6 +42,8 @@ pub enum AgentInput {
         /// Which.
         token: FencingToken,
     },
+    /// The coordinator says who takes parts of queries.
+    MembershipChanged(Membership),
     /// It is time to show that this worker lives.
     HeartbeatDue,
     /// The stream broke.
@@ -77,6 +79,8 @@ pub enum AgentEffect {
         /// Why.
         reason: String,
     },
+    /// Spread queries over these workers from now on, and show them this secret.
+    UseMembers(Membership),
     /// Leave this coordinator: another one reigns.
     Disconnect,
 }
@@ -97,6 +101,8 @@ pub struct Agent {
     /// The highest epoch seen: older ones are deposed.
     epoch: Epoch,
     welcomed: bool,
+    /// It was told who takes parts of queries.
+    knows_members: bool,
     held: BTreeMap<FencingToken, Held>,
 }
 
@@ -127,6 +133,7 @@ impl Agent {
             AgentInput::Assigned(_)
             | AgentInput::CancelRequested { .. }
             | AgentInput::Acknowledged { .. }
+            | AgentInput::MembershipChanged(_)
                 if !self.welcomed =>
             {
                 Vec::new()
@@ -143,6 +150,10 @@ impl Agent {
             AgentInput::Acknowledged { token } => {
                 self.held.remove(&token);
                 Vec::new()
+            }
+            AgentInput::MembershipChanged(membership) => {
+                self.knows_members = true;
+                vec![AgentEffect::UseMembers(membership)]
             }
             AgentInput::HeartbeatDue if self.welcomed => self.heartbeat(),
             AgentInput::HeartbeatDue => Vec::new(),
@@ -161,6 +172,8 @@ impl Agent {
         if epoch < self.epoch {
             return vec![AgentEffect::Disconnect];
         }
+        // Another reign has another secret, and tells who shares it.
+        let forgets = epoch > self.epoch && std::mem::take(&mut self.knows_members);
         self.epoch = epoch;
         self.welcomed = true;
         let unacknowledged = self.held.iter().filter_map(|(token, held)| match held {
@@ -170,7 +183,8 @@ impl Agent {
                 result: result.clone(),
             }),
         });
-        unacknowledged.collect()
+        let forgotten = forgets.then(|| AgentEffect::UseMembers(Membership::default()));
+        unacknowledged.chain(forgotten).collect()
     }
 
     /// Shows what is held, and reports once more what was reported more than a heartbeat ago.
@@ -239,7 +253,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
-    use marquetry_types::{AttemptId, AttemptNumber, Outcome, RunId, Timestamp};
+    use marquetry_types::{AttemptId, AttemptNumber, Outcome, RunId, Timestamp, TraceContext};
 
     fn token(epoch: u64, attempt: u32) -> FencingToken {
         let run = RunId::new(Timestamp::from_millis(1), 1);
@@ -257,6 +271,7 @@ mod tests {
 
     fn assignment(token: FencingToken) -> Assignment {
         Assignment {
+            trace: TraceContext::of_run(&token.attempt.run),
             token,
             kind: "segmentation/kmeans".parse().unwrap(),
             options: serde_json::Value::Null,
@@ -264,6 +279,7 @@ mod tests {
             seed: 7,
             timeout: None,
             memory: None,
+            parallelism: Default::default(),
             base_dir: None,
         }
     }
@@ -407,6 +423,28 @@ mod tests {
             matches!(&effects[..], [AgentEffect::Cancel { token: older, .. }, AgentEffect::Start(_)]
             if *older == token(1, 1))
         );
+    }
+
+    #[test]
+    fn members_of_another_reign_are_forgotten_until_the_new_one_tells() {
+        let members = |secret: &str| Membership {
+            secret: marquetry_types::Secret::new(secret),
+            ..Membership::default()
+        };
+        let mut worker = Agent::new();
+        worker.step(AgentInput::Connected);
+        let told = AgentInput::MembershipChanged(members("one"));
+        assert_eq!(worker.step(told.clone()), [], "it may be deposed");
+        worker.step(AgentInput::Welcomed { epoch: Epoch(1) });
+        assert_eq!(worker.step(told), [AgentEffect::UseMembers(members("one"))]);
+        worker.step(AgentInput::Disconnected);
+        worker.step(AgentInput::Connected);
+        let same = worker.step(AgentInput::Welcomed { epoch: Epoch(1) });
+        assert_eq!(same, [], "it is the reign that told");
+        worker.step(AgentInput::Disconnected);
+        worker.step(AgentInput::Connected);
+        let other = worker.step(AgentInput::Welcomed { epoch: Epoch(2) });
+        assert_eq!(other, [AgentEffect::UseMembers(Membership::default())]);
     }
 
     #[test]

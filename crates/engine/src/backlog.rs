@@ -10,6 +10,8 @@ use std::sync::Arc;
 use marquetry_types::{QueueName, RunId, StageKind, Timestamp};
 use marquetry_workflow::Stage;
 
+use crate::throttles::Bounds;
+
 /// What a stage asks of its worker.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Demand {
@@ -18,6 +20,8 @@ pub(crate) struct Demand {
     /// The least version of the kind.
     pub(crate) version: u32,
     pub(crate) labels: BTreeMap<String, String>,
+    /// What else may hold it back, once its expressions are evaluated.
+    pub(crate) bounds: Option<Arc<Bounds>>,
 }
 
 impl Demand {
@@ -27,6 +31,7 @@ impl Demand {
             kind: stage.uses.clone(),
             version: stage.version,
             labels: stage.placement.labels.clone(),
+            bounds: None,
         }
     }
 

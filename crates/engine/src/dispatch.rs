@@ -5,15 +5,17 @@ use marquetry_script::{ScriptError, StatusFlags};
 use marquetry_types::{
     AttemptId, Diagnostic, FailureClass, FencingToken, RunId, StageName, Timestamp, WorkerId, codes,
 };
-use marquetry_workflow::{Condition, ConfigValue, ControlKind, Stage};
+use marquetry_workflow::{Condition, ControlKind, Stage};
 use serde_json::{Map, Value};
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use crate::backlog::Turn;
+use crate::backlog::{Demand, Turn};
 use crate::fan::{Gathered, gather_kind, gathered};
 use crate::live_run::LiveRun;
 use crate::scope::{reduce_datasets, scope};
+use crate::throttles::{Bounds, Held};
 use crate::timers::Timer;
 use crate::{
     Action, Assignment, Decision, Engine, Record, Rejection, RunFailure, RunStatus, StageStatus,
@@ -21,7 +23,7 @@ use crate::{
 
 /// What is to become of a stage whose needs have ended.
 enum Verdict {
-    Run(Value),
+    Run(Value, Option<Arc<Bounds>>),
     /// It runs once for each of these.
     Expand(Value),
     Skip(String),
@@ -90,8 +92,9 @@ impl Engine {
                 Some(_) => item_verdict(live, &name),
             };
             match verdict {
-                Verdict::Run(options) => {
+                Verdict::Run(options, bounds) => {
                     live.options.insert(index, options);
+                    live.bind(index, bounds);
                 }
                 Verdict::Expand(items) => return self.expand(run, name, items, now, decision),
                 Verdict::Skip(reason) => {
@@ -249,6 +252,7 @@ impl Engine {
         now: Timestamp,
         decision: &mut Decision,
     ) -> Result<(), Rejection> {
+        self.throttles.at(now);
         if self.backlog.is_empty() || !self.workers.has_free_slot() {
             return Ok(());
         }
@@ -256,9 +260,22 @@ impl Engine {
         let heads = self.backlog.heads();
         let mut heads: BTreeSet<(Turn, _)> = heads
             .filter(|(demand, _)| self.workers.can_serve(demand))
-            .map(|(demand, turn)| (turn.clone(), std::sync::Arc::clone(demand)))
+            .map(|(demand, turn)| (turn.clone(), Arc::clone(demand)))
             .collect();
         while let Some((turn, demand)) = heads.pop_first() {
+            let bounds = demand.bounds.as_deref();
+            match bounds.and_then(|bounds| self.throttles.held(bounds, now)) {
+                // The whole line waits; a grant that ends brings a step of its own.
+                Some(Held::Slot) => continue,
+                Some(Held::Until(at)) => {
+                    let rate = bounds.and_then(|bounds| bounds.rate.as_ref());
+                    if let Some(rate) = rate {
+                        self.timers.arm(at, Timer::Token(rate.group.clone()));
+                    }
+                    continue;
+                }
+                None => {}
+            }
             let shunned = self
                 .runs
                 .get(&turn.run)
@@ -269,7 +286,7 @@ impl Engine {
             if let Some(since) = self.backlog.take(&demand, &turn) {
                 decision.waits.push(now.saturating_since(since));
             }
-            self.grant(&turn, worker, session, now, decision)?;
+            self.grant(&turn, &demand, (worker, session), now, decision)?;
             if let Some(next) = self.backlog.head(&demand) {
                 heads.insert((next.clone(), demand));
             }
@@ -280,8 +297,8 @@ impl Engine {
     fn grant(
         &mut self,
         turn: &Turn,
-        worker: WorkerId,
-        session: u64,
+        demand: &Demand,
+        (worker, session): (WorkerId, u64),
         now: Timestamp,
         decision: &mut Decision,
     ) -> Result<(), Rejection> {
@@ -307,12 +324,17 @@ impl Engine {
             None => self.shelf.learns_from(&stage.publish),
             Some(_) => None,
         };
+        let bounds = demand.bounds.as_deref();
         let record = Record::AttemptAssigned {
             token: token.clone(),
             worker: worker.clone(),
             learns_from,
+            slot: bounds.and_then(|bounds| Some(bounds.slot.as_ref()?.group.clone())),
             at: now,
         };
+        if let Some(rate) = bounds.and_then(|bounds| bounds.rate.as_ref()) {
+            self.throttles.take_token(rate, now);
+        }
         self.record(record, decision)?;
         self.arm_timeout(timeout, &token, now);
         self.workers.grant(&worker, assignment.clone());
@@ -341,6 +363,7 @@ impl Engine {
             attempt: attempt.unwrap_or(marquetry_types::AttemptNumber(1)),
         };
         Assignment {
+            trace: run.attempt_trace(&attempt),
             token: FencingToken {
                 epoch: self.epoch(),
                 attempt,
@@ -354,6 +377,7 @@ impl Engine {
             seed: seed(&run.workflow().name, name),
             timeout: stage.timeout,
             memory: stage.memory,
+            parallelism: stage.parallelism,
             base_dir: run.submitted.base_dir.clone(),
         }
     }
@@ -370,7 +394,7 @@ fn verdict(live: &LiveRun, name: &StageName) -> Verdict {
     let state = run.stages.get(name);
     if let Some(items) = state.and_then(|state| state.items.as_ref()) {
         return match gathered(run, name, items.len()) {
-            Gathered::Options(options) => Verdict::Run(options),
+            Gathered::Options(options) => Verdict::Run(options, None),
             Gathered::Failed(diagnostic) => Verdict::Fail(diagnostic),
         };
     }
@@ -423,30 +447,28 @@ fn verdict(live: &LiveRun, name: &StageName) -> Verdict {
             Err(error) => Verdict::Fail(in_stage(&error, name, "`for_each`")),
         };
     }
-    evaluated(&stage.with, name, &scope)
+    evaluated(stage, name, &scope)
 }
 
 /// What is to become of an item. Whether it runs was decided for all of them at once.
 fn item_verdict(live: &mut LiveRun, name: &StageName) -> Verdict {
-    let with = live
-        .state
-        .workflow()
-        .stage(name)
-        .map(|stage| stage.with.clone());
-    match (with, live.item_scope(name)) {
-        (Some(with), Some(scope)) => evaluated(&with, name, scope),
+    let stage = live.state.workflow().stage(name).cloned();
+    match (stage, live.item_scope(name)) {
+        (Some(stage), Some(scope)) => evaluated(&stage, name, scope),
         _ => Verdict::Skip("its stage does not have it".to_owned()),
     }
 }
 
-/// The options of a stage, evaluated.
-fn evaluated(with: &ConfigValue, name: &StageName, scope: &Map<String, Value>) -> Verdict {
-    match with.evaluate(scope) {
-        Ok(mut options) => {
-            reduce_datasets(&mut options);
-            Verdict::Run(options)
-        }
-        Err(error) => Verdict::Fail(in_stage(&error, name, "an option")),
+/// The options of a stage, evaluated, and what holds it back.
+fn evaluated(stage: &Stage, name: &StageName, scope: &Map<String, Value>) -> Verdict {
+    let mut options = match stage.with.evaluate(scope) {
+        Ok(options) => options,
+        Err(error) => return Verdict::Fail(in_stage(&error, name, "an option")),
+    };
+    reduce_datasets(&mut options);
+    match Bounds::of(&stage.throttle, scope) {
+        Ok(bounds) => Verdict::Run(options, bounds),
+        Err(error) => Verdict::Fail(in_stage(&error, name, "`concurrency` or `rate`")),
     }
 }
 

@@ -9,11 +9,12 @@ use crate::backlog::Backlog;
 use crate::groups::Groups;
 use crate::live_run::LiveRun;
 use crate::shelf::Shelf;
+use crate::throttles::Throttles;
 use crate::timers::{Timer, Timers};
 use crate::workers::Workers;
 use crate::{
     Action, BadRecord, Decision, EngineConfig, Input, Record, RunState, RunStatus, RunSubmitted,
-    Submission,
+    StageState, Submission,
 };
 
 /// Why an input was not taken.
@@ -81,6 +82,8 @@ pub struct Engine {
     pub(crate) groups: Groups,
     /// Runs about which something is to be decided before this step ends.
     pub(crate) touched: BTreeSet<RunId>,
+    /// Groups of stages of which a few run at a time, and rates at which they begin.
+    pub(crate) throttles: Throttles,
     /// The current version of everything published.
     pub(crate) shelf: Shelf,
     next_place: u64,
@@ -106,6 +109,7 @@ impl Engine {
             timers: Timers::default(),
             backlog: Backlog::default(),
             groups: Groups::default(),
+            throttles: Throttles::new(now, epoch <= Epoch(1)),
             touched: BTreeSet::new(),
             shelf: published.into_iter().collect(),
             next_place: 0,
@@ -130,6 +134,11 @@ impl Engine {
                     .arm(now.saturating_add(engine.config.takeover_grace), grace);
                 let stage = state.workflow().stage(&token.attempt.stage);
                 engine.arm_timeout(stage.and_then(|stage| stage.timeout), token, now);
+            }
+            for attempt in state.stages.values().filter_map(StageState::granted) {
+                if let Some(group) = &attempt.slot {
+                    engine.throttles.take_slot(group, attempt.token.clone());
+                }
             }
             let run = state.id().clone();
             let granted: Vec<_> = state
@@ -157,6 +166,11 @@ impl Engine {
     #[must_use]
     pub fn run(&self, run: &RunId) -> Option<&RunState> {
         self.runs.get(run).map(|live| &live.state)
+    }
+
+    /// The runs of the working set, in no order.
+    pub fn runs(&self) -> impl Iterator<Item = &RunState> {
+        self.runs.values().map(|live| &live.state)
     }
 
     /// When it wants a [`Input::Tick`] at the latest.
@@ -228,6 +242,9 @@ impl Engine {
         }
         self.settle(now, &mut decision)?;
         self.assign_ready(now, &mut decision)?;
+        if let Some(peers) = self.workers.take_changed_peers() {
+            decision.actions.push(Action::TellPeers { peers });
+        }
         Ok(decision)
     }
 
@@ -303,12 +320,35 @@ impl Engine {
                 .for_each(|version| self.shelf.put(version.clone()));
         }
         self.take_out_of_line(&record);
+        self.count_slots(&record);
         if let Some(live) = self.runs.get_mut(record.run()) {
             live.apply(&record)?;
             self.touched.insert(record.run().clone());
         }
         decision.records.push(record);
         Ok(())
+    }
+
+    /// A grant takes its slot with it when it ends.
+    fn count_slots(&mut self, record: &Record) {
+        match record {
+            Record::AttemptAssigned {
+                token,
+                slot: Some(group),
+                ..
+            } => self.throttles.take_slot(group, token.clone()),
+            Record::AttemptFailed { token, .. }
+            | Record::AttemptLost { token, .. }
+            | Record::StageSucceeded { token, .. } => {
+                let run = self.runs.get(&token.attempt.run).map(|live| &live.state);
+                let stage = run.and_then(|run| run.stages.get(&token.attempt.stage));
+                let grant = stage.and_then(StageState::granted);
+                if let Some(group) = grant.and_then(|grant| grant.slot.as_ref()) {
+                    self.throttles.give_slot(group, token);
+                }
+            }
+            _ => {}
+        }
     }
 
     /// Nothing waits for a worker about which something else was decided.
@@ -350,6 +390,7 @@ impl Engine {
             base_dir,
             group,
             schedule,
+            trace,
         } = submission;
         let pins = self.shelf.pins(&workflow);
         let submitted = RunSubmitted {
@@ -362,6 +403,7 @@ impl Engine {
             base_dir,
             group,
             schedule,
+            trace,
             pins,
         };
         self.take_place(&submitted, now, decision)?;
@@ -482,6 +524,8 @@ impl Engine {
                 self.end_if_late(&run, &stage, now, decision)?;
             }
             Timer::Timeout(token) => self.outlived(&token, now, decision)?,
+            // Granting follows in any case.
+            Timer::Token(_) => {}
         }
         Ok(())
     }

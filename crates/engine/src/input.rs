@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use marquetry_types::{
-    AttemptResult, FencingToken, QueueName, RunId, StageKind, StageName, WorkerId,
+    AttemptResult, FencingToken, QueueName, RunId, StageKind, StageName, TraceContext, WorkerId,
 };
 use marquetry_workflow::Workflow;
 use serde_json::{Map, Value};
@@ -29,6 +29,8 @@ pub struct Submission {
     pub group: Option<String>,
     /// The schedule that wants it.
     pub schedule: Option<Scheduled>,
+    /// The caller's span, if it has one.
+    pub trace: Option<TraceContext>,
 }
 
 /// What a worker says of itself when it connects.
@@ -48,6 +50,8 @@ pub struct WorkerHello {
     pub kinds: BTreeMap<StageKind, u32>,
     /// The version of its binary.
     pub version: String,
+    /// Where others reach it with parts of queries, if it takes any.
+    pub data_plane: Option<String>,
     /// It runs what it has and wants nothing new.
     pub is_draining: bool,
     /// Attempts that it runs, or whose results are not acknowledged.

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::backlog::{Demand, Turn};
 use crate::fan::{Fan, gather_kind};
 use crate::scope::scope as scope_of;
+use crate::throttles::Bounds;
 use crate::{AttemptEnd, BadRecord, Record, RunState, StageStatus};
 
 /// A run in the working set.
@@ -227,6 +228,16 @@ impl LiveRun {
         let stage = self.state.workflow().stage(self.name(index)?)?;
         let run = self.state.id().clone();
         Some((demand, Turn::new(stage, self.place, index, run)))
+    }
+
+    /// What holds a stage back became known with its options.
+    pub(crate) fn bind(&mut self, index: usize, bounds: Option<Arc<Bounds>>) {
+        if let (Some(bounds), Some(demand)) = (bounds, self.demands.get_mut(index)) {
+            *demand = Arc::new(Demand {
+                bounds: Some(bounds),
+                ..Demand::clone(demand)
+            });
+        }
     }
 
     /// The worker whose attempt at the stage ended without success: another one may do better.

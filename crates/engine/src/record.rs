@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use marquetry_types::{
     FencingToken, Outcome, Publication, Published, RunId, StageFailure, StageName, Timestamp,
-    WorkerId,
+    TraceContext, WorkerId,
 };
 use marquetry_workflow::Workflow;
 use serde::{Deserialize, Serialize};
@@ -52,6 +52,9 @@ pub struct RunSubmitted {
     /// The schedule that it is a run of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Scheduled>,
+    /// The caller's span, if it has one: the run is part of that trace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceContext>,
     /// The versions of published things that it works with, whatever is published later. What it
     /// reads or publishes and is not among them had no version yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -99,6 +102,9 @@ pub enum Record {
         /// For a stage that learns: the version of its policy that it starts from, 0 for none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         learns_from: Option<u64>,
+        /// The concurrency group of stages in which it counts.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        slot: Option<String>,
         /// When.
         at: Timestamp,
     },

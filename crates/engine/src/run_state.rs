@@ -309,8 +309,20 @@ impl RunState {
                 token,
                 worker,
                 learns_from,
+                slot,
                 at,
-            } => self.assign(token, worker, *learns_from, *at),
+            } => {
+                let attempt = AttemptState {
+                    token: token.clone(),
+                    worker: worker.clone(),
+                    learns_from: *learns_from,
+                    slot: slot.clone(),
+                    assigned_at: *at,
+                    finished_at: None,
+                    end: None,
+                };
+                self.assign(attempt)
+            }
             Record::AttemptFailed {
                 token,
                 failure,
@@ -398,28 +410,16 @@ impl RunState {
         }
     }
 
-    fn assign(
-        &mut self,
-        token: &FencingToken,
-        worker: &WorkerId,
-        learns_from: Option<u64>,
-        at: Timestamp,
-    ) -> Result<(), BadRecord> {
-        let stage = self.waiting_stage(&token.attempt.stage)?;
-        if token.attempt.attempt != stage.next_attempt() {
-            let what = format!("attempt {} is out of order", token.attempt);
+    fn assign(&mut self, attempt: AttemptState) -> Result<(), BadRecord> {
+        let id = &attempt.token.attempt;
+        let stage = self.waiting_stage(&id.stage)?;
+        if id.attempt != stage.next_attempt() {
+            let what = format!("attempt {id} is out of order");
             return Err(self.bad(what));
         }
         stage.status = StageStatus::Running;
         stage.retry_at = None;
-        stage.attempts.push(AttemptState {
-            token: token.clone(),
-            worker: worker.clone(),
-            learns_from,
-            assigned_at: at,
-            finished_at: None,
-            end: None,
-        });
+        stage.attempts.push(attempt);
         Ok(())
     }
 

@@ -75,6 +75,9 @@ pub struct AttemptState {
     /// For a stage that learns: the version of its policy that it starts from, 0 for none.
     #[serde(default)]
     pub learns_from: Option<u64>,
+    /// The concurrency group of stages in which it counts until it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot: Option<String>,
     /// When it was granted.
     pub assigned_at: Timestamp,
     /// When it ended.

@@ -27,6 +27,8 @@ pub struct WorkerView {
     pub kinds: BTreeMap<StageKind, u32>,
     /// The version of its binary.
     pub version: String,
+    /// Where others reach it with parts of queries, if it takes any.
+    pub data_plane: Option<String>,
     /// When it was last heard of.
     pub last_seen: Timestamp,
 }
@@ -80,6 +82,7 @@ impl Engine {
                 labels: make.map(|make| make.labels.clone()).unwrap_or_default(),
                 kinds: make.map(|make| make.kinds.clone()).unwrap_or_default(),
                 version: worker.version.clone(),
+                data_plane: worker.data_plane.clone(),
                 last_seen: worker.last_seen,
             }
         });

@@ -30,6 +30,22 @@ pub enum Waiting {
     },
     /// A time.
     Until(Timestamp),
+    /// A slot of a concurrency group of stages.
+    Concurrency {
+        /// The group.
+        group: String,
+        /// How many attempts of it run at a time, as the stage has it.
+        limit: usize,
+        /// The stages that run, with their runs.
+        holders: Vec<(RunId, StageName)>,
+    },
+    /// A token of a rate limit.
+    Rate {
+        /// The group.
+        group: String,
+        /// When the next one is there.
+        at: Timestamp,
+    },
     /// A worker: there are some that could run it, or nothing is known about workers.
     Slot {
         /// How many could run it; none where it is not known.
@@ -52,6 +68,8 @@ impl Waiting {
             Self::Retry(_) => "retry",
             Self::Approval { .. } => "approval",
             Self::Until(_) => "until",
+            Self::Concurrency { .. } => "concurrency",
+            Self::Rate { .. } => "rate",
             Self::Slot { .. } => "slot",
             Self::Worker { .. } => "worker",
         }
@@ -86,6 +104,27 @@ impl fmt::Display for Waiting {
                 message: Some(message),
             } => write!(formatter, "approval: {message}"),
             Self::Until(at) => write!(formatter, "{at}"),
+            Self::Concurrency {
+                group,
+                limit,
+                holders,
+            } => {
+                let shown = holders.iter().take(3);
+                let shown: Vec<_> = shown.map(|(run, stage)| format!("{run}/{stage}")).collect();
+                let more = match holders.len().saturating_sub(shown.len()) {
+                    0 => String::new(),
+                    more => format!(" and {more} more"),
+                };
+                write!(
+                    formatter,
+                    "a slot of group `{group}` ({} of {limit}: {}{more})",
+                    holders.len(),
+                    shown.join(", ")
+                )
+            }
+            Self::Rate { group, at } => {
+                write!(formatter, "rate limit `{group}`, next at {at}")
+            }
             Self::Slot { workers: Some(1) } => formatter.write_str("a free slot of 1 worker"),
             Self::Slot {
                 workers: Some(workers),
@@ -159,12 +198,20 @@ impl Engine {
                     (Some(ControlKind::Until), Some(options)) => {
                         Waiting::Until(wait_until(options, from).unwrap_or(from))
                     }
-                    _ => self.workers.why_none_is_free(live.demand(index)?),
+                    _ => {
+                        let demand = live.demand(index)?;
+                        let bounds = demand.bounds.as_deref();
+                        let held = bounds.and_then(|bounds| self.throttles.waiting(bounds));
+                        held.unwrap_or_else(|| self.workers.why_none_is_free(demand))
+                    }
                 }
             }
-            Waiting::Needs(_) | Waiting::Retry(_) | Waiting::Until(_) | Waiting::Worker { .. } => {
-                waiting
-            }
+            Waiting::Needs(_)
+            | Waiting::Retry(_)
+            | Waiting::Until(_)
+            | Waiting::Concurrency { .. }
+            | Waiting::Rate { .. }
+            | Waiting::Worker { .. } => waiting,
         })
     }
 }
@@ -189,6 +236,7 @@ impl Workers {
             kind,
             version,
             labels,
+            bounds: _,
         } = demand;
         let why = if connected.is_empty() {
             "none is connected".to_owned()

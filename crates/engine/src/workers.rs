@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use marquetry_types::{FencingToken, QueueName, StageKind, Timestamp, WorkerId};
+use marquetry_types::{FencingToken, Peer, QueueName, StageKind, Timestamp, WorkerId};
 
 use crate::backlog::Demand;
 use crate::{Assignment, WorkerHello};
@@ -55,6 +55,8 @@ pub(crate) struct Worker {
     pub(crate) slots: usize,
     /// The version of its binary.
     pub(crate) version: String,
+    /// Where others reach it with parts of queries, if it takes any.
+    pub(crate) data_plane: Option<String>,
     /// Index among the makes; none for one that an earlier reign knew and that has not come yet.
     make: Option<usize>,
     /// Grants that have not ended.
@@ -87,6 +89,16 @@ impl Worker {
         lost
     }
 
+    /// Itself as one that takes parts of queries, if it does.
+    fn as_peer(&self) -> Option<Peer> {
+        let takes_parts = self.is_connected && !self.is_draining;
+        let url = self.data_plane.clone().filter(|_| takes_parts)?;
+        Some(Peer {
+            url,
+            version: self.version.clone(),
+        })
+    }
+
     /// The make under which it is free for one more attempt, if it is.
     fn free_as(&self) -> Option<usize> {
         let is_free = self.is_connected && !self.is_draining && self.granted.len() < self.slots;
@@ -109,6 +121,10 @@ pub(crate) struct Workers {
     all: BTreeMap<WorkerId, Worker>,
     /// By make. One without members is reused.
     pools: Vec<Pool>,
+    /// Those that take parts of queries.
+    peers: BTreeMap<WorkerId, Peer>,
+    /// Since somebody was last told of them.
+    have_peers_changed: bool,
 }
 
 impl Workers {
@@ -140,6 +156,14 @@ impl Workers {
         let before = worker.free_as().map(|make| (make, worker.granted.len()));
         change(worker);
         let after = worker.free_as().map(|make| (make, worker.granted.len()));
+        if worker.data_plane.is_some() {
+            let peer = worker.as_peer();
+            self.have_peers_changed |= self.peers.get(id) != peer.as_ref();
+            match peer {
+                Some(peer) => self.peers.insert(id.clone(), peer),
+                None => self.peers.remove(id),
+            };
+        }
         if before == after {
             return;
         }
@@ -153,6 +177,14 @@ impl Workers {
         {
             pool.free.insert((load, id.clone()));
         }
+    }
+
+    /// Those that take parts of queries, if they are others than when they were last asked for.
+    pub(crate) fn take_changed_peers(&mut self) -> Option<Vec<Peer>> {
+        std::mem::take(&mut self.have_peers_changed).then(|| {
+            let peers: BTreeSet<&Peer> = self.peers.values().collect();
+            peers.into_iter().cloned().collect()
+        })
     }
 
     /// Takes a worker in; what it was granted before stays granted. None if its hello is older than
@@ -172,6 +204,7 @@ impl Workers {
             last_seen: now,
             slots: usize::try_from(hello.slots).unwrap_or(usize::MAX),
             version: hello.version.clone(),
+            data_plane: hello.data_plane.clone(),
             make: Some(make),
             granted,
             unconfirmed: BTreeMap::new(),
@@ -212,6 +245,7 @@ impl Workers {
             last_seen: now,
             slots: 0,
             version: String::new(),
+            data_plane: None,
             make: None,
             granted: BTreeSet::new(),
             unconfirmed: BTreeMap::new(),
@@ -295,7 +329,7 @@ impl Workers {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
-    use marquetry_types::{AttemptId, AttemptNumber, Epoch, RunId};
+    use marquetry_types::{AttemptId, AttemptNumber, Epoch, RunId, TraceContext};
 
     fn hello(name: &str, slots: u32, queue: &str, zone: &str) -> WorkerHello {
         WorkerHello {
@@ -306,6 +340,7 @@ mod tests {
             labels: BTreeMap::from([("zone".to_owned(), zone.to_owned())]),
             kinds: BTreeMap::from([("a/b".parse().unwrap(), 2)]),
             version: String::new(),
+            data_plane: None,
             is_draining: false,
             held: Vec::new(),
         }
@@ -320,6 +355,7 @@ mod tests {
                 .map(|zone| ("zone".to_owned(), zone.to_owned()))
                 .into_iter()
                 .collect(),
+            bounds: None,
         }
     }
 
@@ -339,7 +375,9 @@ mod tests {
             seed: 1,
             timeout: None,
             memory: None,
+            parallelism: Default::default(),
             base_dir: None,
+            trace: TraceContext::of_run(&RunId::new(Timestamp::from_millis(1), 1)),
         }
     }
 

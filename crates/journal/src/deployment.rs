@@ -30,8 +30,17 @@ pub struct Deployment {
     pub workflow: Box<Workflow>,
     /// When.
     pub deployed_at: Timestamp,
+    /// The folder in which relative source paths of its runs start, unless a submission names another.
+    pub base_dir: Option<String>,
     /// What whoever deployed it says of it; may be empty.
     pub comment: String,
+}
+
+impl Deployment {
+    /// Whether runs of both do the same.
+    fn is_like(&self, other: &Self) -> bool {
+        self.bundle == other.bundle && self.base_dir == other.base_dir
+    }
 }
 
 /// What came of deploying.
@@ -39,7 +48,7 @@ pub struct Deployment {
 pub struct Deployed {
     /// The version that is current from here on.
     pub deployment: Deployment,
-    /// Whether it was made. It was there already if the current version had the same bundle.
+    /// Whether it was made. It was there already if the current version had the same bundle and folder.
     pub is_new: bool,
 }
 
@@ -110,6 +119,8 @@ struct Content<'d> {
     bundle: Cow<'d, str>,
     workflow: Cow<'d, Workflow>,
     deployed_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    base_dir: Option<Cow<'d, str>>,
     #[serde(default, skip_serializing_if = "str::is_empty")]
     comment: Cow<'d, str>,
 }
@@ -121,6 +132,7 @@ fn content_of(name: String, version: u64, content: Content<'_>) -> Deployment {
         bundle: content.bundle.into_owned(),
         workflow: Box::new(content.workflow.into_owned()),
         deployed_at: content.deployed_at,
+        base_dir: content.base_dir.map(Cow::into_owned),
         comment: content.comment.into_owned(),
     }
 }
@@ -167,6 +179,7 @@ impl Proposal {
             bundle: Cow::Borrowed(&deployment.bundle),
             workflow: Cow::Borrowed(&deployment.workflow),
             deployed_at: deployment.deployed_at,
+            base_dir: deployment.base_dir.as_deref().map(Cow::Borrowed),
             comment: Cow::Borrowed(&deployment.comment),
         };
         let payload = serde_json::to_string(&content)
@@ -187,7 +200,7 @@ impl Proposal {
         if let Some(current) = standing.current {
             newest = newest.max(current.version);
             match current.open() {
-                Ok(deployment) if deployment.bundle == self.deployment.bundle => {
+                Ok(deployment) if deployment.is_like(&self.deployment) => {
                     let deployed = Deployed {
                         deployment,
                         is_new: false,
@@ -250,6 +263,20 @@ mod tests {
         let same = decide("b1", 1, Some(current.clone()));
         assert_eq!(same.deployed.deployment, first.deployed.deployment);
         assert!(!same.deployed.is_new && same.envelope.is_none());
+        let elsewhere = Deployment {
+            base_dir: Some("/data".to_owned()),
+            ..samples::deployment("retail", "b1")
+        };
+        let standing = Standing {
+            newest: 1,
+            current: Some(current.clone()),
+        };
+        let moved = Proposal::new(elsewhere).unwrap().decide(standing);
+        assert!(moved.deployed.is_new, "its runs read other files");
+        let kept = stored("retail", 2, &moved.envelope.unwrap())
+            .open()
+            .unwrap();
+        assert_eq!(kept.base_dir.as_deref(), Some("/data"));
         for (bundle, newest, current, version) in [
             ("b2", 1, Some(current.clone()), 2),
             // Retired: the same bundle is a version of its own.

@@ -74,6 +74,22 @@ pub enum JournalError {
         /// What the database said.
         reason: String,
     },
+    /// The disk of the journal is full, or what the journal may take of it.
+    #[error("{}: {reason}", if *is_doubtful { "a commit to the journal has an unknown outcome" } else { "cannot write to the journal" })]
+    Full {
+        /// What the database said.
+        reason: String,
+        /// As after [`Doubtful`](Self::Doubtful); otherwise the request certainly has no effect.
+        is_doubtful: bool,
+    },
+    /// A page of the database file is not what it was when it was written.
+    #[error("{} is damaged: {reason}", journal.as_ref().map_or_else(|| "the journal's file".to_owned(), |path| format!("the journal {path}")))]
+    Corrupt {
+        /// The database file, where the damage is found on opening it.
+        journal: Option<String>,
+        /// What the database said.
+        reason: String,
+    },
     /// The request may or may not have taken effect. Whoever sent it must discard what it believes of
     /// the runs concerned and read them again.
     #[error("a commit to the journal has an unknown outcome: {reason}")]
@@ -122,6 +138,14 @@ pub enum JournalError {
 }
 
 impl JournalError {
+    /// Whether it says something of the storage, and nothing of what was asked of it.
+    pub(crate) const fn is_of_storage(&self) -> bool {
+        matches!(
+            self,
+            Self::Storage { .. } | Self::Full { .. } | Self::Corrupt { .. }
+        )
+    }
+
     /// The stable code that `docs/errors` explains.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
@@ -130,7 +154,9 @@ impl JournalError {
             Self::UnknownFormat { .. }
             | Self::Damaged { .. }
             | Self::DamagedBundle { .. }
-            | Self::DamagedDeployment(_) => codes::DAMAGED_JOURNAL,
+            | Self::DamagedDeployment(_)
+            | Self::Corrupt { .. } => codes::DAMAGED_JOURNAL,
+            Self::Full { .. } => codes::JOURNAL_FULL,
             Self::InUse { .. } => codes::JOURNAL_IN_USE,
             Self::Backup { .. } => codes::BAD_BACKUP,
             Self::NotEmpty { .. } => codes::JOURNAL_NOT_EMPTY,
@@ -185,6 +211,13 @@ impl JournalError {
             Self::UnknownRun { .. } => Some(
                 "`marquetry runs` lists the runs, and `marquetry sql` finds those that are in the archive only",
             ),
+            Self::Full { .. } => Some(
+                "make room on the journal's disk: it goes on by itself, and nothing acknowledged is lost",
+            ),
+            Self::Corrupt { .. } => Some(
+                "stop whatever uses the journal, keep a copy of the file with its -wal and -shm, look after the disk, \
+                 and restore the journal from a backup",
+            ),
             Self::DuplicateRequest { .. } | Self::Inconsistent { .. } => None,
         }
     }
@@ -192,7 +225,14 @@ impl JournalError {
     /// Whether the request may have taken effect all the same, so that memory must be read anew.
     #[must_use]
     pub const fn is_doubtful(&self) -> bool {
-        matches!(self, Self::Doubtful { .. })
+        matches!(
+            self,
+            Self::Doubtful { .. }
+                | Self::Full {
+                    is_doubtful: true,
+                    ..
+                }
+        )
     }
 }
 

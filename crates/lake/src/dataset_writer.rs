@@ -126,10 +126,7 @@ impl DatasetWriter {
             return Ok(());
         };
         let written = part.writer.write(batch).await;
-        written.map_err(|source| LakeError::Parquet {
-            path: part.path.clone(),
-            source,
-        })?;
+        written.map_err(|error| LakeError::writing(&self.lake.address(&part.path), error))?;
         part.rows += batch.num_rows() as u64;
         let size = part.writer.bytes_written() + part.writer.in_progress_size();
         if size as u64 >= self.options.object_bytes {
@@ -177,10 +174,8 @@ impl DatasetWriter {
             count: Arc::clone(&count),
         };
         let writer = AsyncArrowWriter::try_new(tally, Arc::clone(&self.schema), Some(properties));
-        let writer = writer.map_err(|source| LakeError::Parquet {
-            path: path.clone(),
-            source,
-        })?;
+        let writer =
+            writer.map_err(|error| LakeError::writing(&self.lake.address(&path), error))?;
         Ok(Part {
             path,
             writer,
@@ -194,10 +189,7 @@ impl DatasetWriter {
             return Ok(());
         };
         let closed = part.writer.close().await;
-        closed.map_err(|source| LakeError::Parquet {
-            path: part.path.clone(),
-            source,
-        })?;
+        closed.map_err(|error| LakeError::writing(&self.lake.address(&part.path), error))?;
         let (bytes, digest) = {
             let count = part
                 .count

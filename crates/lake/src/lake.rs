@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::TryStreamExt;
 use marquetry_types::{AttemptId, DatasetRef, Timestamp};
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -12,8 +11,10 @@ use url::Url;
 
 use crate::LakeError;
 use crate::durable::DurableFolder;
+use crate::listing::list_all;
 use crate::manifest::Manifest;
 use crate::prefixed::Prefixed;
+use crate::remote::{self, StoreSettings};
 
 /// The folder of an attempt's log below its own.
 pub const LOG_FOLDER: &str = "log";
@@ -41,11 +42,19 @@ pub struct ObjectInfo {
 impl Lake {
     /// Opens a lake: a local folder, which is made if it is not there, or a URL that `object_store`
     /// knows (`s3://bucket/prefix`, `gs://`, `az://`, `memory:///`), with credentials from the
-    /// environment.
+    /// environment. Whether such a store answers is not asked yet.
     ///
     /// # Errors
     /// The location cannot be understood, or the folder not made.
     pub async fn open(location: &str) -> Result<Self, LakeError> {
+        Self::open_with(location, &StoreSettings::from_environment()).await
+    }
+
+    /// The same, with what the environment would say.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_with(location: &str, settings: &StoreSettings) -> Result<Self, LakeError> {
         let bad = |reason: String| LakeError::BadLocation {
             location: location.to_owned(),
             reason,
@@ -59,12 +68,9 @@ impl Lake {
             }
             // A single letter is a drive, not a scheme.
             Ok(url) if url.scheme().len() > 1 => {
-                let options =
-                    std::env::vars().map(|(name, value)| (name.to_ascii_lowercase(), value));
-                let (store, prefix) = object_store::parse_url_opts(&url, options)
-                    .map_err(|error| bad(error.to_string()))?;
+                let (store, prefix) = remote::open(&url, settings)?;
                 let store: Arc<dyn ObjectStore> = if prefix.as_ref().is_empty() {
-                    Arc::from(store)
+                    store
                 } else {
                     Arc::new(Prefixed::new(store, prefix))
                 };
@@ -101,6 +107,11 @@ impl Lake {
         &self.store
     }
 
+    /// An object as an error names it: with the lake that it is in.
+    pub(crate) fn address(&self, path: &str) -> String {
+        format!("{}/{path}", self.location.trim_end_matches('/'))
+    }
+
     /// Writes an object. It is durable when this returns.
     ///
     /// # Errors
@@ -108,7 +119,7 @@ impl Lake {
     pub async fn put(&self, path: &str, bytes: Bytes) -> Result<(), LakeError> {
         let object = ObjectPath::from(path);
         let put = self.store.put(&object, bytes.into()).await;
-        put.map_err(|error| LakeError::store("write", path, error))?;
+        put.map_err(|error| LakeError::store("write", self.address(path), error))?;
         Ok(())
     }
 
@@ -117,7 +128,7 @@ impl Lake {
     /// # Errors
     /// There is none, or the store fails.
     pub async fn get(&self, path: &str) -> Result<Bytes, LakeError> {
-        let failed = |error| LakeError::store("read", path, error);
+        let failed = |error| LakeError::store("read", self.address(path), error);
         let object = self
             .store
             .get(&ObjectPath::from(path))
@@ -131,16 +142,15 @@ impl Lake {
     /// # Errors
     /// The store fails.
     pub async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, LakeError> {
-        let objects = self.store.list(Some(&ObjectPath::from(prefix)));
-        objects
-            .map_ok(|object| ObjectInfo {
-                path: object.location.to_string(),
-                bytes: object.size,
-                modified: Timestamp::from_millis(object.last_modified.timestamp_millis()),
-            })
-            .try_collect()
-            .await
-            .map_err(|error| LakeError::store("list", prefix, error))
+        let listed = list_all(&self.store, &ObjectPath::from(prefix)).await;
+        let listed =
+            listed.map_err(|error| LakeError::store("list", self.address(prefix), error))?;
+        let objects = listed.into_iter().map(|object| ObjectInfo {
+            path: object.location.to_string(),
+            bytes: object.size,
+            modified: Timestamp::from_millis(object.last_modified.timestamp_millis()),
+        });
+        Ok(objects.collect())
     }
 
     /// The names of the folders in a folder, in their order.
@@ -150,7 +160,8 @@ impl Lake {
     pub async fn folders(&self, prefix: &str) -> Result<Vec<String>, LakeError> {
         let folder = ObjectPath::from(prefix);
         let listed = self.store.list_with_delimiter(Some(&folder)).await;
-        let listed = listed.map_err(|error| LakeError::store("list", prefix, error))?;
+        let listed =
+            listed.map_err(|error| LakeError::store("list", self.address(prefix), error))?;
         let names = listed.common_prefixes.iter();
         let mut names: Vec<_> = names
             .filter_map(|path| path.filename().map(str::to_owned))
@@ -166,7 +177,7 @@ impl Lake {
     pub async fn delete(&self, path: &str) -> Result<(), LakeError> {
         match self.store.delete(&ObjectPath::from(path)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(LakeError::store("remove", path, error)),
+            Err(error) => Err(LakeError::store("remove", self.address(path), error)),
         }
     }
 

@@ -4,13 +4,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use futures::TryStreamExt;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use url::Url;
 
 use crate::LakeError;
+use crate::listing::list_all;
+use crate::remote::{self, StoreSettings};
+
+/// Objects that are asked about at a time.
+const QUESTIONS: usize = 16;
 
 /// Finds source objects.
 #[derive(Debug, Clone, Copy)]
@@ -74,6 +80,9 @@ impl Source {
                 Err(error) => return Err(LakeError::store("read", pattern, error)),
             }
         };
+        if url.scheme() != "file" {
+            name_versions(&store, &mut found, pattern).await?;
+        }
         found.sort_by(|left, right| left.location.cmp(&right.location));
         let objects = found.into_iter().map(|object| SourceObject {
             url: url_of(&root, &object.location),
@@ -92,11 +101,32 @@ async fn list(
     prefix: &ObjectPath,
     shown: &str,
 ) -> Result<Vec<ObjectMeta>, LakeError> {
-    let listed: Result<Vec<ObjectMeta>, _> = store.list(Some(prefix)).try_collect().await;
-    match listed {
+    match list_all(store, prefix).await {
         Err(object_store::Error::NotFound { .. }) => Ok(Vec::new()),
         other => other.map_err(|error| LakeError::store("list", shown, error)),
     }
+}
+
+/// Some stores list objects without their ETags, and with times of another precision than they give later:
+/// those are asked about one by one, so that each is pinned by what a reader will be told.
+async fn name_versions(
+    store: &Arc<dyn ObjectStore>,
+    found: &mut [ObjectMeta],
+    shown: &str,
+) -> Result<(), LakeError> {
+    let unnamed = found.iter_mut().filter(|object| object.e_tag.is_none());
+    let questions: Vec<BoxFuture<'_, object_store::Result<()>>> =
+        unnamed.map(|object| ask(store, object).boxed()).collect();
+    futures::stream::iter(questions)
+        .buffer_unordered(QUESTIONS)
+        .try_collect::<()>()
+        .await
+        .map_err(|error| LakeError::store("find", shown, error))
+}
+
+async fn ask(store: &Arc<dyn ObjectStore>, object: &mut ObjectMeta) -> object_store::Result<()> {
+    *object = store.head(&object.location).await?;
+    Ok(())
 }
 
 /// A path or URL as a URL whose path is as it was written, patterns and all.
@@ -154,10 +184,8 @@ fn store_of_url(url: &Url) -> Result<(Arc<dyn ObjectStore>, ObjectPath, Url), La
     if url.scheme() == "file" {
         return Ok((Arc::new(LocalFileSystem::new()), path, root));
     }
-    let options = std::env::vars().map(|(name, value)| (name.to_ascii_lowercase(), value));
-    let (store, _) =
-        object_store::parse_url_opts(&root, options).map_err(|error| bad(error.to_string()))?;
-    Ok((Arc::from(store), path, root))
+    let (store, _) = remote::open(&root, &StoreSettings::from_environment())?;
+    Ok((store, path, root))
 }
 
 fn url_of(root: &Url, path: &ObjectPath) -> String {

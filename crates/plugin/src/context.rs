@@ -12,7 +12,7 @@ use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::prelude::{DataFrame, SessionContext};
 use futures::StreamExt;
-use marquetry_lake::{Lake, LazySession, WriteOptions};
+use marquetry_lake::{Lake, LazySession, Spread, WriteOptions};
 use marquetry_types::{Artifact, AttemptId, DatasetRef, LogLevel, Outcome, codes};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -34,6 +34,8 @@ pub struct StageSetup {
     pub lake: Lake,
     /// Where queries run, within the attempt's memory.
     pub session: LazySession,
+    /// Over which workers its queries are spread, and when.
+    pub spread: Spread,
     /// The seed of whatever is random.
     pub seed: u64,
     /// The folder in which relative source paths start.
@@ -107,6 +109,14 @@ impl StageContext {
     #[must_use]
     pub fn session(&self) -> &SessionContext {
         self.setup.session.get()
+    }
+
+    /// Whether a query that reads these inputs is spread over several workers: then their rows are best
+    /// left to queries, rather than gathered here.
+    #[must_use]
+    pub fn spreads(&self, inputs: &[&Input]) -> bool {
+        let bytes = inputs.iter().map(|input| input.0.bytes).sum();
+        self.setup.spread.takes(bytes, self.setup.threads)
     }
 
     /// The rows of an input. Their order is not that of their writing; sort where order counts.

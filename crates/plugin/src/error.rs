@@ -1,7 +1,7 @@
 //! Why a stage failed, by who must act.
 
 use datafusion::error::DataFusionError;
-use marquetry_lake::LakeError;
+use marquetry_lake::{LakeError, PeerLost};
 use marquetry_types::{Diagnostic, ErrorCode, FailureClass, StageFailure, codes};
 
 /// Why a stage failed.
@@ -60,9 +60,10 @@ impl From<StageError> for StageFailure {
 
 impl From<LakeError> for StageError {
     fn from(error: LakeError) -> Self {
-        let is_transient = error.is_transient();
+        let (is_transient, is_full) = (error.is_transient(), error.is_full());
         match error {
             LakeError::Query(query) => query.into(),
+            other if is_full => Self::ResourceExhausted(other.into()),
             other if is_transient => Self::Transient(other.into()),
             other => Self::Invalid(other.into()),
         }
@@ -71,6 +72,18 @@ impl From<LakeError> for StageError {
 
 impl From<DataFusionError> for StageError {
     fn from(error: DataFusionError) -> Self {
+        if let Some(lost) = PeerLost::find(&error) {
+            let diagnostic = Diagnostic::new(codes::PEER_LOST, lost.to_string())
+                .help("the next attempt goes on with the workers that are left");
+            return Self::Transient(diagnostic);
+        }
+        // A reader of Parquet passes on what its store said; that says nothing against the file.
+        if let Some((diagnostic, is_transient)) = LakeError::store_behind(&error) {
+            return match is_transient {
+                true => Self::Transient(diagnostic),
+                false => Self::Invalid(diagnostic),
+            };
+        }
         // The engine wraps causes in context; what matters is the innermost.
         let root = error.find_root();
         match root {
@@ -78,14 +91,6 @@ impl From<DataFusionError> for StageError {
                 let diagnostic = Diagnostic::new(codes::OUT_OF_MEMORY, reason.clone())
                     .help("raise the stage's `memory`, or give it less to do");
                 Self::ResourceExhausted(diagnostic)
-            }
-            DataFusionError::ObjectStore(cause) => {
-                let message = format!("the object store failed: {cause}");
-                let diagnostic = Diagnostic::new(codes::OBJECT_STORE, message);
-                match cause.as_ref() {
-                    object_store::Error::NotFound { .. } => Self::Invalid(diagnostic),
-                    _ => Self::Transient(diagnostic),
-                }
             }
             DataFusionError::ParquetError(cause) => {
                 let message = format!("a Parquet file cannot be read: {cause}");

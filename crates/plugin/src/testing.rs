@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
-use marquetry_lake::{Lake, LazySession, SessionOptions, WriteOptions, session, table};
+use marquetry_lake::{Lake, LazySession, SessionOptions, Spread, WriteOptions, session, table};
 use marquetry_types::{
     AttemptId, AttemptNumber, DATASET_KEY, DatasetRef, LogLine, Outcome, POLICY_KEY, PolicyVersion,
     Progress, RunId, Timestamp,
@@ -246,6 +246,7 @@ impl TestStage {
         };
         let heard = Arc::new(Heard::default());
         let context = StageContext::new(StageSetup {
+            spread: Spread::default(),
             attempt,
             options: options.clone(),
             files: self.files,

@@ -409,17 +409,39 @@ impl From<LogLine> for v1::StageLog {
     }
 }
 
+fn level(wire: v1::LogLevel) -> Result<LogLevel, WireError> {
+    match wire {
+        v1::LogLevel::Unspecified => Err(WireError::Unknown("log.level")),
+        v1::LogLevel::Debug => Ok(LogLevel::Debug),
+        v1::LogLevel::Info => Ok(LogLevel::Info),
+        v1::LogLevel::Warn => Ok(LogLevel::Warn),
+        v1::LogLevel::Error => Ok(LogLevel::Error),
+    }
+}
+
+impl TryFrom<v1::AttemptLog> for LogLine {
+    type Error = WireError;
+
+    fn try_from(wire: v1::AttemptLog) -> Result<Self, WireError> {
+        let level = level(wire.level())?;
+        let at = wire.at.as_ref().ok_or(WireError::Missing("log.at"))?;
+        let fields = wire.fields.unwrap_or_default().fields.into_iter();
+        Ok(Self {
+            at: timestamp_from_wire(at),
+            level,
+            message: wire.message,
+            fields: fields
+                .map(|(name, value)| (name, from_prost_value(value)))
+                .collect(),
+        })
+    }
+}
+
 impl TryFrom<v1::StageLog> for LogLine {
     type Error = WireError;
 
     fn try_from(wire: v1::StageLog) -> Result<Self, WireError> {
-        let level = match wire.level() {
-            v1::LogLevel::Unspecified => return Err(WireError::Unknown("log.level")),
-            v1::LogLevel::Debug => LogLevel::Debug,
-            v1::LogLevel::Info => LogLevel::Info,
-            v1::LogLevel::Warn => LogLevel::Warn,
-            v1::LogLevel::Error => LogLevel::Error,
-        };
+        let level = level(wire.level())?;
         let at = wire.at.as_ref().ok_or(WireError::Missing("log.at"))?;
         let fields = serde_json::from_str(&wire.fields_json);
         Ok(Self {

@@ -3,6 +3,7 @@
 //! other side may be another version or another program.
 
 mod convert;
+mod membership;
 mod status;
 
 /// The generated messages, clients and servers of package `marquetry.v1`.

@@ -38,7 +38,8 @@ pub enum ScriptErrorKind {
 }
 
 impl ScriptError {
-    pub(crate) fn new(kind: ScriptErrorKind, message: impl Into<String>) -> Self {
+    /// An error without a place and advice.
+    pub fn new(kind: ScriptErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,
             message: message.into(),
@@ -62,7 +63,9 @@ impl ScriptError {
         self
     }
 
-    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+    /// The error with what to do instead.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }

@@ -3,15 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
 use marquetry_engine::{AttemptEnd, Record, RunState, RunStatus, StageStatus};
 use marquetry_types::{
-    Epoch, FencingToken, PublishedKind, PublishedName, RunId, StageName, WorkerId,
+    Epoch, FencingToken, PublishedKind, PublishedName, RunId, StageName, Timestamp, WorkerId,
 };
 use marquetry_workflow::Workflow;
 use serde::Serialize;
 
 use crate::message::{Answer, Ask, ToWorker};
+use crate::workload::{BURST, RATE, SLOTS};
 
 /// What must hold at every step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -33,6 +35,10 @@ pub enum Invariant {
     VersionsFollow,
     /// Of a concurrency group no more runs run than its limit says.
     GroupLimit,
+    /// Of a concurrency group of stages no more attempts are granted at a time than its limit says.
+    SlotLimit,
+    /// A coordinator grants no faster than a rate limit says.
+    RateLimit,
     /// When faults cease every run ends, and its stages ended consistently.
     EveryRunEnds,
     /// What a coordinator sends follows from what is durable.
@@ -52,6 +58,8 @@ impl fmt::Display for Invariant {
             Self::OneRunARequest => "one run a request",
             Self::VersionsFollow => "versions follow one another",
             Self::GroupLimit => "no more of a group than its limit",
+            Self::SlotLimit => "no more attempts of a group than its limit",
+            Self::RateLimit => "no faster than the rate",
             Self::EveryRunEnds => "every run ends",
             Self::CommitThenAct => "commit, then act",
             Self::MemoryIsFold => "memory is the fold of the records",
@@ -87,6 +95,10 @@ pub(crate) struct Audit {
     items: BTreeMap<Place, usize>,
     /// Runs of the concurrency group that were admitted and have not ended.
     admitted: BTreeSet<RunId>,
+    /// Grants that have not ended, of the group of stages.
+    slots: BTreeSet<FencingToken>,
+    /// When grants of the group with a rate came, of the latest epoch: every coordinator has a clock of its own.
+    paced: (Epoch, Vec<Timestamp>),
     versions: BTreeMap<(PublishedKind, PublishedName), u64>,
     learns_from: BTreeMap<FencingToken, u64>,
 }
@@ -168,8 +180,10 @@ impl Audit {
                 token,
                 worker,
                 learns_from,
+                at,
                 ..
             } => {
+                self.is_within_bounds(token, *at)?;
                 self.may_begin(&token.attempt.run, &token.attempt.stage)?;
                 self.learns_from
                     .extend(learns_from.map(|version| (token.clone(), version)));
@@ -281,6 +295,40 @@ impl Audit {
         Ok(())
     }
 
+    /// A grant of a stage that is held back by others.
+    fn is_within_bounds(&mut self, token: &FencingToken, at: Timestamp) -> Result<(), Breach> {
+        let workflow = self.workflows.get(&token.attempt.run);
+        let stage = workflow.and_then(|workflow| workflow.stage(&token.attempt.stage));
+        // What gathers items runs in no group.
+        let throttle = stage
+            .filter(|_| !self.items.contains_key(&place(token)))
+            .map(|stage| &stage.throttle);
+        if throttle.is_some_and(|throttle| throttle.concurrency.is_some()) {
+            self.slots.insert(token.clone());
+            if self.slots.len() > SLOTS as usize {
+                let what = format!("{token} is granted, and the group has {SLOTS} already");
+                return Err((Invariant::SlotLimit, what));
+            }
+        }
+        if throttle.is_some_and(|throttle| throttle.rate.is_some()) {
+            let (epoch, grants) = &mut self.paced;
+            if *epoch != token.epoch {
+                (*epoch, *grants) = (token.epoch, Vec::new());
+            }
+            grants.push(at);
+            // Of any grants in a row, all but those that may come at once need time.
+            for (index, first) in grants.iter().enumerate() {
+                let count = u32::try_from(grants.len() - index).unwrap_or(u32::MAX);
+                let paced = count.saturating_sub(BURST);
+                if at.saturating_since(*first) < Duration::from_secs(1) / RATE * paced {
+                    let what = format!("{token} is the {count}th since {first}");
+                    return Err((Invariant::RateLimit, what));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// A grant ends; only the live one can.
     fn ends(&mut self, token: &FencingToken) -> Result<(), Breach> {
         if self.live.get(&place(token)) != Some(token) {
@@ -288,6 +336,7 @@ impl Audit {
             return Err((Invariant::OneLease, what));
         }
         self.live.remove(&place(token));
+        self.slots.remove(token);
         self.leases.insert(token.clone(), Lease::Ended);
         Ok(())
     }

@@ -138,6 +138,7 @@ impl World {
                     request_id: Some(request_id),
                     base_dir: None,
                     schedule: None,
+                    trace: None,
                 };
                 Request::Submit(Box::new(submission), call)
             }

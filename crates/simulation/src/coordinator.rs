@@ -238,6 +238,7 @@ impl Coordinator {
         match self.mutation {
             Some(Mutation::ForgetsGrantOnRestore) => runs.iter_mut().for_each(forget_grant),
             Some(Mutation::ForgetsRunOnRestore) => drop(runs.pop()),
+            Some(Mutation::ForgetsSlotsOnRestore) => runs.iter_mut().for_each(forget_slots),
             _ => {}
         }
         let of_request = |state: &RunState| {
@@ -507,8 +508,8 @@ impl Reign {
         }
         for action in std::mem::take(&mut batch.decision.actions) {
             match action {
-                // No operator is simulated.
-                Action::DrainWorker { .. } => {}
+                // No operator is simulated, and nobody takes parts of queries.
+                Action::DrainWorker { .. } | Action::TellPeers { .. } => {}
                 Action::Assign {
                     worker,
                     session,
@@ -580,6 +581,14 @@ fn forget_grant(state: &mut RunState) {
     }
 }
 
+fn forget_slots(state: &mut RunState) {
+    let attempts = state
+        .stages
+        .values_mut()
+        .flat_map(|stage| &mut stage.attempts);
+    attempts.for_each(|attempt| attempt.slot = None);
+}
+
 /// Breaks a rule in what was decided.
 fn mutate(mutation: Option<Mutation>, reign: &Reign, decision: &mut Decision) {
     match mutation {
@@ -624,6 +633,7 @@ fn mutate(mutation: Option<Mutation>, reign: &Reign, decision: &mut Decision) {
                     token,
                     worker,
                     learns_from: None,
+                    slot: None,
                     at,
                 });
             }

@@ -20,6 +20,8 @@ pub enum Mutation {
     ForgetsGrantOnRestore,
     /// A coordinator that takes over forgets a run.
     ForgetsRunOnRestore,
+    /// A coordinator that takes over forgets which slots of concurrency groups are taken.
+    ForgetsSlotsOnRestore,
     /// A coordinator grants a stage as soon as what it needs is granted.
     GrantsBeforeNeeds,
     /// A worker forgets a result that it cannot report at once.
@@ -34,7 +36,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ActsBeforeCommit,
         Self::AcknowledgesBeforeCommit,
         Self::JournalIgnoresEpoch,
@@ -42,6 +44,7 @@ impl Mutation {
         Self::AcceptsStaleToken,
         Self::ForgetsGrantOnRestore,
         Self::ForgetsRunOnRestore,
+        Self::ForgetsSlotsOnRestore,
         Self::GrantsBeforeNeeds,
         Self::WorkerDropsResult,
         Self::WorkerObeysDeposed,

@@ -284,6 +284,8 @@ impl World {
                 }
                 return;
             }
+            // Nobody takes any.
+            AgentEffect::UseMembers(_) => return,
             AgentEffect::Disconnect => {
                 if let Some(number) = stream {
                     self.break_stream(number);
@@ -354,6 +356,7 @@ fn shown(effect: &AgentEffect) -> String {
         }
         AgentEffect::Start(assignment) => format!("starts {}", assignment.token),
         AgentEffect::Cancel { token, reason } => format!("ends {token}: {reason}"),
+        AgentEffect::UseMembers(_) => "hears who takes parts of queries".to_owned(),
         AgentEffect::Disconnect => "leaves its coordinator".to_owned(),
     }
 }

@@ -17,6 +17,13 @@ pub(crate) const KIND: &str = "test/stage";
 /// The queue that not every worker serves.
 const BULK: &str = "bulk";
 
+/// Attempts of the group of stages that run at a time, whatever runs they are of.
+pub(crate) const SLOTS: u32 = 2;
+/// Attempts of another group that begin in a second, once those that may come at once have.
+pub(crate) const RATE: u32 = 4;
+/// Attempts of that group that may begin at once.
+pub(crate) const BURST: u32 = 2;
+
 /// The queues that a worker serves.
 pub(crate) fn queues(is_bulky: bool) -> BTreeSet<QueueName> {
     let bulk = BULK.parse().ok().filter(|_| is_bulky);
@@ -63,6 +70,14 @@ pub(crate) fn workflow(dice: &mut Dice) -> Option<Workflow> {
         }
         if dice.chance(100) {
             stage["stage_timeout"] = json!({"secs": dice.between(4, 30), "nanos": 0});
+        }
+        if dice.chance(250) {
+            stage["throttle"]["concurrency"] = json!({"group": "slots", "limit": SLOTS});
+        }
+        if dice.chance(150) {
+            let per = json!({"secs": 1, "nanos": 0});
+            stage["throttle"]["rate"] =
+                json!({"group": "rate", "limit": RATE, "per": per, "burst": BURST});
         }
         // The two that publish are a little of everything else.
         if dice.chance(120) && index != 1 {

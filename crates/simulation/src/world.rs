@@ -412,6 +412,7 @@ impl World {
                     labels: Default::default(),
                     kinds: workload::kinds(),
                     version: String::new(),
+                    data_plane: None,
                     is_draining: false,
                     held,
                 };

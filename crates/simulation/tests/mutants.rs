@@ -35,6 +35,7 @@ fn every_broken_rule_is_noticed_by_the_promise_that_it_breaks() {
             Mutation::AcceptsStaleToken => Invariant::OneOutput,
             Mutation::ForgetsGrantOnRestore => Invariant::OneLease,
             Mutation::ForgetsRunOnRestore => Invariant::EveryRunEnds,
+            Mutation::ForgetsSlotsOnRestore => Invariant::SlotLimit,
             Mutation::GrantsBeforeNeeds => Invariant::NeedsFirst,
             Mutation::WorkerDropsResult => Invariant::NothingLost,
             Mutation::WorkerObeysDeposed => Invariant::LatestEpoch,

@@ -125,6 +125,8 @@ pub mod codes {
         DAMAGED_DATASET = "MQ0503";
         /// A source object changed after it was pinned.
         SOURCE_CHANGED = "MQ0504";
+        /// There is no room where data is written.
+        NO_ROOM = "MQ0505";
 
         // MQ06: the journal.
         /// The journal cannot be opened, read or written.
@@ -139,6 +141,8 @@ pub mod codes {
         BAD_BACKUP = "MQ0605";
         /// A backup would replace a journal that has runs.
         JOURNAL_NOT_EMPTY = "MQ0606";
+        /// The journal's disk is full.
+        JOURNAL_FULL = "MQ0607";
 
         // MQ07: coordinator and worker.
         /// No such run.
@@ -181,6 +185,8 @@ pub mod codes {
         STAGE_CRASHED = "MQ0808";
         /// A person rejected what the stage waited for.
         REJECTED = "MQ0809";
+        /// A worker that had a part of a query was lost.
+        PEER_LOST = "MQ0815";
 
         // MQ09: the command line.
         /// A file or folder that the command needs cannot be read or written.

@@ -41,6 +41,13 @@ impl RunId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The id as the number that it spells: the time, then the entropy.
+    #[must_use]
+    pub fn as_number(&self) -> u128 {
+        // Every run id was read as a ULID.
+        ulid::Ulid::from_string(&self.0.to_ascii_uppercase()).map_or(0, |id| id.0)
+    }
 }
 
 impl TryFrom<String> for RunId {

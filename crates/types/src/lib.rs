@@ -10,9 +10,12 @@ mod descriptor;
 mod diagnostic;
 mod error_code;
 mod ids;
+mod membership;
 mod published;
+mod secret;
 mod thousands;
 mod time;
+mod trace;
 
 pub use attempt::{
     Artifact, AttemptResult, FailureClass, LogLevel, LogLine, Outcome, Progress, StageFailure,
@@ -25,8 +28,11 @@ pub use ids::{
     AttemptId, AttemptNumber, Epoch, FencingToken, InvalidName, PublishedName, QueueName, RunId,
     ScheduleName, StageKind, StageName, WorkerId, is_label,
 };
+pub use membership::{Membership, Parallelism, Peer};
 pub use published::{
     POLICY_KEY, POLICY_OUTPUT, PolicyUse, PolicyVersion, Publication, Published, PublishedKind,
 };
+pub use secret::Secret;
 pub use thousands::thousands;
 pub use time::{InvalidInstant, Timestamp};
+pub use trace::{InvalidTraceContext, SPAN_TARGET, TRACEPARENT, TraceContext};

@@ -7,8 +7,8 @@ use marquetry_engine::Assignment;
 use marquetry_lake::Lake;
 use marquetry_plugin::StageEvents;
 use marquetry_types::{
-    AttemptResult, Diagnostic, FailureClass, FencingToken, LogLevel, LogLine, Outcome, Progress,
-    StageFailure, Timestamp, codes,
+    AttemptResult, Diagnostic, FailureClass, FencingToken, LogLevel, LogLine, Membership, Outcome,
+    Progress, StageFailure, Timestamp, codes,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +19,8 @@ use crate::executor::Report;
 #[cfg(unix)]
 use crate::hosts::Hosts;
 use crate::log_book::LogBook;
+use crate::peers::Members;
+use crate::spans;
 use crate::stage::Work;
 use crate::threads::{Threads, stopped};
 
@@ -35,6 +37,20 @@ pub(crate) struct Workplace {
     pub(crate) lake: Lake,
     pub(crate) bundles: BundleCache,
     pub(crate) stages: Stages,
+    /// Who takes parts of queries, as the coordinator last told.
+    pub(crate) members: Mutex<Membership>,
+}
+
+impl Workplace {
+    /// Who takes parts of queries, for stages that begin now.
+    fn members(&self) -> Membership {
+        let members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        members.clone()
+    }
+
+    pub(crate) fn use_members(&self, members: Membership) {
+        *self.members.lock().unwrap_or_else(PoisonError::into_inner) = members;
+    }
 }
 
 /// Where stages run.
@@ -45,6 +61,15 @@ pub(crate) enum Stages {
 }
 
 impl Stages {
+    /// Lets go of what stands ready for more.
+    pub(crate) async fn let_go(&self) {
+        match self {
+            Self::Threads(_) => {}
+            #[cfg(unix)]
+            Self::Hosts(hosts) => hosts.let_go().await,
+        }
+    }
+
     /// Runs a stage. Dropping the future cuts it off as far as that is possible there.
     async fn run(
         &self,
@@ -76,6 +101,7 @@ pub(crate) async fn run(
         latest: Mutex::default(),
     });
     let patience = workplace.config.cancel_patience;
+    tracing::info!("an attempt begins");
     let result = {
         let overrun = overrun(assignment.timeout, patience, &cancellation);
         let stage = stage(assignment, &workplace, Arc::clone(&voice), &cancellation);
@@ -101,6 +127,7 @@ pub(crate) async fn run(
         voice.log(line);
     }
     write_log(&log, &workplace.lake).await;
+    spans::ended(&result);
     match result {
         Ok(outcome) => AttemptResult::Succeeded(outcome),
         Err(failure) => AttemptResult::Failed(failure),
@@ -121,6 +148,7 @@ async fn stage(
         diagnostic,
     })?;
     let work = Work {
+        trace: spans::work_trace(&assignment),
         attempt: assignment.token.attempt,
         kind: assignment.kind.into(),
         options: assignment.options,
@@ -130,6 +158,11 @@ async fn stage(
         memory_limit: assignment.memory.unwrap_or(config.memory_limit),
         threads: config.threads,
         spill_dir: config.spill_dir.clone(),
+        parallelism: assignment.parallelism,
+        members: Members {
+            membership: workplace.members(),
+            authority: config.authority.clone(),
+        },
     };
     workplace
         .stages

@@ -7,6 +7,8 @@ use std::time::Duration;
 use marquetry_types::{QueueName, WorkerId};
 
 #[cfg(unix)]
+use crate::data_plane::DataPlaneConfig;
+#[cfg(unix)]
 use crate::hosts::HostCommand;
 
 /// How a worker works.
@@ -30,6 +32,11 @@ pub struct WorkerConfig {
     pub isolation: Isolation,
     /// How long a cancelled stage may take to notice before it is cut off.
     pub cancel_patience: Duration,
+    /// The authority of data planes' certificates, as PEM; without one, the system's.
+    pub authority: Option<Vec<u8>>,
+    /// Where it takes parts of other workers' queries; without one, it takes none.
+    #[cfg(unix)]
+    pub data_plane: Option<DataPlaneConfig>,
 }
 
 impl WorkerConfig {
@@ -46,6 +53,9 @@ impl WorkerConfig {
             spill_dir,
             isolation: Isolation::Threads,
             cancel_patience: Duration::from_secs(5),
+            authority: None,
+            #[cfg(unix)]
+            data_plane: None,
         }
     }
 }

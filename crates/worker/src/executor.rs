@@ -8,12 +8,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use marquetry_engine::Assignment;
-use marquetry_types::{AttemptResult, FencingToken, LogLine, Progress};
+use marquetry_types::{AttemptResult, FencingToken, LogLine, Membership, Progress};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::attempt::{self, Workplace};
+use crate::spans;
 
 /// Reports that wait for the worker's stream; those beyond are dropped, as they are only watched.
 const REPORTS: usize = 1024;
@@ -66,17 +68,24 @@ impl Executor {
         let cancellation = CancellationToken::new();
         self.running.insert(token.clone(), cancellation.clone());
         let finished = self.finished.clone();
+        let span = spans::work(&assignment, &self.workplace.config.id);
         let attempt = attempt::run(
             assignment,
             Arc::clone(&self.workplace),
             self.reports.clone(),
             cancellation,
         );
-        self.watches.spawn(async move {
+        let watch = async move {
             let result = attempt.await;
             // Nobody listens once the worker stops.
             let _ = finished.send((token, result));
-        });
+        };
+        self.watches.spawn(watch.instrument(span));
+    }
+
+    /// Spreads the queries of stages that begin from now on over these.
+    pub(crate) fn use_members(&self, members: Membership) {
+        self.workplace.use_members(members);
     }
 
     /// Asks an attempt to end.
@@ -84,6 +93,13 @@ impl Executor {
         if let Some(cancellation) = self.running.get(token) {
             cancellation.cancel();
         }
+    }
+
+    /// Gives up what runs, and lets go of what stands ready for more.
+    pub(crate) async fn end(mut self) {
+        self.running.values().for_each(CancellationToken::cancel);
+        self.watches.shutdown().await;
+        self.workplace.stages.let_go().await;
     }
 
     /// Forgets an attempt that ended.

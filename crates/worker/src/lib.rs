@@ -8,16 +8,25 @@
 mod attempt;
 mod bundle_cache;
 mod config;
+#[cfg(unix)]
+mod data_plane;
 mod executor;
 #[cfg(unix)]
 mod hosts;
 mod line;
 mod log_book;
+#[cfg(unix)]
+mod memory;
+mod peers;
+mod spans;
 mod stage;
 mod threads;
 
 pub use config::{Isolation, WorkerConfig};
 #[cfg(unix)]
+pub use data_plane::{DataPlaneConfig, serve_data_plane};
+#[cfg(unix)]
 pub use hosts::{HostCommand, serve_stage_host};
 pub use line::{Leave, Worker, WorkerError};
 pub use log_book::read_log;
+pub use spans::WORK_TARGET;

@@ -1,6 +1,6 @@
 //! The worker's stream to its coordinator, over as many connections as it takes.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use marquetry_client::{Connection, Coordinators, MESSAGE_BYTES};
@@ -12,7 +12,7 @@ use marquetry_proto::v1::attach_response::Message as FromCoordinator;
 use marquetry_proto::v1::attempt_report::Report as WireReport;
 use marquetry_proto::v1::worker_service_client::WorkerServiceClient;
 use marquetry_proto::{WireError, v1};
-use marquetry_types::{Diagnostic, Epoch, FencingToken, codes};
+use marquetry_types::{Diagnostic, Epoch, FencingToken, RunId, TraceContext, codes};
 use marquetry_workflow::StageCatalogue;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -21,6 +21,8 @@ use tonic::{Code, Status, Streaming};
 
 use crate::attempt::{Stages, Workplace};
 use crate::bundle_cache::BundleCache;
+#[cfg(unix)]
+use crate::data_plane::DataPlane;
 use crate::executor::{Events, Executor, Report};
 use crate::threads::Threads;
 use crate::{Isolation, WorkerConfig};
@@ -44,6 +46,8 @@ pub struct Worker {
     agent: Agent,
     executor: Executor,
     events: Events,
+    #[cfg(unix)]
+    data_plane: Option<DataPlane>,
     /// It takes nothing new, and stops when it holds nothing any more.
     is_draining: bool,
 }
@@ -130,7 +134,7 @@ impl Worker {
     /// # Errors
     /// Its threads or processes cannot be started, or its folder for what queries spill cannot be made.
     pub fn new(
-        config: WorkerConfig,
+        mut config: WorkerConfig,
         registry: Arc<Registry>,
         lake: Lake,
         coordinators: Coordinators,
@@ -146,7 +150,16 @@ impl Worker {
                 version,
             })
         });
+        #[cfg(unix)]
+        let data_plane = config.data_plane.take();
         let hello = v1::Hello {
+            #[cfg(unix)]
+            data_plane: data_plane
+                .as_ref()
+                .map(|plane| plane.url.clone())
+                .unwrap_or_default(),
+            #[cfg(not(unix))]
+            data_plane: String::new(),
             worker_id: config.id.to_string(),
             slots: config.slots,
             kinds: kinds.collect(),
@@ -157,6 +170,10 @@ impl Worker {
             draining: false,
         };
         let location = lake.location().to_owned();
+        #[cfg(unix)]
+        let data_plane = data_plane
+            .map(|config| DataPlane::start(config, location.clone()))
+            .transpose()?;
         let stages = match &config.isolation {
             Isolation::Threads => Stages::Threads(Threads::new(config.threads, registry)?),
             #[cfg(unix)]
@@ -172,6 +189,7 @@ impl Worker {
             lake,
             bundles,
             stages,
+            members: Mutex::default(),
         }));
         Ok(Self {
             hello,
@@ -180,6 +198,8 @@ impl Worker {
             agent: Agent::new(),
             executor,
             events,
+            #[cfg(unix)]
+            data_plane,
             is_draining: false,
         })
     }
@@ -189,6 +209,12 @@ impl Worker {
     /// # Errors
     /// The coordinator will never take this worker as it is.
     pub async fn serve(mut self, leave: Leave) -> Result<(), WorkerError> {
+        let served = self.serve_until(leave).await;
+        self.executor.end().await;
+        served
+    }
+
+    async fn serve_until(&mut self, leave: Leave) -> Result<(), WorkerError> {
         let mut pause = PAUSES.0;
         loop {
             let mut was_welcomed = false;
@@ -342,8 +368,19 @@ impl Worker {
                 ),
                 AgentEffect::Start(assignment) => self.executor.start(assignment),
                 AgentEffect::Cancel { token, reason } => {
-                    tracing::info!(attempt = %token.attempt, reason, "an attempt is to end");
+                    let id = &token.attempt;
+                    tracing::info!(
+                        run = %id.run, stage = %id.stage, attempt = id.attempt.0, reason,
+                        "an attempt is to end"
+                    );
                     self.executor.cancel(&token);
+                }
+                AgentEffect::UseMembers(members) => {
+                    #[cfg(unix)]
+                    if let Some(plane) = &self.data_plane {
+                        plane.admit(&members.secret);
+                    }
+                    self.executor.use_members(members);
                 }
                 AgentEffect::Disconnect => leaves = true,
             }
@@ -415,19 +452,32 @@ fn understand(response: v1::AttachResponse) -> Result<Option<AgentInput>, WireEr
             token: token(cancel.token)?,
             reason: cancel.reason,
         }),
+        Some(FromCoordinator::Membership(membership)) => {
+            Some(AgentInput::MembershipChanged(membership.into()))
+        }
         Some(FromCoordinator::Acknowledged(acknowledged)) => Some(AgentInput::Acknowledged {
             token: token(acknowledged.token)?,
         }),
     })
 }
 
+/// The span that a message names, or else the beginning of the run's own trace.
+pub(crate) fn read_trace(traceparent: &str, run: &RunId) -> TraceContext {
+    let named = traceparent.parse();
+    named.unwrap_or_else(|_| TraceContext::of_run(run))
+}
+
 fn read_assignment(wire: v1::Assignment) -> Result<Assignment, WireError> {
+    let parallelism = wire.parallelism().into();
     let token = wire
         .token
         .ok_or(WireError::Missing("assign.token"))?
         .try_into()?;
     let options = serde_json::from_str(&wire.options_json);
+    let token: FencingToken = token;
     Ok(Assignment {
+        // An older coordinator says nothing of it.
+        trace: read_trace(&wire.traceparent, &token.attempt.run),
         token,
         kind: wire.kind.parse()?,
         options: options.map_err(|_| WireError::Unknown("assign.options_json"))?,
@@ -436,5 +486,6 @@ fn read_assignment(wire: v1::Assignment) -> Result<Assignment, WireError> {
         timeout: (wire.timeout_ms > 0).then(|| Duration::from_millis(wire.timeout_ms)),
         memory: (wire.memory_bytes > 0).then_some(wire.memory_bytes),
         base_dir: (!wire.base_dir.is_empty()).then_some(wire.base_dir),
+        parallelism,
     })
 }

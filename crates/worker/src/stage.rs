@@ -6,14 +6,23 @@ use std::sync::Arc;
 
 use marquetry_lake::{Lake, LazySession, SessionOptions};
 use marquetry_plugin::{Registry, StageContext, StageEvents, StageSetup};
-use marquetry_types::{AttemptId, Diagnostic, FailureClass, Outcome, StageFailure, codes};
+use marquetry_types::{
+    AttemptId, Diagnostic, FailureClass, Outcome, Parallelism, StageFailure, TraceContext, codes,
+};
 use marquetry_workflow::check_options;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use crate::spans;
+
+use crate::peers::{Members, spread};
 
 /// What is to be done, wherever that is.
 #[derive(Debug, Clone)]
 pub(crate) struct Work {
+    /// The worker's span.
+    pub(crate) trace: TraceContext,
     pub(crate) attempt: AttemptId,
     pub(crate) kind: String,
     /// The evaluated `with`.
@@ -27,10 +36,28 @@ pub(crate) struct Work {
     pub(crate) threads: usize,
     /// Where queries go on that exceed their memory.
     pub(crate) spill_dir: PathBuf,
+    pub(crate) parallelism: Parallelism,
+    pub(crate) members: Members,
 }
 
-/// Does it, on the thread that drives this future.
+/// Does it, on the thread that drives this future, in a span of its own.
 pub(crate) async fn perform(
+    work: Work,
+    registry: &Registry,
+    lake: Lake,
+    events: Arc<dyn StageEvents>,
+    cancellation: CancellationToken,
+) -> Result<Outcome, StageFailure> {
+    let span = spans::execute(&work);
+    let done = async {
+        let result = handle(work, registry, lake, events, cancellation).await;
+        spans::ended(&result);
+        result
+    };
+    done.instrument(span).await
+}
+
+async fn handle(
     work: Work,
     registry: &Registry,
     lake: Lake,
@@ -51,13 +78,15 @@ pub(crate) async fn perform(
         spill_dir: work.spill_dir,
         threads: work.threads,
     };
-    let session = LazySession::new(&lake, options);
+    let spread = spread(work.parallelism, &work.members, Arc::clone(&events));
+    let session = LazySession::new(&lake, options).spread_over(&spread);
     let context = StageContext::new(StageSetup {
         attempt: work.attempt,
         options: work.options,
         files: work.files,
         lake,
         session,
+        spread,
         seed: work.seed,
         base_dir: work.base_dir.map(PathBuf::from),
         memory_limit: work.memory_limit,

@@ -54,9 +54,12 @@ pub fn json_schema(catalogue: Option<&dyn StageCatalogue>) -> Value {
                     "retry": {"$ref": "#/$defs/retry"},
                     "timeout": {"$ref": "#/$defs/timeout"},
                     "memory": {"$ref": "#/$defs/size"},
+                    "parallelism": {"$ref": "#/$defs/parallelism"},
                     "queue": {"$ref": "#/$defs/queue"},
                     "labels": {"$ref": "#/$defs/labels"},
                     "priority": {"$ref": "#/$defs/priority"},
+                    "concurrency": {"$ref": "#/$defs/slots"},
+                    "rate": {"$ref": "#/$defs/rate"},
                 },
             },
             "concurrency": {
@@ -105,6 +108,10 @@ fn definitions() -> Map<String, Value> {
             "type": "string",
             "pattern": "^[0-9]+ *([kKmMgGtT][iI]?)?[bB]$",
         },
+        "parallelism": {
+            "description": "Whether the stage's queries are spread over workers.",
+            "enum": ["local", "cluster", "auto"], "default": "auto",
+        },
         "timeout": {
             "description": "How long an attempt may take, or an attempt and the stage with all its attempts.",
             "anyOf": [
@@ -133,6 +140,31 @@ fn definitions() -> Map<String, Value> {
         "priority": {
             "description": "Of stages that wait for the same workers the one with the highest goes first.",
             "type": "integer", "minimum": -100, "maximum": 100, "default": 0,
+        },
+        "slots": {
+            "description": "How many attempts of stages of a group run at a time, over all runs.",
+            "anyOf": [
+                {"type": "integer", "minimum": 1, "maximum": 100_000},
+                {"type": "object", "additionalProperties": false, "required": ["limit"], "properties": {
+                    "group": {"type": "string", "minLength": 1,
+                              "description": "The group. Without one, the stage is its own."},
+                    "limit": {"type": "integer", "minimum": 1, "maximum": 100_000},
+                }},
+            ],
+        },
+        "rate": {
+            "description": "How many attempts of stages of a group begin in a while, over all runs.",
+            "type": "object",
+            "additionalProperties": false,
+            "required": ["limit", "per"],
+            "properties": {
+                "group": {"type": "string", "minLength": 1,
+                          "description": "The group. Without one, the stage is its own."},
+                "limit": {"type": "integer", "minimum": 1, "maximum": 100_000},
+                "per": {"$ref": "#/$defs/duration"},
+                "burst": {"type": "integer", "minimum": 1, "maximum": 100_000,
+                          "description": "How many may begin at once after a quiet while; `limit` without it."},
+            },
         },
         "retry": {
             "description": "How often and how soon a stage is tried again.",
@@ -270,9 +302,12 @@ fn stage(descriptors: &[&StageDescriptor]) -> Value {
             "retry": {"$ref": "#/$defs/retry"},
             "timeout": {"$ref": "#/$defs/timeout"},
             "memory": {"$ref": "#/$defs/size"},
+            "parallelism": {"$ref": "#/$defs/parallelism"},
             "queue": {"$ref": "#/$defs/queue"},
             "labels": {"$ref": "#/$defs/labels"},
             "priority": {"$ref": "#/$defs/priority"},
+            "concurrency": {"$ref": "#/$defs/slots"},
+            "rate": {"$ref": "#/$defs/rate"},
             "publish": {
                 "description": "The name under which the first output is published, or names by output.",
                 "anyOf": [

@@ -21,6 +21,7 @@ mod params;
 mod read;
 mod render;
 mod source;
+mod throttle;
 mod words;
 mod yaml;
 
@@ -37,3 +38,4 @@ pub use params::{ParamInput, ParamSpec, ParamType};
 pub use read::parse;
 pub use read::quantity::parse_duration;
 pub use render::render;
+pub use throttle::{StageConcurrency, StageRate, Throttle, group_name};

@@ -9,13 +9,13 @@ use indexmap::IndexMap;
 use marquetry_schedule::Schedule;
 use marquetry_script::{Expression, ScriptError, Template};
 use marquetry_types::{
-    FailureClass, POLICY_KEY, PolicyUse, PublishedKind, PublishedName, QueueName, ScheduleName,
-    StageKind, StageName,
+    FailureClass, POLICY_KEY, Parallelism, PolicyUse, PublishedKind, PublishedName, QueueName,
+    ScheduleName, StageKind, StageName,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::ParamSpec;
+use crate::{ParamSpec, Throttle};
 
 /// A workflow: parameters and a graph of stages without cycles.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -158,9 +158,15 @@ pub struct Stage {
     /// Where it runs, and before which others.
     #[serde(default)]
     pub placement: Placement,
+    /// What holds it back though a worker is free: stages of all runs that share a group.
+    #[serde(default, skip_serializing_if = "Throttle::is_none")]
+    pub throttle: Throttle,
     /// How much memory an attempt may use, in bytes; without one, the worker's own limit holds.
     #[serde(default)]
     pub memory: Option<u64>,
+    /// Whether its queries are spread over workers.
+    #[serde(default)]
+    pub parallelism: Parallelism,
     /// The names of its outputs, in the order of its kind. The first is what `stages.NAME` means.
     #[serde(default)]
     pub outputs: Vec<String>,

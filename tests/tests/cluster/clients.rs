@@ -7,7 +7,7 @@ const ASKS: &str = "
 marquetry: v1
 name: asks
 stages:
-  before: { uses: probe/nothing, with: {} }
+  before: { uses: ingest/files, with: { path: names.csv, columns: { customer_id: int64 } } }
   ask: { uses: wait/approval, with: { message: send them? }, needs: [before] }
 ";
 
@@ -15,6 +15,7 @@ stages:
 fn python_drives_every_call_and_reads_every_error() {
     let mut cluster = Cluster::start(&[]);
     cluster.place.file("asks.yaml", ASKS);
+    cluster.place.file("names.csv", "customer_id\n2\n1\n");
     cluster.add_worker(&["--name", "only"]);
     let address = cluster.url(0).split_once("://").unwrap().1.to_owned();
     let seen = client_saw(&address, &cluster.place.path().join("asks.yaml"));
@@ -42,6 +43,7 @@ fn python_drives_every_call_and_reads_every_error() {
         ("unknown", "NOT_FOUND", "MQ0701"),
         ("late", "FAILED_PRECONDITION", "MQ0702"),
         ("nobody", "NOT_FOUND", "MQ0709"),
+        ("no_stage", "NOT_FOUND", "MQ0902"),
     ] {
         let error = &seen[key];
         assert_eq!(
@@ -56,6 +58,8 @@ fn python_drives_every_call_and_reads_every_error() {
         let all = seen["services"].as_array().unwrap();
         assert!(all.contains(&name), "reflection has no {name}: {all:?}");
     }
+    let lines = seen["log_lines"].as_array().unwrap();
+    assert!(!lines.is_empty(), "{seen:#}");
     let place = &seen["invalid"]["diagnostics"][0]["location"];
     assert_eq!(
         (&place["file"], &place["line"]),

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use marquetry_tests::{Cluster, Table, interrupted, said};
+use marquetry_tests::{Cluster, Dice, Table, interrupted, said};
 
 /// Outputs that are compared.
 const OUTPUTS: [&str; 3] = ["rfm", "segments", "rules"];
@@ -15,19 +15,6 @@ fn scale() -> (u32, u32) {
     let kills = std::env::var("MARQUETRY_KILLS").ok();
     let kills = kills.and_then(|kills| kills.parse().ok()).unwrap_or(200);
     (kills * 5 / 2, kills)
-}
-
-/// A small generator of pseudo-random numbers (splitmix64).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (word ^ (word >> 31)) % bound
-    }
 }
 
 fn rows(cluster: &Cluster, run: &str, output: &str) -> Table {
@@ -56,7 +43,7 @@ fn every_run_ends_with_the_rows_of_an_undisturbed_one() {
     assert_eq!(cluster.watch(&undisturbed)["status"], "succeeded");
     let expected = OUTPUTS.map(|output| rows(&cluster, &undisturbed, output));
 
-    let mut dice = Dice(SEED);
+    let mut dice = Dice::new(SEED);
     let mut submitted = Vec::new();
     let mut killed = (0, 0);
     for kill in 0..kills {

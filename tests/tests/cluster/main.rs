@@ -5,8 +5,19 @@
 
 mod access;
 mod clients;
+mod collector;
+mod distributed;
+mod failures;
+mod full_disk;
+mod health;
 mod history;
 mod hosts;
 mod kills;
+mod log_lines;
+mod log_streams;
+mod network;
+mod object_store;
 mod operations;
 mod takeover;
+mod throttles;
+mod traces;

@@ -1,13 +1,8 @@
 //! What platform teams do with a cluster: queues, draining, approvals, groups, doing again; and what a run
 //! says that waits.
 
-use marquetry_tests::{Cluster, eventually, said};
+use marquetry_tests::{Cluster, eventually, said, stage};
 use serde_json::Value;
-
-fn stage<'a>(shown: &'a Value, name: &str) -> &'a Value {
-    let stages = shown["stages"].as_array().unwrap();
-    stages.iter().find(|it| it["name"] == name).unwrap()
-}
 
 fn waiting(cluster: &Cluster, run: &str, name: &str) -> String {
     let shown = cluster.show(run);

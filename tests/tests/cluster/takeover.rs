@@ -3,8 +3,7 @@
 use std::time::{Duration, Instant};
 
 use marquetry_journal::testing::PostgresServer;
-use marquetry_tests::{Cluster, send};
-use serde_json::Value;
+use marquetry_tests::{Cluster, attempts, send, stage};
 
 const SLEEPS: &str = "
 marquetry: v1
@@ -14,15 +13,6 @@ stages:
   sleep: { uses: probe/sleep, with: { milliseconds: 2000 }, needs: [before] }
   after: { uses: probe/nothing, with: {}, needs: [sleep] }
 ";
-
-fn stage<'a>(shown: &'a Value, name: &str) -> &'a Value {
-    let stages = shown["stages"].as_array().unwrap();
-    stages.iter().find(|it| it["name"] == name).unwrap()
-}
-
-fn attempts(shown: &Value, name: &str) -> usize {
-    stage(shown, name)["attempts"].as_array().unwrap().len()
-}
 
 #[test]
 fn a_stage_of_a_killed_worker_runs_again_on_another_one() {
@@ -39,7 +29,10 @@ fn a_stage_of_a_killed_worker_runs_again_on_another_one() {
     assert_eq!(sleep["attempts"][0]["end"], "lost", "{sleep:#}");
     assert_eq!(sleep["attempts"][1]["end"], "succeeded", "{sleep:#}");
     assert_eq!(
-        (attempts(&shown, "before"), attempts(&shown, "after")),
+        (
+            attempts(&shown, "before").len(),
+            attempts(&shown, "after").len()
+        ),
         (1, 1)
     );
 }
@@ -56,7 +49,7 @@ fn no_stage_runs_twice_when_the_server_is_killed_and_comes_back() {
     let shown = cluster.watch(&run);
     assert_eq!(shown["status"], "succeeded", "{shown:#}");
     for name in ["before", "sleep", "after"] {
-        assert_eq!(attempts(&shown, name), 1, "{shown:#}");
+        assert_eq!(attempts(&shown, name).len(), 1, "{shown:#}");
     }
     let again = cluster.submit("sleeps.yaml", &["--request-id", "only-one"]);
     assert_eq!(again, run, "one request is one run");
@@ -90,7 +83,7 @@ fn a_drained_worker_finishes_what_it_runs_and_takes_nothing_new() {
     };
     assert!(by("sleep").starts_with("old-"), "{shown:#}");
     assert!(by("after").starts_with("new-"), "{shown:#}");
-    assert_eq!(attempts(&shown, "sleep"), 1);
+    assert_eq!(attempts(&shown, "sleep").len(), 1);
 }
 
 /// Two servers on one PostgreSQL, the first of which leads, and a worker that knows both.
@@ -120,7 +113,7 @@ fn the_second_server_leads_within_five_seconds_of_the_firsts_death() {
         let shown = cluster.watch(&run);
         assert_eq!(shown["status"], "succeeded", "{shown:#}");
         assert_eq!(
-            attempts(&shown, "sleep"),
+            attempts(&shown, "sleep").len(),
             1,
             "no stage runs twice: {shown:#}"
         );
@@ -165,7 +158,7 @@ fn a_leader_that_was_paused_wakes_up_as_a_follower() {
     let shown = cluster.watch(&run);
     assert_eq!(shown["status"], "succeeded", "{shown:#}");
     assert_eq!(
-        attempts(&shown, "sleep"),
+        attempts(&shown, "sleep").len(),
         1,
         "no stage runs twice: {shown:#}"
     );
@@ -184,7 +177,7 @@ fn runs_go_on_when_the_database_was_killed_and_comes_back() {
     let shown = cluster.watch(&run);
     assert_eq!(shown["status"], "succeeded", "{shown:#}");
     assert_eq!(
-        attempts(&shown, "sleep"),
+        attempts(&shown, "sleep").len(),
         1,
         "no stage runs twice: {shown:#}"
     );

@@ -20,6 +20,9 @@ struct WorkerView {
     labels: std::collections::BTreeMap<String, String>,
     version: String,
     last_seen: Option<String>,
+    /// Where others reach it with parts of queries.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_plane: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -87,6 +90,7 @@ fn worker(wire: v1::Worker) -> WorkerView {
             .last_seen
             .as_ref()
             .map(|at| timestamp_from_wire(at).to_string()),
+        data_plane: (!wire.data_plane.is_empty()).then_some(wire.data_plane),
     }
 }
 

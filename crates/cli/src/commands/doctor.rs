@@ -18,6 +18,8 @@ use crate::place::Place;
 const PROBE: &str = "doctor/probe";
 /// Clocks that differ by more make times in `show` misleading. Nothing is decided by them.
 const SKEW: Duration = Duration::from_secs(2);
+/// A lake that answers later than that is away.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// A lake that answers slower makes short stages slow.
 const SLOW: Duration = Duration::from_millis(500);
 
@@ -157,9 +159,24 @@ async fn lake(place: &Place) -> Finding {
     };
     let start = Instant::now();
     let written = Bytes::from(Timestamp::now().to_string());
-    let read = match lake.put(PROBE, written.clone()).await {
-        Ok(()) => lake.get(PROBE).await,
-        Err(error) => Err(error),
+    let asked = async {
+        lake.put(PROBE, written.clone()).await?;
+        lake.get(PROBE).await
+    };
+    let Ok(read) = tokio::time::timeout(PATIENCE, asked).await else {
+        let seen = format!(
+            "{} does not answer within {}",
+            lake.location(),
+            output::duration(PATIENCE)
+        );
+        return Finding {
+            state: State::Bad,
+            ..Finding::warning(
+                CHECK,
+                seen,
+                "check the store's endpoint and keys in the environment, and the network to it",
+            )
+        };
     };
     let took = start.elapsed();
     let seen = format!(

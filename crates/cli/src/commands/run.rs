@@ -20,6 +20,7 @@ use crate::place::Place;
 use crate::progress::Progress;
 use crate::run_view::RunView;
 use crate::stages::registry;
+use crate::telemetry::traced;
 use crate::{commands, workflow_file};
 
 /// `marquetry validate`
@@ -86,7 +87,7 @@ pub(crate) async fn run(common: &Common, arguments: &Run) -> Result<(), Failure>
     };
     let submitted = embedded
         .client
-        .submit_run(request)
+        .submit_run(traced(request))
         .await
         .map_err(|status| refused(&status))?;
     let run: RunId = submitted

@@ -132,7 +132,11 @@ pub(crate) fn print(common: &Common, run: &RunView) -> Result<(), Failure> {
             .collect();
         let what = match (&stage.skip_reason, &stage.waiting_for, &stage.approval) {
             (Some(reason), _, _) => reason.clone(),
-            (_, Some(waiting), _) => format!("waiting for {waiting}"),
+            (_, Some(waiting), _) => {
+                let since = last.and_then(|last| Some((last.why.as_ref()?, last.code.as_ref()?)));
+                let since = since.map(|(why, code)| format!(", since {why} [{code}]"));
+                format!("waiting for {waiting}{}", since.unwrap_or_default())
+            }
             (_, _, Some(approval)) if approval.comment.is_empty() => {
                 format!("approved by {}", approval.by)
             }

@@ -10,7 +10,7 @@ use marquetry_coordinator::{
 use marquetry_engine::EngineConfig;
 use marquetry_types::{Diagnostic, RunId, Timestamp, codes};
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpIncoming;
 
@@ -18,6 +18,7 @@ use crate::arguments::{Common, Format, NewToken, Server, TokenRole};
 use crate::cluster::{bytes, text};
 use crate::failure::Failure;
 use crate::keeping::Keeping;
+use crate::kept_logs::KeptLogs;
 use crate::output;
 use crate::place::Place;
 use crate::stages::registry;
@@ -27,6 +28,9 @@ const SOLE_LEASE: Duration = Duration::from_secs(3600);
 /// The lease on a journal that others can take over. With their campaigns every half second a take-over
 /// takes at most half a second more.
 const SHARED_LEASE: Duration = Duration::from_secs(3);
+
+/// Connections that wait to be accepted: all workers of a large cluster come at once after a take-over.
+const BACKLOG: u32 = 4096;
 
 /// `marquetry server`
 pub(crate) async fn serve(common: &Common, arguments: &Server) -> Result<(), Failure> {
@@ -66,7 +70,9 @@ pub(crate) async fn serve(common: &Common, arguments: &Server) -> Result<(), Fai
         upkeep: history.upkeep(&arguments.keep),
     };
     let shutdown = CancellationToken::new();
-    let coordinator = Coordinator::start(config, journal, registry(), shutdown.clone()).await?;
+    let coordinator = Coordinator::start(config, journal, registry(), shutdown.clone())
+        .await?
+        .with_logs(Arc::new(KeptLogs(lake.clone())));
     let incoming = TcpIncoming::from(listener)
         .with_nodelay(Some(true))
         .with_keepalive(Some(Duration::from_secs(10)));
@@ -129,12 +135,36 @@ fn announce(common: &Common, ready: &Ready<'_>, role: &Role) -> Result<(), Failu
 }
 
 /// Listens where an option says, and gives where that is.
-async fn listen(option: &str, wanted: &str) -> Result<(TcpListener, SocketAddr), Failure> {
-    let listener = TcpListener::bind(wanted)
-        .await
-        .map_err(|error| cannot_listen(option, wanted, &error))?;
-    let address = listener.local_addr().map_err(Failure::internal)?;
-    Ok((listener, address))
+pub(crate) async fn listen(
+    option: &str,
+    wanted: &str,
+) -> Result<(TcpListener, SocketAddr), Failure> {
+    let cannot = |error: std::io::Error| cannot_listen(option, wanted, &error);
+    let mut last = None;
+    for address in tokio::net::lookup_host(wanted).await.map_err(cannot)? {
+        match listen_at(address) {
+            Ok(listener) => {
+                let address = listener.local_addr().map_err(Failure::internal)?;
+                return Ok((listener, address));
+            }
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(cannot(last.unwrap_or_else(|| {
+        std::io::Error::other("the name stands for no address")
+    })))
+}
+
+fn listen_at(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // As `TcpListener::bind` does: a server that was killed is started again at once.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 fn cannot_listen(option: &str, address: &str, error: &std::io::Error) -> Failure {

@@ -17,6 +17,7 @@ use crate::output::{self, BOLD, DIM};
 use crate::progress::Progress;
 use crate::run_view::RunView;
 use crate::stages::registry;
+use crate::telemetry::traced;
 use crate::workflow_file;
 
 /// After how long without news a watcher is told what the run waits for.
@@ -52,7 +53,7 @@ pub(crate) async fn submit(common: &Common, arguments: &Submit) -> Result<(), Fa
     };
     let submitted = cluster
         .call(|mut runs| {
-            let request = request.clone();
+            let request = traced(request.clone());
             async move { runs.submit_run(request).await }
         })
         .await?;
@@ -231,7 +232,8 @@ async fn follow(common: &Common, cluster: &Cluster, run: &RunId) -> Result<(), F
     }
 }
 
-fn absolute(folder: &Path) -> Result<String, Failure> {
+/// A folder as others find it.
+pub(crate) fn absolute(folder: &Path) -> Result<String, Failure> {
     let absolute = std::path::absolute(folder);
     let absolute = absolute.map_err(|error| Failure::file("find", folder, &error))?;
     Ok(absolute.to_string_lossy().into_owned())

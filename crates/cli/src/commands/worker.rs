@@ -9,7 +9,8 @@ use marquetry_worker::{HostCommand, Isolation, Leave, Worker, WorkerConfig};
 use tokio_util::sync::CancellationToken;
 
 use crate::arguments::{Common, IsolationArgument, StageHost, WorkerArguments};
-use crate::cluster::coordinators;
+use crate::cluster::{authority, coordinators};
+use crate::commands::data_plane;
 use crate::commands::server::{process_name, stop_signal};
 use crate::failure::Failure;
 use crate::output;
@@ -24,7 +25,7 @@ pub(crate) async fn serve(common: &Common, arguments: &WorkerArguments) -> Resul
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let threads = resources.threads.unwrap_or(cores).max(1);
     let isolation = match arguments.isolation {
-        IsolationArgument::Process => Isolation::Processes(host_command(threads)?),
+        IsolationArgument::Process => Isolation::Processes(host_command(common, threads)?),
         IsolationArgument::Thread => Isolation::Threads,
     };
     let id: WorkerId = match &arguments.name {
@@ -43,6 +44,8 @@ pub(crate) async fn serve(common: &Common, arguments: &WorkerArguments) -> Resul
         memory_limit: resources.stage_memory.saturating_mul(1024 * 1024),
         isolation,
         cancel_patience: Duration::from_secs(arguments.cancel_patience),
+        authority: authority(&common.reach)?,
+        data_plane: data_plane::configured(&arguments.data_plane, common, threads, &place).await?,
         ..WorkerConfig::new(id.clone(), place.spill_path())
     };
     let coordinators = coordinators(&common.reach)?;
@@ -75,18 +78,25 @@ async fn leave_on_signal(leave: Leave, patience: Duration) {
 }
 
 /// This very program, whatever has been put in its place since it started.
-fn host_command(threads: usize) -> Result<HostCommand, Failure> {
+pub(crate) fn this_program(arguments: &[&str]) -> Result<HostCommand, Failure> {
     let running = PathBuf::from("/proc/self/exe");
     let program = if running.exists() {
         running
     } else {
         std::env::current_exe().map_err(Failure::internal)?
     };
-    let arguments = ["stage-host", "--threads", &threads.to_string()].map(str::to_owned);
     Ok(HostCommand {
         program,
-        arguments: arguments.into(),
+        arguments: arguments.iter().map(|&text| text.to_owned()).collect(),
     })
+}
+
+/// What runs stages for this worker. It logs and traces as this one does.
+fn host_command(common: &Common, threads: usize) -> Result<HostCommand, Failure> {
+    let threads = threads.to_string();
+    let mut command = this_program(&["stage-host", "--threads", &threads, "--log", &common.log])?;
+    command.arguments.extend(common.telemetry.options());
+    Ok(command)
 }
 
 /// `--queue QUEUE`, repeated.

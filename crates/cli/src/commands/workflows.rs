@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::arguments::{Backfill, Common, Deploy, Format, Retire, Workflows};
 use crate::cluster::Cluster;
+use crate::commands::submit::absolute;
 use crate::failure::Failure;
 use crate::output::{self, DIM};
 use crate::stages::registry;
@@ -58,6 +59,10 @@ pub(crate) async fn deploy(common: &Common, arguments: &Deploy) -> Result<(), Fa
                 files: bundle.files.into_iter().collect(),
             }),
             comment: arguments.comment.clone().unwrap_or_default(),
+            base_dir: arguments
+                .base_dir
+                .as_deref()
+                .map_or(Ok(String::new()), absolute)?,
         };
         let response = cluster
             .ask_workflows(|mut workflows| {

@@ -1,7 +1,7 @@
 //! Runs as the journal has them.
 
 use marquetry_engine::{AttemptEnd, RunState, RunSummary, StageState};
-use marquetry_types::StageName;
+use marquetry_types::{StageName, codes};
 
 use super::{
     ApprovalView, AttemptView, ItemsView, OutputView, PublishedView, RunView, StageView,
@@ -72,6 +72,15 @@ fn stage(run: &RunState, name: &StageName, state: &StageState) -> StageView {
             AttemptEnd::Succeeded => None,
             AttemptEnd::Failed(failure) => Some(failure.diagnostic.message.clone()),
             AttemptEnd::Lost(reason) => Some(reason.clone()),
+        }),
+        code: attempt.end.as_ref().and_then(|end| match end {
+            AttemptEnd::Succeeded => None,
+            AttemptEnd::Failed(failure) => Some(failure.diagnostic.code.to_string()),
+            AttemptEnd::Lost(_) => Some(codes::WORKER_LOST.to_string()),
+        }),
+        help: attempt.end.as_ref().and_then(|end| match end {
+            AttemptEnd::Failed(failure) => failure.diagnostic.help.clone(),
+            AttemptEnd::Succeeded | AttemptEnd::Lost(_) => None,
         }),
     });
     let published = state.published.iter().map(|version| PublishedView {

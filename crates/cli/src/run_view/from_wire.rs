@@ -122,6 +122,8 @@ fn stage(wire: v1::Stage) -> StageView {
 fn attempt(wire: v1::Attempt) -> AttemptView {
     let failure = wire.failure.and_then(|failure| failure.diagnostic);
     let why = failure.as_ref().map(|why| why.message.clone());
+    let code = failure.as_ref().map(|why| why.code.clone());
+    let help = failure.as_ref().map(|why| why.help.clone());
     let end = match (&wire.finished_at, failure) {
         (None, _) => None,
         (Some(_), None) => Some("succeeded"),
@@ -135,5 +137,7 @@ fn attempt(wire: v1::Attempt) -> AttemptView {
         finished_at: wire.finished_at.as_ref().map(timestamp_from_wire),
         end,
         why,
+        code,
+        help: help.filter(|help| !help.is_empty()),
     }
 }

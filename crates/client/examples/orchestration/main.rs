@@ -12,6 +12,7 @@
 )]
 
 mod history;
+mod query;
 mod scale;
 
 use std::fmt::Write as _;
@@ -78,9 +79,14 @@ impl Cluster {
     }
 
     fn add_worker(&mut self, slots: u32) {
+        let slots = slots.to_string();
+        self.add_worker_with(&["--threads", "1", "--slots", &slots]);
+    }
+
+    fn add_worker_with(&mut self, arguments: &[&str]) {
         let worker = command(&self.program, self.folder.path())
-            .args(["worker", "--coordinator", &self.url, "--threads", "1"])
-            .args(["--slots", &slots.to_string()])
+            .args(["worker", "--coordinator", &self.url])
+            .args(arguments)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
@@ -453,5 +459,8 @@ async fn main() {
     }
     if wants("history") {
         history::measure(&program).await;
+    }
+    if wants("query") {
+        query::measure(&program).await;
     }
 }

@@ -24,6 +24,7 @@ impl Reign {
         };
         self.lines.insert(worker.clone(), (session, outbound));
         self.send(worker, session, Message::Welcome(welcome));
+        self.introduce(worker, session);
     }
 
     /// Tells the watchers what became durable.
@@ -87,6 +88,8 @@ impl Reign {
                     }),
                     memory_bytes: assignment.memory.unwrap_or(0),
                     base_dir: assignment.base_dir.unwrap_or_default(),
+                    parallelism: v1::Parallelism::from(assignment.parallelism).into(),
+                    traceparent: assignment.trace.to_string(),
                 };
                 self.send(&worker, session, Message::Assign(assignment));
             }
@@ -126,6 +129,7 @@ impl Reign {
                     self.lines.remove(&worker);
                 }
             }
+            Action::TellPeers { peers } => self.peers_changed(peers),
             Action::RunEnded { run } => {
                 self.own.remove(&run);
                 self.engine.release(&run);

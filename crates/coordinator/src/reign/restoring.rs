@@ -6,13 +6,17 @@ use std::time::Duration;
 use marquetry_engine::{Engine, EngineConfig, RunState, RunStatus};
 use marquetry_journal::{Campaign, JournalError};
 use marquetry_types::RunId;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::peers::Peers;
 use super::{Ended, Reign};
 use crate::TakeUp;
 use crate::leadership::campaign;
 use crate::metrics::Operation;
 use crate::recent_requests::RecentRequests;
+use crate::refusals::refusal_of_journal;
+use crate::request::{Refusal, Request};
 use crate::scheduler::Scheduler;
 
 /// The pause between attempts to read a journal that cannot be read.
@@ -23,6 +27,7 @@ impl Reign {
     /// may have happened, and nobody was told.
     pub(super) async fn restore(&mut self, takeover_grace: Duration) -> Result<(), JournalError> {
         self.lines.clear();
+        self.peers = Peers::new();
         let published = self.journal.list_published(None).await?;
         let unfinished = self.journal.load_unfinished().await?;
         for (run, error) in &unfinished.damaged {
@@ -76,26 +81,31 @@ impl Reign {
     }
 
     /// Restores after a pause, however often it takes. An end when it is time to stop, or another
-    /// coordinator leads.
+    /// coordinator leads. Whoever asks for something meanwhile is told why it cannot be: nobody waits for a
+    /// journal that may be away, or full, for long.
     pub(super) async fn restore_until(
         &mut self,
+        error: &JournalError,
         mut pause: Duration,
+        requests: &mut mpsc::Receiver<Request>,
         shutdown: &CancellationToken,
     ) -> Option<Ended> {
         // The workers that are cut off here live, whatever was expected at the start.
         let config = &self.config.engine;
         let grace = config.takeover_grace.max(config.disconnect_grace);
+        let mut refusal = refusal_of_journal(error);
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return Some(Ended::ShutDown),
-                () = tokio::time::sleep(pause) => {}
+                () = refuse_for(pause, &refusal, requests) => {}
             }
             match self.restore_anew(grace).await {
                 Ok(true) => return None,
                 Ok(false) => return Some(Ended::Deposed),
                 Err(error) => {
                     self.metrics.journal_failed(Operation::Restore, &error);
-                    tracing::error!(%error, "the journal cannot be read");
+                    tracing::error!(%error, "the journal cannot be restored from");
+                    refusal = refusal_of_journal(&error);
                 }
             }
             pause = RESTORE_PAUSE;
@@ -112,5 +122,19 @@ impl Reign {
         self.metrics.epoch(self.epoch);
         self.restore(grace).await?;
         Ok(true)
+    }
+}
+
+/// Refuses what is asked for, for as long as a pause takes.
+async fn refuse_for(pause: Duration, refusal: &Refusal, requests: &mut mpsc::Receiver<Request>) {
+    if pause.is_zero() {
+        return;
+    }
+    let mut over = std::pin::pin!(tokio::time::sleep(pause));
+    loop {
+        tokio::select! {
+            () = &mut over => return,
+            Some(request) = requests.recv() => request.refuse(refusal.clone()),
+        }
     }
 }

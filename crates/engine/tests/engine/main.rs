@@ -4,8 +4,11 @@
 mod fans;
 mod fencing;
 mod gauges;
+mod peers;
 mod placement;
 mod scheduled;
+mod spans;
 mod support;
+mod throttles;
 mod transitions;
 mod waits;

@@ -54,6 +54,7 @@ pub(crate) fn submission(number: u128, workflow: &Workflow) -> Input {
         base_dir: None,
         group: workflow.group(&Map::new()).unwrap(),
         schedule: None,
+        trace: None,
     })
 }
 
@@ -66,6 +67,7 @@ pub(crate) fn hello(name: &str, session: u64, slots: u32, held: Vec<FencingToken
         labels: BTreeMap::new(),
         kinds: BTreeMap::from([(KIND.parse().unwrap(), 1)]),
         version: "test".to_owned(),
+        data_plane: None,
         is_draining: false,
         held,
     })

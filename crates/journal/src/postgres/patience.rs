@@ -96,6 +96,10 @@ impl From<Failure> for JournalError {
             class != "08" && !code.code().starts_with("57P")
         });
         match is_refusal {
+            true if error.code() == Some(&SqlState::DISK_FULL) => Self::Full {
+                reason,
+                is_doubtful: false,
+            },
             true => Self::Storage {
                 doing: "write to the journal",
                 reason,

@@ -335,7 +335,7 @@ pub(super) fn load_runs(
                     loaded.push((run, Ok(stored)));
                 }
             }
-            Err(error @ JournalError::Storage { .. }) => return Err(error),
+            Err(error) if error.is_of_storage() => return Err(error),
             Err(error) => loaded.push((run, Err(error))),
         }
     }

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::leadership;
 use super::schema::{self, APPLICATION_ID, FORMAT};
@@ -132,8 +132,12 @@ fn checked_format(connection: &Connection, path: &Path) -> Result<i64, JournalEr
 }
 
 fn open_error(path: &Path, error: &rusqlite::Error) -> JournalError {
-    JournalError::Open {
-        journal: path.display().to_string(),
-        reason: error.to_string(),
+    let (journal, reason) = (path.display().to_string(), error.to_string());
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt) => JournalError::Corrupt {
+            journal: Some(journal),
+            reason,
+        },
+        _ => JournalError::Open { journal, reason },
     }
 }

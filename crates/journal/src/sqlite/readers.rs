@@ -72,7 +72,7 @@ impl Shared {
         let transaction = connection.unchecked_transaction().map_err(reading)?;
         let result = read(&transaction);
         transaction.finish().map_err(reading)?;
-        let is_sound = !matches!(result, Err(JournalError::Storage { .. }));
+        let is_sound = !result.as_ref().is_err_and(JournalError::is_of_storage);
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if is_sound && idle.len() < MOST_IDLE {
             idle.push(connection);

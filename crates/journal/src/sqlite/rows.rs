@@ -3,7 +3,7 @@
 use marquetry_engine::{Record, RunSummary};
 use marquetry_types::{Epoch, RunId};
 use rusqlite::types::Value;
-use rusqlite::{Connection, Row, params, params_from_iter};
+use rusqlite::{Connection, ErrorCode, Row, params, params_from_iter};
 
 use super::archive;
 use super::statements::{read_one, write};
@@ -16,9 +16,19 @@ use crate::{JournalError, Page, RunFilter};
 
 /// Turns a database error into one that says what was being done.
 pub(super) fn storage(doing: &'static str) -> impl Fn(rusqlite::Error) -> JournalError + Copy {
-    move |error| JournalError::Storage {
-        doing,
-        reason: error.to_string(),
+    move |error| {
+        let reason = error.to_string();
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => JournalError::Full {
+                reason,
+                is_doubtful: false,
+            },
+            Some(ErrorCode::DatabaseCorrupt) => JournalError::Corrupt {
+                journal: None,
+                reason,
+            },
+            _ => JournalError::Storage { doing, reason },
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod migrating;
+mod pages;
 mod power;
 
 use std::path::PathBuf;

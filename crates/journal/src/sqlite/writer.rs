@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use marquetry_engine::Record;
 use marquetry_types::Epoch;
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use tokio::sync::mpsc;
 
 use super::lock::WriterLock;
@@ -135,9 +135,7 @@ impl Committer {
         let mut answers = Vec::with_capacity(works.len());
         for work in works {
             match perform(&transaction, work, &mut self.histories, self.snapshot_every) {
-                Err(JournalError::Storage { doing, reason }) => {
-                    return Err(JournalError::Storage { doing, reason });
-                }
+                Err(error) if error.is_of_storage() => return Err(error),
                 Err(_) => {
                     transaction.rollback().map_err(storage(rows::WRITING))?;
                     return Ok(None);
@@ -159,7 +157,7 @@ impl Committer {
             let answer = perform(&savepoint, work, &mut self.histories, self.snapshot_every);
             match &answer {
                 Ok(_) => savepoint.commit().map_err(writing)?,
-                Err(JournalError::Storage { .. }) => return answer.map(|_| Vec::new()),
+                Err(error) if error.is_of_storage() => return answer.map(|_| Vec::new()),
                 Err(refusal) => {
                     tracing::warn!(error = %refusal, "journal request refused");
                     savepoint.finish().map_err(writing)?; // rolls back
@@ -182,11 +180,18 @@ fn begin(connection: &mut Connection) -> Result<Transaction<'_>, JournalError> {
 /// The transaction is decided here. An error after this call begins says nothing about whether its log
 /// frames reached the disk.
 fn decide(transaction: Transaction<'_>) -> Result<(), JournalError> {
-    transaction
-        .commit()
-        .map_err(|error| JournalError::Doubtful {
-            reason: error.to_string(),
-        })
+    transaction.commit().map_err(in_doubt)
+}
+
+fn in_doubt(error: rusqlite::Error) -> JournalError {
+    let reason = error.to_string();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => JournalError::Full {
+            reason,
+            is_doubtful: true,
+        },
+        _ => JournalError::Doubtful { reason },
+    }
 }
 
 fn perform(

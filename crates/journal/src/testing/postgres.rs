@@ -159,6 +159,23 @@ impl PostgresServer {
         assert!(self.try_restart(), "PostgreSQL does not start");
     }
 
+    /// Tells it to end at once, as `pg_ctl restart -m immediate` does, and starts it again on its data, which
+    /// it recovers.
+    ///
+    /// # Panics
+    /// There is no server that runs, or it does not answer again.
+    pub fn restart_immediately(&mut self) {
+        let Some(mut process) = self.process.take() else {
+            panic!("no PostgreSQL runs");
+        };
+        let asked = Command::new("kill")
+            .args(["-QUIT", &process.id().to_string()])
+            .status();
+        assert!(asked.unwrap().success(), "kill -QUIT");
+        process.wait().unwrap();
+        self.restart();
+    }
+
     /// Starts it and waits until it answers; false if it ends instead.
     fn try_restart(&mut self) -> bool {
         self.kill();

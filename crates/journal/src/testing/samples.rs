@@ -42,6 +42,7 @@ pub fn begun_run(run: &RunId, name: &str, request_id: Option<&str>) -> Vec<Recor
         base_dir: None,
         group: None,
         schedule: None,
+        trace: None,
         pins: Vec::new(),
     };
     let worker: WorkerId = "w1".parse().expect("a worker id");
@@ -49,6 +50,7 @@ pub fn begun_run(run: &RunId, name: &str, request_id: Option<&str>) -> Vec<Recor
         token: token(run),
         worker,
         learns_from: None,
+        slot: None,
         at,
     };
     vec![Record::RunSubmitted(submitted), assigned]
@@ -87,6 +89,7 @@ pub fn backfilled_run(run: &RunId, name: &str, schedule: &str, at: Timestamp) ->
 #[must_use]
 pub fn deployment(name: &str, bundle: &str) -> Deployment {
     Deployment {
+        base_dir: None,
         name: name.to_owned(),
         version: 0,
         bundle: bundle.to_owned(),

@@ -179,11 +179,25 @@ fn unless_there(error: io::Error) -> io::Result<()> {
     }
 }
 
-/// An error of the system, with the path that it leaves out.
-pub(super) fn failed(doing: &str, path: &Path, source: io::Error) -> Error {
+/// What the system refused, with the path that it leaves out.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {doing} {}: {source}", path.display())]
+struct Refused {
+    doing: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// An error of the system.
+pub(super) fn failed(doing: &'static str, path: &Path, source: io::Error) -> Error {
+    let path = path.to_owned();
     Error::Generic {
         store: "local folder",
-        source: format!("cannot {doing} {}: {source}", path.display()).into(),
+        source: Box::new(Refused {
+            doing,
+            path,
+            source,
+        }),
     }
 }
 

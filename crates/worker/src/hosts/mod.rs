@@ -4,7 +4,6 @@
 //! timeouts always end a stage, and a stage that crashes or eats memory takes nothing with it. A host
 //! whose stage ended by itself is kept for the next one; one that was cut off, died or grew is not.
 
-mod memory;
 mod process;
 mod serve;
 
@@ -66,6 +65,12 @@ impl Hosts {
         let mut host = Host::start(&self.command).map_err(|error| cannot_start(&error))?;
         let ended = host.run(&work, &self.lake, &events, &cancellation).await;
         self.put_back(host, ended)
+    }
+
+    /// Lets the hosts that run nothing end by themselves, all at the same time.
+    pub(crate) async fn let_go(&self) {
+        let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
+        futures::future::join_all(idle.into_iter().map(Host::let_go)).await;
     }
 
     fn take_idle(&self) -> Option<Host> {

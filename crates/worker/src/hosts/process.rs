@@ -25,7 +25,7 @@ use tonic::Streaming;
 use tonic::transport::{Channel, Endpoint, Uri};
 
 use super::HostCommand;
-use super::memory;
+use crate::memory;
 use crate::stage::Work;
 
 /// How often the memory of a running stage is looked at.
@@ -34,6 +34,8 @@ const LOOK: Duration = Duration::from_millis(100);
 const CALL_BACKLOG: usize = 4;
 /// How long a host whose connection closed may take to be gone.
 const DEATH: Duration = Duration::from_secs(2);
+/// How long a host may take to end by itself.
+const FAREWELL: Duration = Duration::from_secs(3);
 /// A host that keeps more than this after a stage is not kept itself.
 const KEPT_BYTES: u64 = 512 * 1024 * 1024;
 
@@ -103,6 +105,18 @@ impl Host {
             client,
             call: None,
         })
+    }
+
+    /// Lets it end by itself, so that it says and exports what it still has to.
+    pub(super) async fn let_go(self) {
+        let Self {
+            mut child,
+            client,
+            call,
+        } = self;
+        // It ends when its connection does.
+        drop((client, call));
+        drop(tokio::time::timeout(FAREWELL, child.wait()).await);
     }
 
     /// Whether it may run another stage.
@@ -268,5 +282,9 @@ fn start(work: &Work, lake: &str) -> v1::StartStage {
         memory_bytes: work.memory_limit,
         threads: u32::try_from(work.threads).unwrap_or(u32::MAX),
         spill_dir: work.spill_dir.to_string_lossy().into_owned(),
+        parallelism: v1::Parallelism::from(work.parallelism).into(),
+        membership: Some((&work.members.membership).into()),
+        data_plane_authority: work.members.authority.clone().unwrap_or_default(),
+        traceparent: work.trace.to_string(),
     }
 }

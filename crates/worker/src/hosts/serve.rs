@@ -27,7 +27,9 @@ use tonic::transport::Server;
 use tonic::transport::server::Connected;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::memory;
+use crate::line::read_trace;
+use crate::memory;
+use crate::peers::Members;
 use crate::stage::Work;
 use crate::threads::Threads;
 
@@ -159,9 +161,13 @@ async fn run_stages(
 
 fn read(start: v1::StartStage) -> Result<Work, Status> {
     let bad = |error: &dyn std::fmt::Display| Status::invalid_argument(error.to_string());
+    let parallelism = start.parallelism().into();
+    let authority = start.data_plane_authority;
+    let run = start.run_id.parse().map_err(|error| bad(&error))?;
     Ok(Work {
+        trace: read_trace(&start.traceparent, &run),
         attempt: AttemptId {
-            run: start.run_id.parse().map_err(|error| bad(&error))?,
+            run,
             stage: start.stage.parse().map_err(|error| bad(&error))?,
             attempt: AttemptNumber(start.attempt),
         },
@@ -173,6 +179,11 @@ fn read(start: v1::StartStage) -> Result<Work, Status> {
         memory_limit: start.memory_bytes,
         threads: usize::try_from(start.threads).unwrap_or(usize::MAX),
         spill_dir: PathBuf::from(start.spill_dir),
+        parallelism,
+        members: Members {
+            membership: start.membership.map(Into::into).unwrap_or_default(),
+            authority: (!authority.is_empty()).then_some(authority),
+        },
     })
 }
 

@@ -47,9 +47,19 @@ pub(super) const TOP: Place = Place {
 
 pub(super) const DEFAULTS: Place = Place {
     what: "`defaults`",
-    keys: &["retry", "timeout", "memory", "queue", "labels", "priority"],
+    keys: &[
+        "retry",
+        "timeout",
+        "memory",
+        "parallelism",
+        "queue",
+        "labels",
+        "priority",
+        "concurrency",
+        "rate",
+    ],
     later: &[],
-    synonyms: &[("retries", "retry")],
+    synonyms: &[("retries", "retry"), ("rate_limit", "rate")],
 };
 
 pub(super) const STAGE: Place = Place {
@@ -63,13 +73,16 @@ pub(super) const STAGE: Place = Place {
         "retry",
         "timeout",
         "memory",
+        "parallelism",
         "queue",
         "labels",
         "priority",
+        "concurrency",
+        "rate",
         "publish",
         "description",
     ],
-    later: &["cache", "concurrency"],
+    later: &["cache"],
     synonyms: &[
         ("kind", "uses"),
         ("type", "uses"),
@@ -90,6 +103,37 @@ pub(super) const STAGE: Place = Place {
         ("loop", "for_each"),
         ("with_items", "for_each"),
         ("name", "description"),
+        ("max_concurrency", "concurrency"),
+        ("pool", "concurrency"),
+        ("rate_limit", "rate"),
+        ("throttle", "rate"),
+    ],
+};
+
+pub(super) const STAGE_CONCURRENCY: Place = Place {
+    what: "`concurrency` of a stage",
+    keys: &["group", "limit"],
+    later: &[],
+    synonyms: &[
+        ("name", "group"),
+        ("key", "group"),
+        ("max", "limit"),
+        ("slots", "limit"),
+    ],
+};
+
+pub(super) const RATE: Place = Place {
+    what: "`rate`",
+    keys: &["group", "limit", "per", "burst"],
+    later: &[],
+    synonyms: &[
+        ("name", "group"),
+        ("key", "group"),
+        ("max", "limit"),
+        ("count", "limit"),
+        ("period", "per"),
+        ("interval", "per"),
+        ("every", "per"),
     ],
 };
 

@@ -15,6 +15,7 @@ pub(crate) mod quantity;
 mod reference;
 mod schedule;
 mod stage;
+mod throttle;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -274,7 +275,8 @@ impl Reader<'_> {
         let schedules = on_entry.map_or_else(Vec::new, |entry| {
             self.schedules(&entry.value, name.unwrap_or_default(), context)
         });
-        let (stages, tables) = self.stages(stages_entry?, &defaults, context);
+        let own_name = name.unwrap_or_default();
+        let (stages, tables) = self.stages(stages_entry?, own_name, &defaults, context);
         let params = std::mem::take(&mut context.params);
         Some(Workflow {
             name: name?.to_owned(),
@@ -326,6 +328,7 @@ impl Reader<'_> {
     fn stages(
         &mut self,
         entry: &Entry,
+        workflow: &str,
         defaults: &policy::Policy,
         context: &mut Context<'_>,
     ) -> (IndexMap<StageName, Stage>, BTreeSet<PublishedName>) {
@@ -350,7 +353,7 @@ impl Reader<'_> {
         let mut graph = graph::Graph::default();
         for header in &headers {
             let needs_before = graph.begin(header.entry);
-            let stage = self.stage(header, defaults, context, needs_before);
+            let stage = self.stage(header, workflow, defaults, context, needs_before);
             if let Some(stage) = stage {
                 stages.insert(stage.name.clone(), stage);
             }

@@ -1,10 +1,11 @@
-//! `retry`, `timeout` and `memory`, of a stage and in `defaults`; what is left to `placement` is read there.
+//! `retry`, `timeout`, `memory` and `parallelism`, of a stage and in `defaults`; what is left to `placement` is read there.
 
 use std::time::Duration;
 
-use marquetry_types::codes;
+use marquetry_types::{Parallelism, codes};
 
 use super::placement::Placing;
+use super::throttle::{GroupOf, Throttling};
 use super::{Reader, keys, quantity};
 use crate::words::suggestion;
 use crate::yaml::{Entry, Node, Yaml};
@@ -27,6 +28,8 @@ pub(super) struct Policy {
     pub(super) stage_timeout: Option<Duration>,
     pub(super) placing: Placing,
     pub(super) memory: Option<u64>,
+    pub(super) parallelism: Option<Parallelism>,
+    pub(super) throttling: Throttling,
 }
 
 impl Policy {
@@ -59,7 +62,10 @@ impl Reader<'_> {
     pub(super) fn defaults(&mut self, node: &Node) -> Policy {
         let mut policy = Policy::default();
         for entry in self.map(node, "`defaults`", "defaults: { timeout: 30m }") {
-            if !self.policy_key(entry, &mut policy) {
+            let throttling = &mut policy.throttling;
+            if !self.throttling_key(entry, throttling, &mut GroupOf::Defaults)
+                && !self.policy_key(entry, &mut policy)
+            {
                 self.unknown_key(entry, &keys::DEFAULTS);
             }
         }
@@ -72,6 +78,7 @@ impl Reader<'_> {
             "retry" => self.retry(&entry.value, policy),
             "timeout" => self.timeout(&entry.value, policy),
             "memory" => policy.memory = self.memory(&entry.value),
+            "parallelism" => policy.parallelism = self.parallelism(&entry.value),
             _ => return self.placing_key(entry, &mut policy.placing),
         }
         true
@@ -273,6 +280,19 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    fn parallelism(&mut self, node: &Node) -> Option<Parallelism> {
+        let text = self.text(node, "`parallelism`")?;
+        let known = Parallelism::ALL.into_iter();
+        let found = known.clone().find(|way| way.as_str() == text);
+        if found.is_none() {
+            let words = known.map(Parallelism::as_str);
+            let help = suggestion(text, words, "queries run in one of these ways:");
+            let message = "`parallelism` must be local, cluster or auto";
+            self.wrong(node, message, &help.unwrap_or_default());
+        }
+        found
     }
 
     fn unit_error(&mut self, node: &Node, expected: &str, why: &str, help: &str) {

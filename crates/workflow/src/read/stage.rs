@@ -6,12 +6,13 @@ use marquetry_types::{StageDescriptor, StageKind, StageName, codes};
 
 use super::graph::Needs;
 use super::policy::Policy;
+use super::throttle::GroupOf;
 use super::{Context, Reader, keys, publish, there_are};
-use crate::Stage;
 use crate::control::{control_descriptor, control_descriptors};
 use crate::options::SchemaView;
 use crate::words::{quoted, suggestion};
 use crate::yaml::{Entry, Node, Span, Yaml};
+use crate::{Stage, Throttle};
 
 /// Kinds of the format that this version does not do.
 const LATER_KINDS: [&str; 1] = ["workflow/"];
@@ -30,6 +31,12 @@ impl Header<'_, '_> {
     /// Where the kind stands, or the stage where it has none.
     pub(super) const fn uses_span(&self) -> Span {
         self.uses_span
+    }
+
+    /// The kind, if no worker does it.
+    pub(super) fn control(&self) -> Option<&'static str> {
+        let own = control_descriptor(self.kind.as_ref()?.as_str())?;
+        Some(own.kind.as_str())
     }
 }
 
@@ -116,6 +123,7 @@ impl Reader<'_> {
     pub(super) fn stage(
         &mut self,
         header: &Header<'_, '_>,
+        workflow: &str,
         defaults: &Policy,
         context: &mut Context<'_>,
         needs: &mut Needs,
@@ -127,6 +135,7 @@ impl Reader<'_> {
         let mut with = None;
         let mut publish = Vec::new();
         let mut for_each = None;
+        let mut throttles = Vec::new();
         for entry in header.entries {
             match entry.key.as_str() {
                 "uses" => {}
@@ -136,6 +145,8 @@ impl Reader<'_> {
                 "for_each" => for_each = self.for_each(entry, header, context, needs),
                 "publish" => publish = self.publish(entry, header),
                 "description" => description = self.description(&entry.value),
+                // They read `item`, as `with` does.
+                "concurrency" | "rate" => throttles.push(entry),
                 _ if self.policy_key(entry, &mut policy) => {}
                 _ => {
                     let advice = self.option_advice(entry, header);
@@ -146,6 +157,14 @@ impl Reader<'_> {
         let for_each_span = header.entries.iter().find(|it| it.key == "for_each");
         context.has_item = for_each_span.is_some();
         let with = self.with(with, header, context, needs);
+        for entry in throttles {
+            let mut of = GroupOf::Stage {
+                header,
+                context,
+                needs,
+            };
+            self.throttling_key(entry, &mut policy.throttling, &mut of);
+        }
         context.has_item = false;
         let taught = with.as_ref().and_then(publish::taught);
         if let (Some(entry), Some(_)) = (for_each_span, &taught) {
@@ -157,7 +176,12 @@ impl Reader<'_> {
         let mut timeout = policy.timeout.or(defaults.timeout);
         let mut stage_timeout = policy.stage_timeout.or(defaults.stage_timeout);
         // What no worker does has no attempts: its timeout is that of the stage.
+        let mut throttle =
+            policy
+                .throttling
+                .throttle(&defaults.throttling, workflow, header.entry.key.as_str());
         if control_descriptor(header.kind.as_ref()?.as_str()).is_some() {
+            throttle = Throttle::default();
             stage_timeout = policy.stage_timeout.or(policy.timeout);
             timeout = None;
         }
@@ -174,7 +198,12 @@ impl Reader<'_> {
             timeout,
             stage_timeout,
             placement: policy.placing.placement(&defaults.placing),
+            throttle,
             memory: policy.memory.or(defaults.memory),
+            parallelism: policy
+                .parallelism
+                .or(defaults.parallelism)
+                .unwrap_or_default(),
             outputs: header.descriptor.map_or_else(Vec::new, |descriptor| {
                 descriptor
                     .outputs

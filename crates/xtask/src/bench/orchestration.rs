@@ -8,7 +8,7 @@ use crate::place::marquetry;
 /// Options of `cargo xtask bench orchestration`.
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    /// Only these loads: chain, fan, runs, death, idle, scale, history.
+    /// Only these loads: chain, fan, runs, death, idle, scale, history, query.
     loads: Vec<String>,
 }
 

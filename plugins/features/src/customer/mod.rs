@@ -49,7 +49,8 @@ impl Default for Customer {
                  cancel_rate is 0 where `cancelled` is not given. A tie in top_NAME goes to \
                  the smallest value. The lines are read once and kept in short in memory; where that does \
                  not suffice, or a customer, an order, a product or a `top` is neither an integer nor a \
-                 text, queries that spill compute the same in several passes.",
+                 text, queries that spill compute the same in several passes; so they do where they are spread \
+                 over workers (`parallelism`).",
             )
             .output("customers", "one row per customer, sorted by customer_id")
             .metric("customers", "customers")
@@ -94,7 +95,9 @@ impl StageHandler for Customer {
                 top: &options.top,
             },
         )?;
-        let tally = if self.is_in_memory {
+        // Queries are what can be spread over workers; one worker alone is faster by its tally.
+        let is_here = !stage.spreads(&[&options.orders]);
+        let tally = if self.is_in_memory && is_here {
             Tally::read(&stage, &frame, options.top.len()).await?
         } else {
             None

@@ -7,12 +7,12 @@ const OVERHEAD: u64 = 256 * 1024 * 1024;
 
 /// The resident memory beyond which a host is killed, for a stage that may use `limit` bytes. Queries
 /// spill at the limit itself; an allocator rounds up and keeps some of what was let go.
-pub(super) fn ceiling(limit: u64) -> u64 {
+pub(crate) fn ceiling(limit: u64) -> u64 {
     limit.saturating_add(limit / 4).saturating_add(OVERHEAD)
 }
 
 /// The resident memory of a process in bytes, where the system tells it.
-pub(super) fn resident(process: u32) -> Option<u64> {
+pub(crate) fn resident(process: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status
         .lines()
@@ -22,7 +22,7 @@ pub(super) fn resident(process: u32) -> Option<u64> {
 }
 
 /// Asks the system to end this process before others when memory runs out.
-pub(super) fn volunteer_for_the_oom_killer() {
+pub(crate) fn volunteer_for_the_oom_killer() {
     // Systems without the file choose by themselves.
     let _ = fs::write("/proc/self/oom_score_adj", "900");
 }

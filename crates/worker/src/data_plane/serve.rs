@@ -1,0 +1,108 @@
+//! A data plane from within: it serves the parts of queries on the socket that is its standard output, for
+//! as long as the worker at the other end of its standard input lives.
+
+use std::net::TcpListener;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use marquetry_lake::{FragmentOptions, Lake, fragment_routes};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::net::UnixStream;
+use tokio::sync::watch;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Identity, Server, ServerTlsConfig};
+
+use super::secrets::{SecretLayer, digest};
+use super::{Begin, Told};
+use crate::memory;
+
+/// How often a connection must show that its other end is there, and how long it may take.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(5));
+
+/// What the worker says.
+type Line = Lines<BufReader<UnixStream>>;
+
+/// Serves parts of queries until the worker lets go. What the worker says is heard on a thread of its
+/// own, so that no query keeps the process when its worker is gone.
+///
+/// # Errors
+/// The standard streams are not what a worker makes of them, the lake cannot be opened, or the
+/// certificate cannot be used.
+pub fn serve_data_plane() -> std::io::Result<()> {
+    memory::volunteer_for_the_oom_killer();
+    let control = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    control.block_on(async {
+        let socket =
+            std::os::unix::net::UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+        socket.set_nonblocking(true)?;
+        let mut line = BufReader::new(UnixStream::from_std(socket)?).lines();
+        let Some(Told::Begin(begin)) = hear(&mut line).await? else {
+            return Err(std::io::Error::other("the worker does not begin"));
+        };
+        let queries = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(begin.threads.max(1))
+            .thread_name("data-plane")
+            .enable_all()
+            .build()?;
+        let (layer, known) = SecretLayer::new();
+        let served = queries.spawn(serve(*begin, layer));
+        let ended = tokio::select! {
+            ended = listen(line, known) => ended,
+            served = served => served.map_err(std::io::Error::other)?,
+        };
+        // Nobody waits for what still runs.
+        queries.shutdown_background();
+        ended
+    })
+}
+
+async fn hear(line: &mut Line) -> std::io::Result<Option<Told>> {
+    match line.next_line().await? {
+        None => Ok(None),
+        Some(text) => Ok(Some(serde_json::from_str(&text)?)),
+    }
+}
+
+/// Takes new secrets until the worker is gone.
+async fn listen(mut line: Line, known: watch::Sender<Vec<blake3::Hash>>) -> std::io::Result<()> {
+    while let Some(told) = hear(&mut line).await? {
+        if let Told::Secrets(secrets) = told {
+            let digests = secrets.iter().map(|secret| digest(secret));
+            known.send_replace(digests.collect());
+        }
+    }
+    Ok(())
+}
+
+async fn serve(begin: Begin, layer: SecretLayer) -> std::io::Result<()> {
+    let other = |error: &dyn std::fmt::Display| std::io::Error::other(error.to_string());
+    let listener = TcpListener::from(std::io::stdout().as_fd().try_clone_to_owned()?);
+    listener.set_nonblocking(true)?;
+    let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(listener)?)
+        .with_nodelay(Some(true))
+        .with_keepalive(Some(Duration::from_secs(10)));
+    let lake = Lake::open(&begin.lake).await;
+    let lake = lake.map_err(|error| other(&error))?;
+    let options = FragmentOptions {
+        memory_limit: begin.memory_limit,
+        spill_dir: begin.spill_dir,
+        authority: begin.authority.map(String::into_bytes),
+    };
+    let routes = fragment_routes(&lake, &options).map_err(|error| other(&error))?;
+    let mut server = Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE.0))
+        .http2_keepalive_timeout(Some(KEEPALIVE.1));
+    if let Some((certificate, key)) = begin.tls {
+        let identity = Identity::from_pem(certificate, key);
+        server = server
+            .tls_config(ServerTlsConfig::new().identity(identity))
+            .map_err(|error| other(&error))?;
+    }
+    let served = server
+        .layer(layer)
+        .add_routes(routes)
+        .serve_with_incoming(incoming);
+    served.await.map_err(|error| other(&error))
+}
