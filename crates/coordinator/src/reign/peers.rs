@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_crowd_of_changes_is_told_once_and_what_changed_back_is_not() {
-        let at = |millis| Timestamp::from_millis(1_000 + millis);
+        let at = |millis: i64| Timestamp::from_millis(1_000 + millis);
         let mut told = Peers::new();
         assert_eq!(told.take(at(0)), None);
         told.change(peers(&["a"]), at(0));

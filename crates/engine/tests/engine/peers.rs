@@ -1,6 +1,6 @@
 //! Who takes parts of queries, as the engine wants it told.
 
-use marquetry_engine::{Action, Decision, Input};
+use marquetry_engine::{Action, Decision, EngineConfig, Input};
 use marquetry_types::Peer;
 
 use crate::support::*;
@@ -24,7 +24,7 @@ fn told(decision: &Decision) -> Option<Vec<&str>> {
 
 #[test]
 fn workers_with_a_data_plane_are_told_of_until_they_go_or_drain() {
-    let mut world = world();
+    let mut world = World::new(EngineConfig::default());
     assert_eq!(told(&world.step(hello("w0", 1, 1, Vec::new()))), None);
     let first = world.step(with_plane("w2", 1));
     assert_eq!(told(&first), Some(vec!["http://w2:7071"]));
@@ -66,7 +66,7 @@ fn workers_with_a_data_plane_are_told_of_until_they_go_or_drain() {
 
 #[test]
 fn nothing_is_told_when_nothing_changed() {
-    let mut world = world();
+    let mut world = World::new(EngineConfig::default());
     world.step(with_plane("w1", 1));
     assert_eq!(told(&world.step(Input::Tick)), None);
     assert_eq!(told(&world.step(hello("w0", 1, 1, Vec::new()))), None);
