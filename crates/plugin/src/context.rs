@@ -111,12 +111,11 @@ impl StageContext {
         self.setup.session.get()
     }
 
-    /// Whether a query that reads these inputs is spread over several workers: then their rows are best
-    /// left to queries, rather than gathered here.
+    /// Whether the stage's queries are all spread over several workers, as its `parallelism` asks: then rows
+    /// are better left to queries than gathered here.
     #[must_use]
-    pub fn spreads(&self, inputs: &[&Input]) -> bool {
-        let bytes = inputs.iter().map(|input| input.0.bytes).sum();
-        self.setup.spread.takes(bytes, self.setup.threads)
+    pub fn is_spread(&self) -> bool {
+        self.setup.spread.is_wanted()
     }
 
     /// The rows of an input. Their order is not that of their writing; sort where order counts.

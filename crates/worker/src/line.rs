@@ -235,10 +235,23 @@ impl Worker {
             };
             tokio::select! {
                 () = leave.now.cancelled() => return Ok(()),
-                () = leave.drain.cancelled(), if self.agent.is_idle() => return Ok(()),
+                () = leave.drain.cancelled(), if self.is_idle() => return Ok(()),
                 () = tokio::time::sleep(pause) => {}
             }
         }
+    }
+
+    /// Whether nothing that somebody waits for runs here, be it a stage or a part of another's query.
+    fn is_idle(&self) -> bool {
+        #[cfg(unix)]
+        if self
+            .data_plane
+            .as_ref()
+            .is_some_and(|plane| !plane.is_idle())
+        {
+            return false;
+        }
+        self.agent.is_idle()
     }
 
     async fn connection(&mut self, leave: &Leave, was_welcomed: &mut bool) -> Ended {
@@ -340,7 +353,7 @@ impl Worker {
                 tracing::warn!("the coordinator takes no messages: the stream is given up");
                 return Ended::Broken(None);
             }
-            if self.is_draining && *was_welcomed && self.agent.is_idle() {
+            if self.is_draining && *was_welcomed && self.is_idle() {
                 return Ended::Stopped;
             }
         }

@@ -15,18 +15,24 @@ pub(crate) struct Members {
     pub(crate) authority: Option<Vec<u8>>,
 }
 
-/// What a stage's session needs to know of them. How its queries ran goes to the stage's log.
+/// What a stage's session needs to know of them. How its queries ran goes to the stage's log, and that they
+/// will not run as the stage wants.
 pub(crate) fn spread(
     parallelism: Parallelism,
     members: &Members,
     events: Arc<dyn StageEvents>,
 ) -> Spread {
     let peers = Peers::new(&members.membership, members.authority.clone());
-    Spread {
+    let spread = Spread {
         parallelism,
         peers,
         listener: Arc::new(move |note| events.log(line(note))),
+    };
+    if parallelism == Parallelism::Cluster && !spread.is_possible() {
+        let reason = "fewer than two workers of this version take parts of queries".to_owned();
+        (spread.listener)(QueryNote::KeptLocal { reason });
     }
+    spread
 }
 
 fn line(note: QueryNote) -> LogLine {
@@ -46,7 +52,7 @@ fn line(note: QueryNote) -> LogLine {
             ],
         ),
         QueryNote::KeptLocal { reason } => (
-            "a query was not spread over workers",
+            "queries are not spread over workers",
             vec![("reason", reason.into())],
         ),
     };
@@ -58,5 +64,61 @@ fn line(note: QueryNote) -> LogLine {
         fields: fields
             .map(|(name, value)| (name.to_owned(), value))
             .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use std::sync::Mutex;
+
+    use marquetry_lake::PLAN_VERSION;
+    use marquetry_types::{Peer, Progress};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Ear(Mutex<Vec<LogLine>>);
+
+    impl StageEvents for Ear {
+        fn progress(&self, _: Progress) {}
+
+        fn log(&self, line: LogLine) {
+            self.0.lock().unwrap().push(line);
+        }
+    }
+
+    fn members(versions: &[&str]) -> Members {
+        let peers = versions.iter().enumerate().map(|(number, version)| Peer {
+            url: format!("http://w{number}:7071"),
+            version: (*version).to_owned(),
+        });
+        let peers = peers.collect();
+        Members {
+            membership: Membership {
+                peers,
+                ..Membership::default()
+            },
+            authority: None,
+        }
+    }
+
+    #[test]
+    fn a_stage_that_wants_a_cluster_and_finds_none_says_so() {
+        for (parallelism, versions, lines) in [
+            (Parallelism::Cluster, &[PLAN_VERSION, PLAN_VERSION][..], 0),
+            (Parallelism::Cluster, &[PLAN_VERSION, "0.0.0-other"], 1),
+            (Parallelism::Cluster, &[], 1),
+            (Parallelism::Auto, &[], 0),
+            (Parallelism::Local, &[PLAN_VERSION, PLAN_VERSION], 0),
+        ] {
+            let ear = Arc::new(Ear::default());
+            let events: Arc<dyn StageEvents> = Arc::<Ear>::clone(&ear);
+            let spread = spread(parallelism, &members(versions), events);
+            let said = ear.0.lock().unwrap();
+            assert_eq!(said.len(), lines, "{parallelism} {versions:?}");
+            let wanted = parallelism == Parallelism::Cluster && lines == 0;
+            assert_eq!(spread.is_wanted(), wanted);
+        }
     }
 }

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use marquetry_schedule::CatchUp;
-use marquetry_types::{StageDescriptor, StageName};
+use marquetry_types::{Parallelism, StageDescriptor, StageName};
 use marquetry_workflow::{
     Condition, ParamInput, Retry, Stage, StageCatalogue, Workflow, control_descriptors,
     json_schema, parse, render,
@@ -200,6 +200,24 @@ fn anchors_and_aliases_stand_for_their_values() {
     assert_eq!(stage(&workflow, "a").with, stage(&workflow, "b").with);
 }
 
+#[test]
+fn parallelism_is_that_of_the_stage_else_of_the_defaults_else_auto() {
+    let text = |defaults: &str| {
+        format!(
+            "marquetry: v1\nname: n\n{defaults}stages:\n  a: {{ uses: ingest/files, with: {{ path: a.csv }} }}\n  \
+             b: {{ uses: ingest/files, with: {{ path: a.csv }}, parallelism: cluster }}\n"
+        )
+    };
+    let of = |text: &str| {
+        let workflow = read(text);
+        ["a", "b"].map(|name| stage(&workflow, name).parallelism)
+    };
+    let (auto, cluster) = (Parallelism::Auto, Parallelism::Cluster);
+    assert_eq!(of(&text("")), [auto, cluster]);
+    let local = text("defaults: { parallelism: local }\n");
+    assert_eq!(of(&local), [Parallelism::Local, cluster]);
+}
+
 /// The schema for editors accepts what `parse` accepts.
 #[test]
 fn the_schema_accepts_good_workflows_and_refuses_wrong_options() {
@@ -209,7 +227,8 @@ fn the_schema_accepts_good_workflows_and_refuses_wrong_options() {
     let good = json!({
         "marquetry": "v1", "name": "n",
         "params": {"k": {"type": "int", "default": 8, "min": 2}},
-        "defaults": {"timeout": "1h30m", "memory": "2GiB", "retry": {"attempts": 2}},
+        "defaults": {"timeout": "1h30m", "memory": "2GiB", "parallelism": "local",
+                     "retry": {"attempts": 2}},
         "stages": {
             "orders": {"uses": "ingest/files", "with": {"path": "a/*.csv",
                        "csv": {"delimiter": "${{ params.d }}"}, "columns": {"id": "int64"}}},

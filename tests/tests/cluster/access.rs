@@ -3,8 +3,9 @@
 use std::process::Output;
 
 use marquetry_tests::{Cluster, Place, said};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::Value;
+
+use crate::certificates::certify;
 
 const NOTHING: &str = "
 marquetry: v1
@@ -81,18 +82,8 @@ fn a_server_that_others_can_reach_wants_tls_and_tokens() {
 
 #[test]
 fn with_mutual_tls_only_those_with_a_certificate_get_in() {
-    let mut authority = CertificateParams::new(Vec::new()).unwrap();
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
     let files = Place::new();
-    files.file("authority.pem", &authority.pem());
-    for (name, host) in [("server", "127.0.0.1"), ("client", "client")] {
-        let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(vec![host.to_owned()]).unwrap();
-        let certificate = certificate.signed_by(&key, &authority).unwrap();
-        files.file(&format!("{name}.pem"), &certificate.pem());
-        files.file(&format!("{name}.key"), &key.serialize_pem());
-    }
+    certify(&files, &[("server", "127.0.0.1"), ("client", "client")]);
     let path = |name: &str| files.path().join(name).to_str().unwrap().to_owned();
     let mut cluster = Cluster::start(&[
         "--certificate",

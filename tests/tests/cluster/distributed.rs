@@ -3,8 +3,10 @@
 
 use std::path::Path;
 
-use marquetry_tests::{Cluster, Table, eventually, said};
+use marquetry_tests::{Cluster, Place, Table, eventually, said};
 use serde_json::Value;
+
+use crate::certificates::certify;
 
 /// Features of customers both ways, and a query.
 const FEATURES: &str = r#"
@@ -49,6 +51,11 @@ stages:
 "#;
 
 fn cluster(workers: usize, rows: u32) -> Cluster {
+    cluster_with(workers, rows, &[])
+}
+
+/// The same, with more arguments of every worker.
+fn cluster_with(workers: usize, rows: u32, more: &[&str]) -> Cluster {
     let mut cluster = Cluster::start(&[]);
     let rows = rows.to_string();
     let sampled = cluster.place.run(&["sample", "orders", "--rows", &rows]);
@@ -57,7 +64,7 @@ fn cluster(workers: usize, rows: u32) -> Cluster {
         let name = format!("w{number}");
         let plane = ["--data-plane", "127.0.0.1:0"];
         let own = ["--name", &name, "--slots", "1", "--threads", "1"];
-        cluster.add_worker(&[&own[..], &plane[..]].concat());
+        cluster.add_worker(&[&own[..], &plane[..], more].concat());
     }
     eventually("every worker is there with its data plane", || {
         planes(&cluster).len() == workers
@@ -119,50 +126,84 @@ fn features_over_two_workers_are_those_of_one() {
     spread.assert_same(&local, "features");
 }
 
+/// A slow query over three workers that has begun, and one of them that has a part of it and not the stage.
+struct Begun {
+    cluster: Cluster,
+    run: String,
+    victim: usize,
+    /// What the query gives.
+    expected: Table,
+}
+
+impl Begun {
+    fn new() -> Self {
+        let cluster = cluster(3, 12_000);
+        for parallelism in ["local", "cluster"] {
+            let text = SLOW.replace("PARALLELISM", parallelism);
+            cluster.place.file(&format!("{parallelism}.yaml"), &text);
+        }
+        let local = cluster.submit("local.yaml", &[]);
+        assert_eq!(cluster.watch(&local)["status"], "succeeded");
+        let expected = rows(&cluster, &format!("{local}/pairs"), "channel");
+
+        let run = cluster.submit("cluster.yaml", &[]);
+        cluster.wait_for_stage(&run, "pairs", "running");
+        let (attempt, worker) = latest(&cluster.show(&run), "pairs");
+        assert_eq!(attempt, 1);
+        let runs_on = usize::from(worker.as_bytes()[1] - b'0');
+        let victim = (runs_on + 1) % 3;
+        let plane = plane_of(&cluster, victim);
+        let idle = processor_ticks(plane);
+        eventually("it works on its part", || {
+            processor_ticks(plane) > idle + 10
+        });
+        Self {
+            cluster,
+            run,
+            victim,
+            expected,
+        }
+    }
+
+    /// The attempts at the query once it has succeeded, with the rows that it should have.
+    fn end(&self) -> Vec<Value> {
+        let shown = self.cluster.watch(&self.run);
+        assert_eq!(shown["status"], "succeeded", "{shown:#}");
+        let found = rows(&self.cluster, &format!("{}/pairs", self.run), "channel");
+        found.assert_same(&self.expected, "pairs");
+        let stages = shown["stages"].as_array().unwrap();
+        let pairs = stages.iter().find(|stage| stage["name"] == "pairs");
+        pairs.unwrap()["attempts"].as_array().unwrap().clone()
+    }
+}
+
 #[test]
 fn a_worker_that_dies_within_a_query_fails_the_attempt_and_the_next_one_succeeds_without_it() {
-    let mut cluster = cluster(3, 12_000);
-    for parallelism in ["local", "cluster"] {
-        let text = SLOW.replace("PARALLELISM", parallelism);
-        cluster.place.file(&format!("{parallelism}.yaml"), &text);
-    }
-    let local = cluster.submit("local.yaml", &[]);
-    assert_eq!(cluster.watch(&local)["status"], "succeeded");
-    let expected = rows(&cluster, &format!("{local}/pairs"), "channel");
-
-    let run = cluster.submit("cluster.yaml", &[]);
-    cluster.wait_for_stage(&run, "pairs", "running");
-    let (attempt, worker) = latest(&cluster.show(&run), "pairs");
-    assert_eq!(attempt, 1);
-    let runs_on = usize::from(worker.as_bytes()[1] - b'0');
-    let victim = (runs_on + 1) % 3;
-    let plane = plane_of(&cluster, victim);
-    let idle = processor_ticks(plane);
-    eventually("it works on its part", || {
-        processor_ticks(plane) > idle + 10
-    });
-    cluster.kill_worker(victim);
-
-    let shown = cluster.watch(&run);
-    assert_eq!(shown["status"], "succeeded", "{shown:#}");
-    let stages = shown["stages"].as_array().unwrap();
-    let pairs = stages
-        .iter()
-        .find(|stage| stage["name"] == "pairs")
-        .unwrap();
-    let attempts = pairs["attempts"].as_array().unwrap();
-    assert_eq!(attempts.len(), 2, "{pairs:#}");
+    let mut begun = Begun::new();
+    begun.cluster.kill_worker(begun.victim);
+    let attempts = begun.end();
+    assert_eq!(attempts.len(), 2, "{attempts:#?}");
     let why = attempts[0]["why"].as_str().unwrap();
-    assert!(
-        why.contains("a worker that had a part of a query was lost"),
-        "{pairs:#}"
-    );
-    assert_eq!(
-        spread(&cluster, &run, "pairs").last(),
-        Some(&2),
-        "the two that are left"
-    );
-    rows(&cluster, &format!("{run}/pairs"), "channel").assert_same(&expected, "pairs");
+    let lost = "a worker that had a part of a query was lost";
+    assert!(why.contains(lost), "{why}");
+    let over = spread(&begun.cluster, &begun.run, "pairs");
+    assert_eq!(over.last(), Some(&2), "the two that are left");
+}
+
+#[test]
+fn a_worker_that_drains_finishes_its_part_of_a_query_before_it_ends() {
+    let mut begun = Begun::new();
+    let victim = begun.victim;
+    let process = begun.cluster.worker_process(victim).id();
+    marquetry_tests::send(process, "TERM");
+    let attempts = begun.end();
+    assert_eq!(attempts.len(), 1, "{attempts:#?}");
+    let over = spread(&begun.cluster, &begun.run, "pairs");
+    assert_eq!(over.last(), Some(&3));
+    eventually("it ends", || {
+        let process = begun.cluster.worker_process(victim);
+        process.try_wait().unwrap().is_some()
+    });
 }
 
 #[test]
@@ -182,6 +223,61 @@ fn a_data_plane_that_dies_is_back_behind_the_same_address() {
     assert_eq!(shown["status"], "succeeded", "{shown:#}");
     assert_eq!(spread(&cluster, &run, "spread").first(), Some(&2));
     assert_eq!(planes(&cluster), before);
+}
+
+#[test]
+fn data_planes_speak_tls_and_let_in_nobody_without_the_secret_of_the_reign() {
+    let files = Place::new();
+    certify(&files, &[("plane", "127.0.0.1")]);
+    let path = |name: &str| files.path().join(name).to_str().unwrap().to_owned();
+    let (authority, certificate, key) =
+        (path("authority.pem"), path("plane.pem"), path("plane.key"));
+    let tls = [
+        "--authority",
+        &authority,
+        "--data-plane-certificate",
+        &certificate,
+        "--data-plane-key",
+        &key,
+    ];
+    let mut cluster = cluster_with(2, 5_000, &tls);
+    cluster.place.file("features.yaml", FEATURES);
+    let planes = planes(&cluster);
+    assert!(
+        planes.iter().all(|plane| plane.starts_with("https://")),
+        "{planes:?}"
+    );
+    for token in ["", "mq_guessed"] {
+        let stranger = cluster
+            .place
+            .command(&[
+                "runs",
+                "--coordinator",
+                &planes[0],
+                "--authority",
+                &authority,
+            ])
+            .env("MARQUETRY_TOKEN", token)
+            .output()
+            .unwrap();
+        let said = said(&stranger);
+        assert!(
+            !stranger.status.success() && said.contains("does not know the secret"),
+            "{said}"
+        );
+    }
+    // The next reign has another secret, and everybody hears of it.
+    for _ in 0..2 {
+        let run = cluster.submit("features.yaml", &[]);
+        let shown = cluster.watch(&run);
+        assert_eq!(shown["status"], "succeeded", "{shown:#}");
+        assert_eq!(spread(&cluster, &run, "spread").first(), Some(&2));
+        cluster.kill_server(0);
+        cluster.restart_server(0);
+        eventually("the workers are back", || {
+            crate::distributed::planes(&cluster).len() == 2
+        });
+    }
 }
 
 #[test]

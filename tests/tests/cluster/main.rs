@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod access;
+mod certificates;
 mod clients;
 mod collector;
 mod distributed;

@@ -34,7 +34,7 @@ use self::planner::SpreadPlanner;
 /// The version that plans must have on both sides.
 pub const PLAN_VERSION: &str = env!("CARGO_PKG_VERSION");
 /// What one partition of a query reads at least before it takes more than one worker.
-const BYTES_PER_PARTITION: u64 = 16 * 1024 * 1024;
+const BYTES_PER_PARTITION: usize = 16 * 1024 * 1024;
 
 /// The data planes that take parts of queries, and how they are spoken with.
 #[derive(Debug, Clone, Default)]
@@ -130,12 +130,10 @@ impl Spread {
         self.parallelism != Parallelism::Local && self.peers.urls.len() > 1
     }
 
-    /// Whether a query is spread that reads `bytes`, by `threads` threads of each worker.
+    /// Whether every query is to be spread, and can be.
     #[must_use]
-    pub fn takes(&self, bytes: u64, threads: usize) -> bool {
-        let partitions = u64::try_from(partitions(threads)).unwrap_or(u64::MAX);
-        let is_large = bytes > BYTES_PER_PARTITION.saturating_mul(partitions);
-        self.is_possible() && (is_large || self.parallelism == Parallelism::Cluster)
+    pub fn is_wanted(&self) -> bool {
+        self.parallelism == Parallelism::Cluster && self.is_possible()
     }
 
     /// A session's state with it. `builder` has the session's own configuration already.
@@ -145,9 +143,7 @@ impl Spread {
     ) -> Result<SessionState, DataFusionError> {
         let least = match self.parallelism {
             Parallelism::Cluster => 1,
-            Parallelism::Local | Parallelism::Auto => {
-                usize::try_from(BYTES_PER_PARTITION).unwrap_or(usize::MAX)
-            }
+            Parallelism::Local | Parallelism::Auto => BYTES_PER_PARTITION,
         };
         let connections = Connections::new(self.peers.authority.clone());
         let channels = Channels::new(Arc::new(connections), Some(&self.peers.secret))?;

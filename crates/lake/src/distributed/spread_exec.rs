@@ -21,8 +21,9 @@ use futures::stream;
 
 use super::{PeerLost, QueryListener, QueryNote};
 
-/// How long the figures of a query that has ended may take to come.
-const FIGURES: Duration = Duration::from_secs(2);
+/// How long the figures of a query that has ended may take to come. A part that was never asked for rows has
+/// none.
+const FIGURES: Duration = Duration::from_millis(500);
 
 /// See the module.
 pub(super) struct SpreadExec {

@@ -5,6 +5,7 @@
 //! started again behind the same address, and who connects meanwhile waits. What it is told, such as
 //! the secret of a new epoch, comes over a socket that is its standard input, and it ends with that.
 
+mod busy;
 mod process;
 mod secrets;
 mod serve;
@@ -59,6 +60,12 @@ enum Told {
     Secrets(Vec<String>),
 }
 
+/// What the process says, a line of JSON each: whether it has calls, whenever that changes.
+#[derive(Serialize, Deserialize)]
+struct Said {
+    is_busy: bool,
+}
+
 /// What the process works with.
 #[derive(Serialize, Deserialize)]
 struct Begin {
@@ -74,6 +81,7 @@ struct Begin {
 /// A data plane, for as long as the value lives.
 pub(crate) struct DataPlane {
     secrets: watch::Sender<Vec<String>>,
+    is_busy: watch::Receiver<bool>,
     keeping: JoinHandle<()>,
 }
 
@@ -82,8 +90,18 @@ impl DataPlane {
     pub(crate) fn start(config: DataPlaneConfig, lake: String) -> std::io::Result<Self> {
         let (secrets, told) = watch::channel(Vec::new());
         let first = Process::start(&config, &lake)?;
-        let keeping = tokio::spawn(keep(config, lake, first, told));
-        Ok(Self { secrets, keeping })
+        let (busy, is_busy) = watch::channel(false);
+        let keeping = tokio::spawn(keep(config, lake, first, told, busy));
+        Ok(Self {
+            secrets,
+            is_busy,
+            keeping,
+        })
+    }
+
+    /// Whether no part of a query runs on it.
+    pub(crate) fn is_idle(&self) -> bool {
+        !*self.is_busy.borrow()
     }
 
     /// Lets those in who know this secret, and still those who know the one before it: queries that have
@@ -114,11 +132,14 @@ async fn keep(
     lake: String,
     mut process: Process,
     mut secrets: watch::Receiver<Vec<String>>,
+    busy: watch::Sender<bool>,
 ) {
     let mut pause = PAUSES.0;
     loop {
         let started = Instant::now();
-        let end = process.run(config.memory_limit, &mut secrets).await;
+        let limit = config.memory_limit;
+        let end = process.run(limit, &mut secrets, &busy).await;
+        busy.send_replace(false);
         tracing::warn!(end, "the data plane is gone: it is started again");
         if started.elapsed() > SETTLED {
             pause = PAUSES.0;
@@ -143,6 +164,7 @@ mod tests {
         let (secrets, told) = watch::channel(Vec::new());
         let plane = DataPlane {
             secrets,
+            is_busy: watch::channel(false).1,
             keeping: tokio::spawn(std::future::pending()),
         };
         let known = || told.borrow().clone();

@@ -5,12 +5,13 @@ use std::os::fd::OwnedFd;
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
-use super::{Begin, DataPlaneConfig, Told};
+use super::{Begin, DataPlaneConfig, Said, Told};
 use crate::memory;
 
 /// How often its memory is looked at.
@@ -19,7 +20,8 @@ const LOOK: Duration = Duration::from_millis(200);
 /// One child process. Dropping it kills it.
 pub(super) struct Process {
     child: Child,
-    line: UnixStream,
+    line: OwnedWriteHalf,
+    said: Lines<BufReader<OwnedReadHalf>>,
     begin: Told,
 }
 
@@ -44,9 +46,11 @@ impl Process {
             tls: tls.map(|(certificate, key)| (pem(certificate), key.expose().to_owned())),
             authority: config.authority.as_deref().map(pem),
         };
+        let (said, line) = UnixStream::from_std(ours)?.into_split();
         Ok(Self {
             child,
-            line: UnixStream::from_std(ours)?,
+            line,
+            said: BufReader::new(said).lines(),
             begin: Told::Begin(Box::new(begin)),
         })
     }
@@ -56,6 +60,7 @@ impl Process {
         &mut self,
         memory_limit: u64,
         secrets: &mut watch::Receiver<Vec<String>>,
+        busy: &watch::Sender<bool>,
     ) -> String {
         let known = Told::Secrets(secrets.borrow_and_update().clone());
         for told in [&self.begin, &known] {
@@ -74,6 +79,11 @@ impl Process {
                     let told = Told::Secrets(secrets.borrow_and_update().clone());
                     let _ = tell(&mut self.line, &told).await;
                 }
+                Ok(Some(said)) = self.said.next_line() => {
+                    if let Ok(Said { is_busy }) = serde_json::from_str(&said) {
+                        busy.send_replace(is_busy);
+                    }
+                }
                 _ = look.tick() => {
                     let resident = self.child.id().and_then(memory::resident);
                     if let Some(bytes) = resident.filter(|bytes| *bytes > ceiling) {
@@ -87,7 +97,7 @@ impl Process {
     }
 }
 
-async fn tell(line: &mut UnixStream, told: &Told) -> std::io::Result<()> {
+async fn tell(line: &mut OwnedWriteHalf, told: &Told) -> std::io::Result<()> {
     let mut text = serde_json::to_vec(told).map_err(std::io::Error::other)?;
     text.push(b'\n');
     line.write_all(&text).await

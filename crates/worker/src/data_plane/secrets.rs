@@ -119,7 +119,7 @@ mod tests {
         code.map(|code| code.to_str().unwrap().to_owned())
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn only_those_who_know_the_secret_are_let_in() {
         let (layer, known) = SecretLayer::new();
         let unauthenticated = Some("16".to_owned());
@@ -138,7 +138,7 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_secret_may_be_shown_a_moment_before_it_is_known() {
         let (layer, known) = SecretLayer::new();
         let (answered, ()) = tokio::join!(answer(layer, Some("Bearer soon")), async {

@@ -6,21 +6,23 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use marquetry_lake::{FragmentOptions, Lake, fragment_routes};
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::watch;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 
+use super::busy::BusyLayer;
 use super::secrets::{SecretLayer, digest};
-use super::{Begin, Told};
+use super::{Begin, Said, Told};
 use crate::memory;
 
 /// How often a connection must show that its other end is there, and how long it may take.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(5));
 
 /// What the worker says.
-type Line = Lines<BufReader<UnixStream>>;
+type Line = Lines<BufReader<OwnedReadHalf>>;
 
 /// Serves parts of queries until the worker lets go. What the worker says is heard on a thread of its
 /// own, so that no query keeps the process when its worker is gone.
@@ -37,7 +39,8 @@ pub fn serve_data_plane() -> std::io::Result<()> {
         let socket =
             std::os::unix::net::UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
         socket.set_nonblocking(true)?;
-        let mut line = BufReader::new(UnixStream::from_std(socket)?).lines();
+        let (heard, voice) = UnixStream::from_std(socket)?.into_split();
+        let mut line = BufReader::new(heard).lines();
         let Some(Told::Begin(begin)) = hear(&mut line).await? else {
             return Err(std::io::Error::other("the worker does not begin"));
         };
@@ -46,10 +49,12 @@ pub fn serve_data_plane() -> std::io::Result<()> {
             .thread_name("data-plane")
             .enable_all()
             .build()?;
-        let (layer, known) = SecretLayer::new();
-        let served = queries.spawn(serve(*begin, layer));
+        let (secrets, known) = SecretLayer::new();
+        let (busy, calls) = BusyLayer::new();
+        let served = queries.spawn(serve(*begin, secrets, busy));
         let ended = tokio::select! {
             ended = listen(line, known) => ended,
+            ended = tell(voice, calls) => ended,
             served = served => served.map_err(std::io::Error::other)?,
         };
         // Nobody waits for what still runs.
@@ -76,7 +81,23 @@ async fn listen(mut line: Line, known: watch::Sender<Vec<blake3::Hash>>) -> std:
     Ok(())
 }
 
-async fn serve(begin: Begin, layer: SecretLayer) -> std::io::Result<()> {
+/// Tells whether there are calls, whenever that changes.
+async fn tell(mut voice: OwnedWriteHalf, mut calls: watch::Receiver<usize>) -> std::io::Result<()> {
+    let mut was_busy = false;
+    while calls.changed().await.is_ok() {
+        let is_busy = *calls.borrow_and_update() > 0;
+        if is_busy != was_busy {
+            let mut text = serde_json::to_vec(&Said { is_busy })?;
+            text.push(b'\n');
+            voice.write_all(&text).await?;
+            was_busy = is_busy;
+        }
+    }
+    // Nobody serves any more, which is told by whoever did.
+    std::future::pending().await
+}
+
+async fn serve(begin: Begin, secrets: SecretLayer, busy: BusyLayer) -> std::io::Result<()> {
     let other = |error: &dyn std::fmt::Display| std::io::Error::other(error.to_string());
     let listener = TcpListener::from(std::io::stdout().as_fd().try_clone_to_owned()?);
     listener.set_nonblocking(true)?;
@@ -101,7 +122,8 @@ async fn serve(begin: Begin, layer: SecretLayer) -> std::io::Result<()> {
             .map_err(|error| other(&error))?;
     }
     let served = server
-        .layer(layer)
+        .layer(secrets)
+        .layer(busy)
         .add_routes(routes)
         .serve_with_incoming(incoming);
     served.await.map_err(|error| other(&error))

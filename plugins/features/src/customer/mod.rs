@@ -49,8 +49,8 @@ impl Default for Customer {
                  cancel_rate is 0 where `cancelled` is not given. A tie in top_NAME goes to \
                  the smallest value. The lines are read once and kept in short in memory; where that does \
                  not suffice, or a customer, an order, a product or a `top` is neither an integer nor a \
-                 text, queries that spill compute the same in several passes; so they do where they are spread \
-                 over workers (`parallelism`).",
+                 text, queries that spill compute the same in several passes; so they do \
+                 with `parallelism: cluster`, where they are spread over workers.",
             )
             .output("customers", "one row per customer, sorted by customer_id")
             .metric("customers", "customers")
@@ -95,9 +95,8 @@ impl StageHandler for Customer {
                 top: &options.top,
             },
         )?;
-        // Queries are what can be spread over workers; one worker alone is faster by its tally.
-        let is_here = !stage.spreads(&[&options.orders]);
-        let tally = if self.is_in_memory && is_here {
+        // Queries are what can be spread over workers; what fits into one is faster by its tally.
+        let tally = if self.is_in_memory && !stage.is_spread() {
             Tally::read(&stage, &frame, options.top.len()).await?
         } else {
             None

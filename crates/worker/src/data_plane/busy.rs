@@ -1,0 +1,135 @@
+//! How many calls a data plane has: a worker that drains waits until there are none.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http::{Request, Response};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::sync::watch;
+use tonic::Status;
+use tonic::body::Body;
+use tower::{Layer, Service};
+
+/// Counts calls from their beginning until their answer is sent, or nobody wants it any more.
+#[derive(Debug, Clone)]
+pub(super) struct BusyLayer {
+    calls: Arc<watch::Sender<usize>>,
+}
+
+impl BusyLayer {
+    /// The layer, and where its count is seen.
+    pub(super) fn new() -> (Self, watch::Receiver<usize>) {
+        let (calls, seen) = watch::channel(0);
+        let calls = Arc::new(calls);
+        (Self { calls }, seen)
+    }
+}
+
+impl<S> Layer<S> for BusyLayer {
+    type Service = Counted<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Counted {
+            calls: Arc::clone(&self.calls),
+            inner,
+        }
+    }
+}
+
+/// A service whose calls are counted.
+#[derive(Debug, Clone)]
+pub(super) struct Counted<S> {
+    calls: Arc<watch::Sender<usize>>,
+    inner: S,
+}
+
+/// One call.
+struct Call(Arc<watch::Sender<usize>>);
+
+impl Call {
+    fn begin(calls: &Arc<watch::Sender<usize>>) -> Self {
+        calls.send_modify(|count| *count += 1);
+        Self(Arc::clone(calls))
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count = count.saturating_sub(1));
+    }
+}
+
+impl<S, B> Service<Request<B>> for Counted<S>
+where
+    S: Service<Request<B>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+    S::Error: 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Response<Body>, S::Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let call = Call::begin(&self.calls);
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let answer = answer.await?;
+            Ok(answer.map(|inner| Body::new(Answer { inner, _call: call })))
+        })
+    }
+}
+
+/// The body of an answer, and the call that ends with it.
+struct Answer {
+    inner: Body,
+    _call: Call,
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        Pin::new(&mut self.inner).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use tower::ServiceExt;
+
+    #[tokio::test]
+    async fn a_call_lasts_until_its_answer_is_gone() {
+        let (layer, calls) = BusyLayer::new();
+        let inner = tower::service_fn(|_: Request<()>| async {
+            Ok::<_, std::convert::Infallible>(Response::new(Body::empty()))
+        });
+        let service = layer.layer(inner);
+        let first = service.clone().oneshot(Request::new(())).await.unwrap();
+        let unanswered = service.oneshot(Request::new(()));
+        assert_eq!(*calls.borrow(), 1, "the second is not polled yet");
+        drop(unanswered);
+        drop(first);
+        assert_eq!(*calls.borrow(), 0);
+    }
+}
