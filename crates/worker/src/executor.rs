@@ -75,12 +75,12 @@ impl Executor {
             self.reports.clone(),
             cancellation,
         );
-        let watch = async move {
-            let result = attempt.await;
+        self.watches.spawn(async move {
+            // The span ends before anybody hears of the result: within the attempt's own.
+            let result = attempt.instrument(span).await;
             // Nobody listens once the worker stops.
             let _ = finished.send((token, result));
-        };
-        self.watches.spawn(watch.instrument(span));
+        });
     }
 
     /// Spreads the queries of stages that begin from now on over these.

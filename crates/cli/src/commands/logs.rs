@@ -130,19 +130,23 @@ async fn follow(common: &Common, cluster: &Cluster, arguments: &Logs) -> Result<
     let mut request = request(&run, arguments);
     let mut printed: HashSet<String> = HashSet::new();
     let mut width = 0;
+    let mut earliest = None;
     loop {
         let mut messages = stream(cluster, &request).await?;
-        // The coordinator stops, or leads no longer: the next one is asked from the last line on.
+        // The coordinator stops, or leads no longer: the next one is asked for everything once more, since
+        // an earlier line than the last one may not have come.
         while let Ok(message) = messages.message().await {
             let Some(message) = message else {
                 return Ok(());
             };
             for line in message.lines {
-                // What comes now comes whole.
-                (request.tail, request.since) = (None, line.at.or(request.since));
+                let at = line.at;
                 let Some(entry) = read(line) else {
                     continue;
                 };
+                if earliest.is_none_or(|(earliest, _)| entry.line.at < earliest) {
+                    earliest = Some((entry.line.at, at));
+                }
                 let text = serde_json::to_string(&entry).map_err(Failure::internal)?;
                 if !printed.insert(text.clone()) {
                     continue;
@@ -153,6 +157,12 @@ async fn follow(common: &Common, cluster: &Cluster, arguments: &Logs) -> Result<
                     Format::Text => print_text(&entry, width)?,
                 }
             }
+        }
+        if let Some((_, earliest)) = earliest
+            && request.tail.take().is_some()
+        {
+            // What stood before the tail is not wanted now either.
+            request.since = earliest;
         }
         tokio::time::sleep(PAUSE).await;
     }

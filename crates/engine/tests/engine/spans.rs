@@ -59,7 +59,7 @@ fn a_run_that_goes_on_after_its_end_has_spans_of_its_own() {
     let failed = world.state(1);
     assert_eq!(failed.status, RunStatus::Failed);
     assert_eq!(failed.span_start(), failed.submitted.at);
-    world.now = world.now.saturating_add(Duration::from_secs(60));
+    world.now = world.now.saturating_add(Duration::from_secs(1));
     let resumed_at = world.now;
     let again = assigned(&world.step(Input::ResumeRun {
         state: Box::new(failed.clone()),
