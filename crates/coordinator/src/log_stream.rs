@@ -223,10 +223,12 @@ impl LogStream {
             };
             match notice {
                 Ok(Notice::Event(event)) => match *event {
-                    Event::Log(line) if self.wanted.is_of(&line.stage, line.attempt) => {
-                        if under_way.is_new(&line) && self.wanted.has(&line) {
-                            self.send(vec![line]).await?;
-                        }
+                    Event::Log(line)
+                        if self.wanted.is_of(&line.stage, line.attempt)
+                            && under_way.is_new(&line)
+                            && self.wanted.has(&line) =>
+                    {
+                        self.send(vec![line]).await?;
                     }
                     Event::Summary(summary) => {
                         is_over = summary.status() != v1::RunStatus::Running;

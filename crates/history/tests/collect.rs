@@ -180,6 +180,7 @@ impl World {
                 token: token.clone(),
                 worker: "w1".parse().unwrap(),
                 learns_from: None,
+                slot: None,
                 at,
             });
             match end {
