@@ -26,7 +26,9 @@ stages:
 /// When the attempts at the stages of a run began and ended.
 fn spans(shown: &Value) -> Vec<(String, String)> {
     let stages = shown["stages"].as_array().unwrap();
-    let attempts = stages.iter().flat_map(|it| it["attempts"].as_array().unwrap());
+    let attempts = stages
+        .iter()
+        .flat_map(|it| it["attempts"].as_array().unwrap());
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     attempts
         .map(|it| (text(&it["started_at"]), text(&it["finished_at"])))
@@ -42,7 +44,10 @@ fn no_more_stages_of_a_group_run_than_its_limit_though_the_server_dies() {
     let runs: Vec<String> = (0..6).map(|_| cluster.submit("shared.yaml", &[])).collect();
     cluster.kill_server(0);
     cluster.restart_server(0);
-    let mut all: Vec<_> = runs.iter().flat_map(|run| spans(&cluster.watch(run))).collect();
+    let mut all: Vec<_> = runs
+        .iter()
+        .flat_map(|run| spans(&cluster.watch(run)))
+        .collect();
     all.sort();
     assert!(all.len() >= 6);
     for (begun, _) in &all {
