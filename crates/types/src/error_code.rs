@@ -177,6 +177,8 @@ pub mod codes {
         STAGE_CRASHED = "MQ0808";
         /// A person rejected what the stage waited for.
         REJECTED = "MQ0809";
+        /// A secret that the stage names has no value on the worker.
+        SECRET_MISSING = "MQ0820";
 
         // MQ09: the command line.
         /// A file or folder that the command needs cannot be read or written.

@@ -11,6 +11,7 @@ mod diagnostic;
 mod error_code;
 mod ids;
 mod published;
+mod secret;
 mod thousands;
 mod time;
 
@@ -28,5 +29,6 @@ pub use ids::{
 pub use published::{
     POLICY_KEY, POLICY_OUTPUT, PolicyUse, PolicyVersion, Publication, Published, PublishedKind,
 };
+pub use secret::{SECRET_KEY, SecretPiece, is_secret_name};
 pub use thousands::thousands;
 pub use time::{InvalidInstant, Timestamp};

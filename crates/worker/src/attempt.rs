@@ -1,6 +1,6 @@
 //! One attempt at a stage, from its assignment to its result.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use marquetry_engine::Assignment;
@@ -19,6 +19,7 @@ use crate::executor::Report;
 #[cfg(unix)]
 use crate::hosts::Hosts;
 use crate::log_book::LogBook;
+use crate::secrets::{Redaction, Secrets};
 use crate::stage::Work;
 use crate::threads::{Threads, stopped};
 
@@ -74,6 +75,7 @@ pub(crate) async fn run(
         log: Arc::clone(&log),
         reports,
         latest: Mutex::default(),
+        redaction: OnceLock::new(),
     });
     let patience = workplace.config.cancel_patience;
     let result = {
@@ -88,6 +90,7 @@ pub(crate) async fn run(
             }
         }
     };
+    let result = result.map_err(|failure| voice.redact(failure));
     if let Err(failure) = &result {
         let mut line = LogLine {
             at: Timestamp::now(),
@@ -120,10 +123,15 @@ async fn stage(
         class: FailureClass::Transient,
         diagnostic,
     })?;
+    let mut options = assignment.options;
+    let secrets = Secrets::new(config.secrets_dir.clone());
+    let redaction = secrets.resolve(&mut options, &config.id)?;
+    // Nothing else sets it.
+    let _ = voice.redaction.set(redaction);
     let work = Work {
         attempt: assignment.token.attempt,
         kind: assignment.kind.into(),
-        options: assignment.options,
+        options,
         files: bundle.files.clone(),
         seed: assignment.seed,
         base_dir: assignment.base_dir,
@@ -185,9 +193,19 @@ struct Voice {
     reports: mpsc::Sender<(FencingToken, Report)>,
     /// The phase that was last reported, and when.
     latest: Mutex<Option<(String, Instant)>>,
+    /// Takes the stage's secrets out of what it says, once they are known.
+    redaction: OnceLock<Redaction>,
 }
 
 impl Voice {
+    /// What a failure says without the stage's secrets.
+    fn redact(&self, failure: StageFailure) -> StageFailure {
+        match self.redaction.get() {
+            Some(redaction) => redaction.failure(failure),
+            None => failure,
+        }
+    }
+
     fn report(&self, report: Report) {
         let _ = self.reports.try_send((self.token.clone(), report));
     }
@@ -209,12 +227,20 @@ impl Voice {
 
 impl StageEvents for Voice {
     fn progress(&self, progress: Progress) {
+        let progress = match self.redaction.get() {
+            Some(redaction) => redaction.progress(progress),
+            None => progress,
+        };
         if self.is_news(&progress) {
             self.report(Report::Progress(progress));
         }
     }
 
     fn log(&self, line: LogLine) {
+        let line = match self.redaction.get() {
+            Some(redaction) => redaction.line(line),
+            None => line,
+        };
         self.log.add(&line);
         self.report(Report::Log(line));
     }

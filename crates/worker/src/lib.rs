@@ -13,6 +13,7 @@ mod executor;
 mod hosts;
 mod line;
 mod log_book;
+mod secrets;
 mod stage;
 mod threads;
 

@@ -8,5 +8,6 @@ mod clients;
 mod hosts;
 mod kills;
 mod operations;
+mod secrets;
 mod takeover;
 mod throttles;
