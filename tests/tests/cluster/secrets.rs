@@ -13,12 +13,13 @@ const TOLD: &str = "
 marquetry: v1
 name: told
 stages:
-  call:
+  tell:
     uses: probe/echo
     with: { message: \"Bearer ${{ secrets.TOKEN }}\" }
+    retry: { attempts: 100, backoff: { initial: 500ms, factor: 1 } }
   fail:
     uses: probe/echo
-    needs: [call]
+    needs: [tell]
     with: { message: \"${{ secrets.PASSWORD }}\", fails: true }
 ";
 
@@ -50,9 +51,9 @@ fn all_of(output: &Output) -> String {
 }
 
 fn told_everything(shown: &Value) {
-    assert_eq!(stage(shown, "call")["status"], "succeeded");
+    assert_eq!(stage(shown, "tell")["status"], "succeeded");
     let bytes = "Bearer ".len() + TOKEN.len();
-    let told = stage(shown, "call")["metrics"]["bytes"].as_f64();
+    let told = stage(shown, "tell")["metrics"]["bytes"].as_f64();
     assert_eq!(told, Some(f64::from(u32::try_from(bytes).unwrap())));
     let failed = stage(shown, "fail").to_string();
     assert!(
@@ -89,8 +90,8 @@ fn a_missing_secret_is_told_and_another_worker_may_have_it() {
     cluster.place.file("told.yaml", TOLD);
     cluster.add_worker(&["--name", "bare"]);
     let run = cluster.submit("told.yaml", &[]);
-    cluster.wait_for_stage(&run, "call", "retrying");
-    let shown = stage(&cluster.show(&run), "call").to_string();
+    cluster.wait_for_stage(&run, "tell", "retrying");
+    let shown = stage(&cluster.show(&run), "tell").to_string();
     assert!(
         shown.contains("MQ0820") && shown.contains("secret `TOKEN`"),
         "{shown}"
@@ -98,7 +99,7 @@ fn a_missing_secret_is_told_and_another_worker_may_have_it() {
     let secrets = tempfile::tempdir().unwrap();
     std::fs::write(secrets.path().join("TOKEN"), TOKEN).unwrap();
     cluster.add_worker(&["--secrets-dir", secrets.path().to_str().unwrap()]);
-    cluster.wait_for_stage(&run, "call", "succeeded");
+    cluster.wait_for_stage(&run, "tell", "succeeded");
 }
 
 #[test]
