@@ -224,6 +224,18 @@ impl Cluster {
         self.workers.len() - 1
     }
 
+    /// Adds a worker that writes what it says into a file.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    pub fn add_logging_worker(&mut self, more: &[&str], log: &std::path::Path) {
+        let log = std::fs::File::create(log).unwrap();
+        let process = self.command(&["worker"]).args(more).stderr(log).spawn();
+        self.workers.push(Worker {
+            process: process.unwrap(),
+        });
+    }
+
     /// Kills a worker with SIGKILL, and lets another take its place.
     pub fn replace_worker(&mut self, index: usize, more: &[&str]) {
         let fresh = self.add_worker(more);

@@ -343,6 +343,9 @@ pub(crate) struct Resources {
     /// Memory of a stage that does not say how much it needs, in MiB; queries beyond it spill.
     #[arg(long, default_value_t = 2048, value_name = "MIB")]
     pub(crate) stage_memory: u64,
+    /// A folder with a file for each secret that stages name; others are environment variables, MARQUETRY_SECRET_NAME.
+    #[arg(long, env = "MARQUETRY_SECRETS_DIR", value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub(crate) secrets_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

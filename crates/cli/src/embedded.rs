@@ -70,6 +70,7 @@ impl Embedded {
             slots: resources.slots.max(1),
             threads: resources.threads.unwrap_or(cores).max(1),
             memory_limit: resources.stage_memory.saturating_mul(1024 * 1024),
+            secrets_dir: resources.secrets_dir.clone(),
             ..WorkerConfig::new(id, place.spill_path())
         };
         let coordinators = Coordinators::one(pipes.channel());

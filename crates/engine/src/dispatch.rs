@@ -5,7 +5,7 @@ use marquetry_script::{ScriptError, StatusFlags};
 use marquetry_types::{
     AttemptId, Diagnostic, FailureClass, FencingToken, RunId, StageName, Timestamp, WorkerId, codes,
 };
-use marquetry_workflow::{Condition, ControlKind, Stage};
+use marquetry_workflow::{Condition, ConfigValue, ControlKind, Stage, Throttle};
 use serde_json::{Map, Value};
 
 use std::collections::BTreeSet;
@@ -447,26 +447,33 @@ fn verdict(live: &LiveRun, name: &StageName) -> Verdict {
             Err(error) => Verdict::Fail(in_stage(&error, name, "`for_each`")),
         };
     }
-    evaluated(stage, name, &scope)
+    evaluated(&stage.with, &stage.throttle, name, &scope)
 }
 
 /// What is to become of an item. Whether it runs was decided for all of them at once.
 fn item_verdict(live: &mut LiveRun, name: &StageName) -> Verdict {
-    let stage = live.state.workflow().stage(name).cloned();
+    // Not the whole stage: that may have the very list.
+    let stage = live.state.workflow().stage(name);
+    let stage = stage.map(|stage| (stage.with.clone(), stage.throttle.clone()));
     match (stage, live.item_scope(name)) {
-        (Some(stage), Some(scope)) => evaluated(&stage, name, scope),
+        (Some((with, throttle)), Some(scope)) => evaluated(&with, &throttle, name, scope),
         _ => Verdict::Skip("its stage does not have it".to_owned()),
     }
 }
 
 /// The options of a stage, evaluated, and what holds it back.
-fn evaluated(stage: &Stage, name: &StageName, scope: &Map<String, Value>) -> Verdict {
-    let mut options = match stage.with.evaluate(scope) {
+fn evaluated(
+    with: &ConfigValue,
+    throttle: &Throttle,
+    name: &StageName,
+    scope: &Map<String, Value>,
+) -> Verdict {
+    let mut options = match with.evaluate(scope) {
         Ok(options) => options,
         Err(error) => return Verdict::Fail(in_stage(&error, name, "an option")),
     };
     reduce_datasets(&mut options);
-    match Bounds::of(&stage.throttle, scope) {
+    match Bounds::of(throttle, scope) {
         Ok(bounds) => Verdict::Run(options, bounds),
         Err(error) => Verdict::Fail(in_stage(&error, name, "`concurrency` or `rate`")),
     }

@@ -21,6 +21,9 @@ use crate::Waiting;
 /// As many buckets are kept before full ones are looked for.
 const BUCKETS: usize = 1_024;
 
+/// Holders of slots that are named to whoever asks.
+const SHOWN: usize = 3;
+
 /// A [`Throttle`] with the names of its groups.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Bounds {
@@ -43,6 +46,13 @@ pub(crate) struct Rate {
     interval: Duration,
     /// How long an empty bucket takes to be full, less one token.
     tolerance: Duration,
+}
+
+impl Rate {
+    /// How long an empty bucket takes to be full.
+    fn fills_in(&self) -> Duration {
+        self.tolerance.saturating_add(self.interval)
+    }
 }
 
 impl Bounds {
@@ -84,12 +94,20 @@ pub(crate) enum Held {
     Until(Timestamp),
 }
 
+/// A bucket that was taken from.
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    /// When it will be full: the theoretical arrival time of the algorithm.
+    full_at: Timestamp,
+    /// How long it takes to be full when it is empty.
+    fills_in: Duration,
+}
+
 /// Every group that has a grant, and every bucket that was taken from.
 #[derive(Debug, Clone)]
 pub(crate) struct Throttles {
     slots: BTreeMap<String, BTreeSet<FencingToken>>,
-    /// When each bucket will be full: the theoretical arrival time of the algorithm.
-    buckets: BTreeMap<String, Timestamp>,
+    buckets: BTreeMap<String, Bucket>,
     /// When another coordinator's grants may have emptied every bucket.
     emptied_at: Option<Timestamp>,
     /// Buckets at which full ones are looked for.
@@ -124,10 +142,8 @@ impl Throttles {
     /// When a bucket will be full, as a stage with this rate sees it.
     fn full_at(&self, rate: &Rate) -> Timestamp {
         match (self.buckets.get(&rate.group), self.emptied_at) {
-            (Some(at), _) => *at,
-            (None, Some(emptied)) => emptied
-                .saturating_add(rate.tolerance)
-                .saturating_add(rate.interval),
+            (Some(bucket), _) => bucket.full_at,
+            (None, Some(emptied)) => emptied.saturating_add(rate.fills_in()),
             (None, None) => Timestamp::from_millis(0),
         }
     }
@@ -141,13 +157,26 @@ impl Throttles {
     /// A grant takes a token.
     pub(crate) fn take_token(&mut self, rate: &Rate, now: Timestamp) {
         let full_at = self.full_at(rate).max(now).saturating_add(rate.interval);
-        self.buckets.insert(rate.group.clone(), full_at);
-        // A full bucket is as good as none, once nothing of before the reign can be meant.
+        let before = self.buckets.get(&rate.group);
+        let fills_in = before.map_or(Duration::ZERO, |before| before.fills_in);
+        let bucket = Bucket {
+            full_at,
+            fills_in: fills_in.max(rate.fills_in()),
+        };
+        self.buckets.insert(rate.group.clone(), bucket);
         if self.buckets.len() >= self.sweep_at {
-            let may_forget = self.emptied_at.is_none();
-            self.buckets.retain(|_, at| *at > now || !may_forget);
-            self.sweep_at = self.buckets.len().saturating_mul(2).max(BUCKETS);
+            self.sweep(now);
         }
+    }
+
+    /// A full bucket is as good as none, once an empty one of before the reign would be full as well.
+    fn sweep(&mut self, now: Timestamp) {
+        let emptied_at = self.emptied_at;
+        self.buckets.retain(|_, bucket| {
+            let since = emptied_at.map(|at| at.saturating_add(bucket.fills_in));
+            bucket.full_at > now || since.is_some_and(|at| at > now)
+        });
+        self.sweep_at = self.buckets.len().saturating_mul(2).max(BUCKETS);
     }
 
     /// A grant takes a slot.
@@ -182,16 +211,45 @@ impl Throttles {
             }),
             Held::Slot => {
                 let slot = bounds.slot.as_ref()?;
-                let holders = self.slots.get(&slot.group);
-                let holders = holders.into_iter().flatten();
+                let tokens = self.slots.get(&slot.group)?;
+                let holders = tokens.iter().take(SHOWN).map(|token| &token.attempt);
                 Some(Waiting::Concurrency {
                     group: slot.group.clone(),
                     limit: slot.limit,
+                    running: tokens.len(),
                     holders: holders
-                        .map(|token| (token.attempt.run.clone(), token.attempt.stage.clone()))
+                        .map(|attempt| (attempt.run.clone(), attempt.stage.clone()))
                         .collect(),
                 })
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rate(group: String) -> Rate {
+        Rate {
+            group,
+            interval: Duration::from_secs(1),
+            tolerance: Duration::from_secs(9),
+        }
+    }
+
+    #[test]
+    fn buckets_that_are_full_again_are_forgotten() {
+        let start = Timestamp::from_millis(1_000_000);
+        for is_first in [true, false] {
+            let mut throttles = Throttles::new(start, is_first);
+            let mut most = 0;
+            for second in 0..5_000_u64 {
+                let now = start.saturating_add(Duration::from_secs(second));
+                throttles.take_token(&rate(format!("run-{second}")), now);
+                most = most.max(throttles.buckets.len());
+            }
+            assert!(most <= BUCKETS, "{most}");
         }
     }
 }

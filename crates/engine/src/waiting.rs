@@ -36,7 +36,9 @@ pub enum Waiting {
         group: String,
         /// How many attempts of it run at a time, as the stage has it.
         limit: usize,
-        /// The stages that run, with their runs.
+        /// How many run.
+        running: usize,
+        /// Some of them: stages with their runs.
         holders: Vec<(RunId, StageName)>,
     },
     /// A token of a rate limit.
@@ -107,18 +109,18 @@ impl fmt::Display for Waiting {
             Self::Concurrency {
                 group,
                 limit,
+                running,
                 holders,
             } => {
-                let shown = holders.iter().take(3);
+                let shown = holders.iter();
                 let shown: Vec<_> = shown.map(|(run, stage)| format!("{run}/{stage}")).collect();
-                let more = match holders.len().saturating_sub(shown.len()) {
+                let more = match running.saturating_sub(shown.len()) {
                     0 => String::new(),
                     more => format!(" and {more} more"),
                 };
                 write!(
                     formatter,
-                    "a slot of group `{group}` ({} of {limit}: {}{more})",
-                    holders.len(),
+                    "a slot of group `{group}` ({running} of {limit}: {}{more})",
                     shown.join(", ")
                 )
             }

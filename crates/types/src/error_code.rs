@@ -187,6 +187,8 @@ pub mod codes {
         REJECTED = "MQ0809";
         /// A worker that had a part of a query was lost.
         PEER_LOST = "MQ0815";
+        /// A secret that the stage names has no value on the worker.
+        SECRET_MISSING = "MQ0820";
 
         // MQ09: the command line.
         /// A file or folder that the command needs cannot be read or written.

@@ -13,6 +13,7 @@ mod ids;
 mod membership;
 mod published;
 mod secret;
+mod secret_reference;
 mod thousands;
 mod time;
 mod trace;
@@ -33,6 +34,7 @@ pub use published::{
     POLICY_KEY, POLICY_OUTPUT, PolicyUse, PolicyVersion, Publication, Published, PublishedKind,
 };
 pub use secret::Secret;
+pub use secret_reference::{SECRET_KEY, SecretPiece, is_secret_name};
 pub use thousands::thousands;
 pub use time::{InvalidInstant, Timestamp};
 pub use trace::{InvalidTraceContext, SPAN_TARGET, TRACEPARENT, TraceContext};

@@ -1,6 +1,6 @@
 //! One attempt at a stage, from its assignment to its result.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use marquetry_engine::Assignment;
@@ -20,6 +20,7 @@ use crate::executor::Report;
 use crate::hosts::Hosts;
 use crate::log_book::LogBook;
 use crate::peers::Members;
+use crate::secrets::{Redaction, Secrets};
 use crate::spans;
 use crate::stage::Work;
 use crate::threads::{Threads, stopped};
@@ -99,6 +100,7 @@ pub(crate) async fn run(
         log: Arc::clone(&log),
         reports,
         latest: Mutex::default(),
+        redaction: OnceLock::new(),
     });
     let patience = workplace.config.cancel_patience;
     tracing::info!("an attempt begins");
@@ -114,6 +116,7 @@ pub(crate) async fn run(
             }
         }
     };
+    let result = result.map_err(|failure| voice.redact(failure));
     if let Err(failure) = &result {
         let mut line = LogLine {
             at: Timestamp::now(),
@@ -147,11 +150,17 @@ async fn stage(
         class: FailureClass::Transient,
         diagnostic,
     })?;
+    let trace = spans::work_trace(&assignment);
+    let mut options = assignment.options;
+    let secrets = Secrets::new(config.secrets_dir.clone());
+    let redaction = secrets.resolve(&mut options, &config.id)?;
+    // Nothing else sets it.
+    let _ = voice.redaction.set(redaction);
     let work = Work {
-        trace: spans::work_trace(&assignment),
+        trace,
         attempt: assignment.token.attempt,
         kind: assignment.kind.into(),
-        options: assignment.options,
+        options,
         files: bundle.files.clone(),
         seed: assignment.seed,
         base_dir: assignment.base_dir,
@@ -218,9 +227,19 @@ struct Voice {
     reports: mpsc::Sender<(FencingToken, Report)>,
     /// The phase that was last reported, and when.
     latest: Mutex<Option<(String, Instant)>>,
+    /// Takes the stage's secrets out of what it says, once they are known.
+    redaction: OnceLock<Redaction>,
 }
 
 impl Voice {
+    /// What a failure says without the stage's secrets.
+    fn redact(&self, failure: StageFailure) -> StageFailure {
+        match self.redaction.get() {
+            Some(redaction) => redaction.failure(failure),
+            None => failure,
+        }
+    }
+
     fn report(&self, report: Report) {
         let _ = self.reports.try_send((self.token.clone(), report));
     }
@@ -242,12 +261,20 @@ impl Voice {
 
 impl StageEvents for Voice {
     fn progress(&self, progress: Progress) {
+        let progress = match self.redaction.get() {
+            Some(redaction) => redaction.progress(progress),
+            None => progress,
+        };
         if self.is_news(&progress) {
             self.report(Report::Progress(progress));
         }
     }
 
     fn log(&self, line: LogLine) {
+        let line = match self.redaction.get() {
+            Some(redaction) => redaction.line(line),
+            None => line,
+        };
         self.log.add(&line);
         self.report(Report::Log(line));
     }

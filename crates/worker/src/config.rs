@@ -28,6 +28,8 @@ pub struct WorkerConfig {
     pub memory_limit: u64,
     /// Where queries that exceed their memory go on.
     pub spill_dir: PathBuf,
+    /// A folder with a file for each secret; the environment has others.
+    pub secrets_dir: Option<PathBuf>,
     /// Where stages run.
     pub isolation: Isolation,
     /// How long a cancelled stage may take to notice before it is cut off.
@@ -51,6 +53,7 @@ impl WorkerConfig {
             threads: 1,
             memory_limit: 2 * 1024 * 1024 * 1024,
             spill_dir,
+            secrets_dir: None,
             isolation: Isolation::Threads,
             cancel_patience: Duration::from_secs(5),
             authority: None,

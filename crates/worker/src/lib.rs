@@ -18,6 +18,7 @@ mod log_book;
 #[cfg(unix)]
 mod memory;
 mod peers;
+mod secrets;
 mod spans;
 mod stage;
 mod threads;

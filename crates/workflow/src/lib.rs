@@ -20,6 +20,7 @@ mod options;
 mod params;
 mod read;
 mod render;
+mod secrets;
 mod source;
 mod throttle;
 mod words;

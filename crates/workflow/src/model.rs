@@ -15,7 +15,7 @@ use marquetry_types::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::{ParamSpec, Throttle};
+use crate::{ParamSpec, Throttle, secrets};
 
 /// A workflow: parameters and a graph of stages without cycles.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -297,17 +297,21 @@ pub enum ConfigValue {
 }
 
 impl ConfigValue {
-    /// Its value over the names in `scope`: `params`, `stages`, `tables` and `run`.
+    /// Its value over the names in `scope`: `params`, `stages`, `tables` and `run`. A text with secrets in
+    /// it becomes a reference to them, see [`SECRET_KEY`](marquetry_types::SECRET_KEY).
     ///
     /// # Errors
-    /// The first expression that fails.
+    /// The first expression that fails, and a value that only looks like such a reference.
     pub fn evaluate(&self, scope: &Map<String, Value>) -> Result<Value, ScriptError> {
         match self {
-            Self::Scalar(template) => template.evaluate(scope),
+            Self::Scalar(template) => secrets::evaluate(template, scope),
             Self::List(items) => items.iter().map(|item| item.evaluate(scope)).collect(),
             Self::Map(entries) => entries
                 .iter()
-                .map(|(key, value)| Ok((key.clone(), value.evaluate(scope)?)))
+                .map(|(key, value)| {
+                    secrets::check_key(key)?;
+                    Ok((key.clone(), value.evaluate(scope)?))
+                })
                 .collect::<Result<Map<_, _>, _>>()
                 .map(Value::Object),
             Self::Policy(policy) => Ok(json!({POLICY_KEY: policy})),

@@ -55,6 +55,63 @@ fn needs_come_from_references_and_from_what_is_stated() {
 }
 
 #[test]
+fn what_holds_a_stage_back_comes_from_the_stage_then_the_defaults() {
+    let workflow = read(
+        "marquetry: v1
+name: shop
+params: { shop: { type: string } }
+defaults:
+  concurrency: { group: warehouse, limit: 4 }
+  rate: { limit: 100, per: 1m }
+stages:
+  plain: { uses: ingest/files, with: { path: a.csv } }
+  own:
+    uses: ingest/files
+    with: { path: a.csv }
+    concurrency: 2
+    rate: { group: \"api-${{ params.shop }}-${{ stages.plain.rows }}\", limit: 5, per: 10s, burst: 1 }
+  nap: { uses: wait/until, with: { duration: 1h } }
+",
+    );
+    let told = |name: &str| serde_json::to_value(&stage(&workflow, name).throttle).unwrap();
+    assert_eq!(
+        told("plain"),
+        json!({
+            "concurrency": {"group": "warehouse", "limit": 4},
+            "rate": {"group": "shop/plain", "limit": 100, "per": {"secs": 60, "nanos": 0}, "burst": 100},
+        })
+    );
+    assert_eq!(
+        told("own"),
+        json!({
+            "concurrency": {"group": "shop/own", "limit": 2},
+            "rate": {
+                "group": "api-${{ params.shop }}-${{ stages.plain.rows }}",
+                "limit": 5, "per": {"secs": 10, "nanos": 0}, "burst": 1,
+            },
+        })
+    );
+    assert_eq!(told("nap"), json!({}), "it takes no worker");
+    assert_eq!(needs(&workflow, "own"), ["plain"], "its group reads it");
+}
+
+#[test]
+fn secrets_stay_names() {
+    let workflow = read(
+        "marquetry: v1
+name: shop
+stages:
+  orders: { uses: ingest/files, with: { path: \"s3://${{ secrets.BUCKET }}/x.csv\" } }
+",
+    );
+    let value = stage(&workflow, "orders")
+        .with
+        .evaluate(&serde_json::Map::new());
+    let pieces = json!([{"text": "s3://"}, {"name": "BUCKET"}, {"text": "/x.csv"}]);
+    assert_eq!(value.unwrap()["path"], json!({"$secret": pieces}));
+}
+
+#[test]
 fn policies_come_from_the_stage_then_the_defaults() {
     let workflow = read(catalogue::GOOD);
     let orders = stage(&workflow, "orders");

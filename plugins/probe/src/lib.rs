@@ -3,6 +3,7 @@
 //! `MARQUETRY_PROBES` is set, on the server and its workers alike.
 
 mod crash;
+mod echo;
 mod memory;
 mod nothing;
 mod sleep;
@@ -17,6 +18,7 @@ pub fn handlers() -> Vec<Arc<dyn StageHandler>> {
     vec![
         Arc::new(nothing::Nothing::new()),
         Arc::new(sleep::Sleep::new()),
+        Arc::new(echo::Echo::new()),
         Arc::new(memory::Memory::new()),
         Arc::new(crash::Crash::new()),
     ]

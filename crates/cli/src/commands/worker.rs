@@ -42,6 +42,7 @@ pub(crate) async fn serve(common: &Common, arguments: &WorkerArguments) -> Resul
         labels: labels(&arguments.label)?,
         threads,
         memory_limit: resources.stage_memory.saturating_mul(1024 * 1024),
+        secrets_dir: resources.secrets_dir.clone(),
         isolation,
         cancel_patience: Duration::from_secs(arguments.cancel_patience),
         authority: authority(&common.reach)?,

@@ -26,6 +26,7 @@ use tonic::transport::{Channel, Endpoint, Uri};
 
 use super::HostCommand;
 use crate::memory;
+use crate::secrets::VARIABLE;
 use crate::stage::Work;
 
 /// How often the memory of a running stage is looked at.
@@ -82,7 +83,14 @@ pub(super) enum Ended {
 impl Host {
     pub(super) fn start(command: &HostCommand) -> std::io::Result<Self> {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
-        let child = Command::new(&command.program)
+        let mut host = Command::new(&command.program);
+        // A stage gets the secrets that it names, and no others.
+        for (name, _) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(VARIABLE.as_bytes()) {
+                host.env_remove(name);
+            }
+        }
+        let child = host
             .args(&command.arguments)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())

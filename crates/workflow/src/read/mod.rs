@@ -70,6 +70,7 @@ pub fn parse(
                 files: &mut files,
                 validators: Validators::default(),
                 has_item: false,
+                has_secrets: false,
                 params: IndexMap::new(),
                 defaults: BTreeSet::new(),
                 stages: IndexMap::new(),
@@ -108,6 +109,8 @@ struct Context<'a> {
     validators: Validators,
     /// Whether the stage that is read runs once for each item of a list, so that its options read `item`.
     has_item: bool,
+    /// Whether options are read, which a worker puts the values of secrets into.
+    has_secrets: bool,
     /// Every parameter that is declared; `None` where its declaration is wrong.
     params: IndexMap<String, Option<ParamSpec>>,
     /// The parameters that have a default, perhaps a wrong one.

@@ -1,17 +1,18 @@
 //! What expressions refer to: whether it exists, and what type it has where that is knowable.
 
 use marquetry_script::{Expression, Reference, Template, nearest};
-use marquetry_types::codes;
+use marquetry_types::{codes, is_secret_name};
 
 use super::graph::Needs;
 use super::{Context, Reader, there_are};
 use crate::options::Known;
+use crate::secrets;
 use crate::words::{quoted, suggestion};
 use crate::yaml::{Node, Span};
 
-const ROOTS: [&str; 4] = ["params", "stages", "tables", "run"];
+const ROOTS: [&str; 5] = ["params", "stages", "tables", "run", "secrets"];
 /// Roots of the format that this version does not have.
-const LATER_ROOTS: [&str; 2] = ["event", "secrets"];
+const LATER_ROOTS: [&str; 1] = ["event"];
 const STAGE_PARTS: [&str; 4] = ["outputs", "metrics", "rows", "status"];
 /// The last three are null in a run that no schedule made.
 const RUN_PARTS: [&str; 5] = [
@@ -62,6 +63,18 @@ impl Reader<'_> {
         needs: &mut Needs,
     ) -> Known {
         let mut known = Known::Unknown;
+        let is_computed =
+            secrets::reads_secret(expression) && secrets::secret_of(expression).is_none();
+        if is_computed && context.has_secrets {
+            let length = expression.source().chars().count();
+            let span = self
+                .source
+                .place_in_scalar(node, expression.offset(), length);
+            let message = "an expression computes something of a secret";
+            let help = "only the worker knows its value: write `${{ secrets.NAME }}` and nothing else between the braces; text may stand around it";
+            self.error(span, codes::UNKNOWN_REFERENCE, message, help);
+            return Known::Unknown;
+        }
         for reference in expression.references() {
             let offset = expression.offset() + reference.offset;
             let place = Place {
@@ -102,6 +115,9 @@ impl Reader<'_> {
                 Known::Unknown
             }
             ["tables", name, rest @ ..] => self.table_reference(place, name, rest, needs),
+            [root, rest @ ..] if *root == secrets::ROOT => {
+                self.secret_reference(place, rest, context)
+            }
             ["params" | "run"] => Known::Unknown,
             ["item", ..] if context.has_item => Known::Unknown,
             ["item", ..] => {
@@ -125,6 +141,31 @@ impl Reader<'_> {
             }
             [] => Known::Unknown,
         }
+    }
+
+    /// A secret, where a worker can put it in.
+    fn secret_reference(
+        &mut self,
+        place: &Place<'_>,
+        names: &[&str],
+        context: &Context<'_>,
+    ) -> Known {
+        if !context.has_secrets {
+            let message = "a secret cannot be read here";
+            let help = "only the worker knows its value: secrets are for `with` of a stage that a worker runs";
+            self.error(place.span(self, 2), codes::UNKNOWN_REFERENCE, message, help);
+            return Known::Unknown;
+        }
+        match names {
+            [name] if is_secret_name(name) => {}
+            _ => {
+                let message =
+                    "the name of a secret is a letter or `_`, then letters, digits or `_`";
+                let help = "write one name, as in `secrets.TOKEN`";
+                self.error(place.span(self, 2), codes::BAD_NAME, message, help);
+            }
+        }
+        Known::Text
     }
 
     fn unknown_root(&mut self, place: &Place<'_>, root: &str, context: &Context<'_>) {

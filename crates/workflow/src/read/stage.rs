@@ -156,7 +156,9 @@ impl Reader<'_> {
         }
         let for_each_span = header.entries.iter().find(|it| it.key == "for_each");
         context.has_item = for_each_span.is_some();
+        context.has_secrets = header.control().is_none();
         let with = self.with(with, header, context, needs);
+        context.has_secrets = false;
         for entry in throttles {
             let mut of = GroupOf::Stage {
                 header,

@@ -1,0 +1,50 @@
+//! `probe/echo`: says what it is told.
+
+use async_trait::async_trait;
+use marquetry_plugin::{StageContext, StageError, StageHandler, describe};
+use marquetry_types::{LogLevel, Outcome, OutputDescriptor, StageDescriptor, codes};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// What to say, and how to end.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Options {
+    /// Said in the log, once as the message and once as a field.
+    message: String,
+    /// Fails with the message as its error.
+    #[serde(default)]
+    fails: bool,
+}
+
+pub(crate) struct Echo {
+    descriptor: StageDescriptor,
+}
+
+impl Echo {
+    pub(crate) fn new() -> Self {
+        let mut descriptor = describe::<Options>("probe/echo", 1, "says what it is told").build();
+        let bytes = OutputDescriptor::new("bytes", "bytes of the message");
+        descriptor.metrics.push(bytes);
+        Self { descriptor }
+    }
+}
+
+#[async_trait]
+impl StageHandler for Echo {
+    fn descriptor(&self) -> &StageDescriptor {
+        &self.descriptor
+    }
+
+    async fn run(&self, mut stage: StageContext) -> Result<Outcome, StageError> {
+        let Options { message, fails } = stage.options()?;
+        let field = serde_json::Value::from(message.as_str());
+        stage.log(LogLevel::Info, &message, [("message", field)]);
+        if fails {
+            return Err(StageError::invalid(codes::STAGE_INTERNAL, message));
+        }
+        let bytes = u32::try_from(message.len()).unwrap_or(u32::MAX);
+        stage.metric("bytes", bytes.into());
+        Ok(stage.finish())
+    }
+}
