@@ -114,7 +114,6 @@ impl HttpBody for Answer {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
     use tower::ServiceExt;
 
