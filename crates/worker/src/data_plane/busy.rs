@@ -117,11 +117,26 @@ mod tests {
     use super::*;
     use tower::ServiceExt;
 
+    /// An answer that goes on.
+    struct Endless;
+
+    impl HttpBody for Endless {
+        type Data = Bytes;
+        type Error = Status;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+            Poll::Pending
+        }
+    }
+
     #[tokio::test]
     async fn a_call_lasts_until_its_answer_is_gone() {
         let (layer, calls) = BusyLayer::new();
         let inner = tower::service_fn(|_: Request<()>| async {
-            Ok::<_, std::convert::Infallible>(Response::new(Body::empty()))
+            Ok::<_, std::convert::Infallible>(Response::new(Body::new(Endless)))
         });
         let service = layer.layer(inner);
         let first = service.clone().oneshot(Request::new(())).await.unwrap();
