@@ -16,7 +16,9 @@ use marquetry_engine::{RunState, RunStatus};
 use marquetry_journal::Journal;
 use marquetry_proto::v1::watch_run_response::Event;
 use marquetry_proto::{status_from_diagnostics, timestamp_from_wire, v1};
-use marquetry_types::{AttemptId, Diagnostic, LogLine, RunId, StageName, Timestamp, codes};
+use marquetry_types::{
+    AttemptId, AttemptNumber, Diagnostic, LogLine, RunId, StageName, Timestamp, codes,
+};
 use prost::Message;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::mpsc;
@@ -135,6 +137,8 @@ fn at(line: &v1::AttemptLog) -> Timestamp {
 struct Came {
     kept: usize,
     live: usize,
+    /// How often it stands in what is being read.
+    read: usize,
 }
 
 /// The lines of attempts that had not ended at first.
@@ -154,6 +158,27 @@ impl UnderWay {
         let came = self.of(line);
         came.live += 1;
         came.live > came.kept
+    }
+
+    /// Those of the kept lines of attempts that have not come. From here on they have.
+    fn missing(&mut self, kept: Vec<v1::AttemptLog>) -> Vec<v1::AttemptLog> {
+        let is_missing: Vec<bool> = kept
+            .iter()
+            .map(|line| {
+                let came = self.of(line);
+                came.read += 1;
+                came.read > came.kept.max(came.live)
+            })
+            .collect();
+        for line in &kept {
+            let came = self.of(line);
+            came.kept = came.kept.max(came.read);
+        }
+        kept.iter().for_each(|line| self.of(line).read = 0);
+        let lines = kept.into_iter().zip(is_missing);
+        lines
+            .filter_map(|(line, is_missing)| is_missing.then_some(line))
+            .collect()
     }
 }
 
@@ -192,7 +217,8 @@ impl LogStream {
         state: RunState,
         notices: Option<broadcast::Receiver<Notice>>,
     ) -> Result<(), Over> {
-        let ended = ended(&state);
+        let before = ended(&state);
+        let mut done = before.clone();
         let mut lines = self.kept(self.attempts(&state)).await?;
         let mut under_way = UnderWay::default();
         let goes_on: BTreeSet<(&str, u32)> = {
@@ -237,15 +263,26 @@ impl LogStream {
                         let summary = run.summary.unwrap_or_default();
                         is_over = summary.status() != v1::RunStatus::Running;
                     }
+                    // What was said before one listened came in nobody's notice.
+                    Event::Stage(stage) => {
+                        let ended = self.ended_of(&stage);
+                        self.complete(ended, &mut done, &mut under_way).await?;
+                    }
                     _ => {}
                 },
                 Ok(Notice::LookAgain) | Err(RecvError::Lagged(_)) => {
-                    is_over = self.load().await?.status != RunStatus::Running;
+                    let state = self.load().await?;
+                    let ended = ended(&state).into_iter().collect();
+                    self.complete(ended, &mut done, &mut under_way).await?;
+                    is_over = state.status != RunStatus::Running;
                 }
                 Err(RecvError::Closed) => return Err(Status::unavailable(STOPPING).into()),
             }
         }
-        self.rest(ended, under_way).await
+        // Once more: an attempt that was lost may have said something after it was given up.
+        let state = self.load().await?;
+        let (all, mut done) = (self.attempts(&state), before);
+        self.complete(all, &mut done, &mut under_way).await
     }
 
     async fn load(&self) -> Result<RunState, Status> {
@@ -253,21 +290,39 @@ impl LogStream {
         state.map_err(|error| status_of_journal(&error))
     }
 
-    /// Sends what is kept of attempts that had not ended at first, and has not come.
-    async fn rest(&self, ended: BTreeSet<AttemptId>, mut under_way: UnderWay) -> Result<(), Over> {
-        let state = self.load().await?;
-        let mut attempts = self.attempts(&state);
-        attempts.retain(|attempt| !ended.contains(attempt));
-        let mut lines = self.kept(attempts).await?;
-        lines.retain(|line| {
-            let came = under_way.of(line);
-            let has_come = came.kept.max(came.live) > 0;
-            came.kept = came.kept.max(came.live).saturating_sub(1);
-            came.live = 0;
-            !has_come && self.wanted.has(line)
+    /// Sends what is kept of attempts that have ended since, and has not come.
+    async fn complete(
+        &self,
+        mut attempts: Vec<AttemptId>,
+        done: &mut BTreeSet<AttemptId>,
+        under_way: &mut UnderWay,
+    ) -> Result<(), Over> {
+        attempts.retain(|id| {
+            self.wanted.is_of(id.stage.as_str(), id.attempt.0) && done.insert(id.clone())
         });
+        let kept = self.kept(attempts).await?;
+        let mut lines = under_way.missing(kept);
+        lines.retain(|line| self.wanted.has(line));
         lines.sort_by_key(at);
         self.send(lines).await
+    }
+
+    /// The attempts of a stage that have ended, as a watcher is told.
+    fn ended_of(&self, stage: &v1::Stage) -> Vec<AttemptId> {
+        let Ok(name) = StageName::try_from(stage.name.clone()) else {
+            return Vec::new();
+        };
+        let ended = stage
+            .attempts
+            .iter()
+            .filter(|attempt| attempt.finished_at.is_some());
+        ended
+            .map(|attempt| AttemptId {
+                run: self.wanted.run.clone(),
+                stage: name.clone(),
+                attempt: AttemptNumber(attempt.number),
+            })
+            .collect()
     }
 
     /// The attempts whose lines are wanted.

@@ -51,7 +51,7 @@ pub(crate) async fn perform(
     let span = spans::execute(&work);
     let done = async {
         let result = handle(work, registry, lake, events, cancellation).await;
-        spans::ended(&result);
+        spans::ended_there(&result);
         result
     };
     done.instrument(span).await

@@ -268,10 +268,13 @@ fn data_planes_speak_tls_and_let_in_nobody_without_the_secret_of_the_reign() {
     }
     // The next reign has another secret, and everybody hears of it.
     for _ in 0..2 {
-        let run = cluster.submit("features.yaml", &[]);
-        let shown = cluster.watch(&run);
-        assert_eq!(shown["status"], "succeeded", "{shown:#}");
-        assert_eq!(spread(&cluster, &run, "spread").first(), Some(&2));
+        // They hear of it a moment after they are back.
+        eventually("queries are spread", || {
+            let run = cluster.submit("features.yaml", &[]);
+            let shown = cluster.watch(&run);
+            assert_eq!(shown["status"], "succeeded", "{shown:#}");
+            spread(&cluster, &run, "spread").first() == Some(&2)
+        });
         cluster.kill_server(0);
         cluster.restart_server(0);
         eventually("the workers are back", || {

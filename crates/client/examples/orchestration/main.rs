@@ -6,12 +6,14 @@
 //! nothing is acknowledged, nor a stage assigned, before the commit that decides it has been flushed.
 #![expect(
     clippy::unwrap_used,
+    clippy::print_stderr,
     clippy::print_stdout,
     clippy::panic,
     reason = "a measurement stops at the first thing that is not as it should be"
 )]
 
 mod history;
+mod postgres;
 mod query;
 mod scale;
 
@@ -58,8 +60,12 @@ fn end(process: &mut Child) {
 
 impl Cluster {
     async fn start(program: &Path, workers: usize, slots: u32) -> Self {
+        Self::start_with(program, &[], workers, slots).await
+    }
+
+    async fn start_with(program: &Path, more: &[&str], workers: usize, slots: u32) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (server, url) = serve(program, folder.path(), "127.0.0.1:0");
+        let (server, url) = serve_with(program, folder.path(), "127.0.0.1:0", more);
         let mut cluster = Self {
             program: program.to_owned(),
             folder,
@@ -120,8 +126,13 @@ fn command(program: &Path, folder: &Path) -> Command {
 }
 
 fn serve(program: &Path, folder: &Path, listen: &str) -> (Child, String) {
+    serve_with(program, folder, listen, &[])
+}
+
+fn serve_with(program: &Path, folder: &Path, listen: &str, more: &[&str]) -> (Child, String) {
     let mut server = command(program, folder)
         .args(["server", "--output", "json", "--listen", listen])
+        .args(more)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -177,6 +188,9 @@ async fn submit_and_wait(mut client: Runs, workflow: &str) -> Duration {
     start.elapsed()
 }
 
+/// Runs of the load that counts runs.
+const RUNS: usize = 10_000;
+
 const HEAD: &str = "marquetry: v1\nname: load\nstages:\n";
 
 fn chain(length: usize) -> String {
@@ -226,9 +240,13 @@ fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
 }
 
-fn say(load: &str, mut figures: Value) {
+fn say(load: &str, figures: Value) {
+    say_of("sqlite, synchronous=FULL", load, figures);
+}
+
+fn say_of(journal: &str, load: &str, mut figures: Value) {
     figures["load"] = load.into();
-    figures["journal"] = "sqlite, synchronous=FULL".into();
+    figures["journal"] = journal.into();
     println!("{figures}");
 }
 
@@ -288,8 +306,8 @@ async fn measure_fan(program: &Path) {
     say("fan", figures);
 }
 
-async fn measure_runs(program: &Path, count: usize) {
-    let cluster = Cluster::start(program, 1, 10).await;
+/// So many runs of one stage, fifty in flight.
+async fn runs(cluster: &Cluster, count: usize) -> Value {
     let workflow: Arc<str> = chain(1).into();
     let client = cluster.client();
     let gate = Arc::new(Semaphore::new(50));
@@ -307,15 +325,19 @@ async fn measure_runs(program: &Path, count: usize) {
     let mut times = tasks.join_all().await;
     let total = start.elapsed();
     times.sort_unstable();
-    let figures = json!({
+    json!({
         "runs": count,
         "in_flight": 50,
         "median_s": total.as_secs_f64(),
         "per_second": (count as f64 / total.as_secs_f64()).round(),
         "p50_ms": percentile(&times, 0.5),
         "p99_ms": percentile(&times, 0.99),
-    });
-    say("runs", figures);
+    })
+}
+
+async fn measure_runs(program: &Path) {
+    let cluster = Cluster::start(program, 1, 10).await;
+    say("runs", runs(&cluster, RUNS).await);
 }
 
 /// From the death of a worker to the moment that its stage runs on another one.
@@ -445,7 +467,7 @@ async fn main() {
         measure_fan(&program).await;
     }
     if wants("runs") {
-        measure_runs(&program, 10_000).await;
+        measure_runs(&program).await;
     }
     if wants("death") {
         measure_worker_death(&program).await;
@@ -459,6 +481,9 @@ async fn main() {
     }
     if wants("history") {
         history::measure(&program).await;
+    }
+    if wants("postgres") {
+        postgres::measure(&program).await;
     }
     if wants("query") {
         query::measure(&program).await;

@@ -118,7 +118,9 @@ impl Source {
         let path = folder.path().join("backup.db");
         fs::copy(file, &path).map_err(failed)?;
         let refused = |error: JournalError| match error {
-            JournalError::Open { reason, .. } => bad(file, reason),
+            JournalError::Open { reason, .. }
+            | JournalError::Corrupt { reason, .. }
+            | JournalError::Storage { reason, .. } => bad(file, reason),
             JournalError::UnknownFormat { found, known, .. } => JournalError::UnknownFormat {
                 journal: file.display().to_string(),
                 found,

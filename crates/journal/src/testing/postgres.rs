@@ -31,6 +31,8 @@ pub struct PostgresServer {
     /// Where it listens beside its socket.
     port: Option<u16>,
     has_tls: bool,
+    /// Whether it keeps what it was told when the machine loses its power, too.
+    is_durable: bool,
     schemas: AtomicU32,
 }
 
@@ -56,7 +58,19 @@ impl PostgresServer {
         Some(server)
     }
 
-    /// The same, with a port of 127.0.0.1 as well, where it has TLS if it is given a certificate; none
+    /// The same, for measurements: with the durability that PostgreSQL has unless it is told otherwise.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_durable() -> Option<Self> {
+        let mut server = Self::make()?;
+        server.is_durable = true;
+        server.restart();
+        Some(server)
+    }
+
+    /// The same as [`start`](Self::start), with a port of 127.0.0.1 as well, where it has TLS if it is given a certificate; none
     /// either if this machine's PostgreSQL was built without TLS.
     ///
     /// # Panics
@@ -103,6 +117,7 @@ impl PostgresServer {
             process: None,
             port: None,
             has_tls: false,
+            is_durable: false,
             schemas: AtomicU32::new(0),
         };
         let made = server
@@ -205,7 +220,9 @@ impl PostgresServer {
         };
         set("max_connections", "200".to_owned());
         // What is killed here is the server and not the machine, which keeps what it was told to write.
-        set("fsync", "off".to_owned());
+        if !self.is_durable {
+            set("fsync", "off".to_owned());
+        }
         set("unix_socket_directories", folder.display().to_string());
         match self.port {
             Some(port) => {
