@@ -64,13 +64,13 @@ pub(crate) fn ended_there(result: &Result<Outcome, StageFailure>) {
     match result {
         Ok(_) => {
             span.record("state", "succeeded");
-            tracing::debug!("it succeeded");
+            tracing::info!("it succeeded");
         }
         Err(failure) => {
             let code = failure.diagnostic.code.as_str();
             span.record("state", "failed");
             span.record("error", code);
-            tracing::debug!(code, "it failed");
+            tracing::info!(code, "it failed");
         }
     }
 }
