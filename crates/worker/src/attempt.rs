@@ -130,7 +130,7 @@ pub(crate) async fn run(
         voice.log(line);
     }
     write_log(&log, &workplace.lake).await;
-    spans::ended(&result);
+    spans::ended(&result, |failure| failure.diagnostic.message.as_str());
     match result {
         Ok(outcome) => AttemptResult::Succeeded(outcome),
         Err(failure) => AttemptResult::Failed(failure),

@@ -57,9 +57,11 @@ pub(crate) fn execute(work: &Work) -> Span {
     )
 }
 
-/// Says how it ended where the stage's secrets are known to nobody who could keep them out of the log: without
-/// the stage's words, which its worker adds.
-pub(crate) fn ended_there(result: &Result<Outcome, StageFailure>) {
+/// Says in the span that one is in, and in the log, how it ended. `reason` gives what is said of a failure.
+pub(crate) fn ended(
+    result: &Result<Outcome, StageFailure>,
+    reason: impl Fn(&StageFailure) -> &str,
+) {
     let span = Span::current();
     match result {
         Ok(_) => {
@@ -67,27 +69,10 @@ pub(crate) fn ended_there(result: &Result<Outcome, StageFailure>) {
             tracing::info!("it succeeded");
         }
         Err(failure) => {
-            let code = failure.diagnostic.code.as_str();
+            let (code, reason) = (failure.diagnostic.code.as_str(), reason(failure));
             span.record("state", "failed");
-            span.record("error", code);
-            tracing::info!(code, "it failed");
-        }
-    }
-}
-
-/// Says in the span that one is in, and in the log, how it ended.
-pub(crate) fn ended(result: &Result<Outcome, StageFailure>) {
-    let span = Span::current();
-    match result {
-        Ok(_) => {
-            span.record("state", "succeeded");
-            tracing::info!("it succeeded");
-        }
-        Err(failure) => {
-            span.record("state", "failed");
-            span.record("error", failure.diagnostic.message.as_str());
-            let code = failure.diagnostic.code.as_str();
-            tracing::info!(code, reason = failure.diagnostic.message, "it failed");
+            span.record("error", reason);
+            tracing::info!(code, reason, "it failed");
         }
     }
 }
