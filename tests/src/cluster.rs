@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::{Place, said};
+use crate::{Place, json_of, said};
 
 /// What is waited for happens within this, or the test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -93,6 +93,14 @@ impl Cluster {
             command.env("MARQUETRY_COORDINATOR", urls.join(","));
         }
         command
+    }
+
+    /// What a command prints with `--output json`.
+    ///
+    /// # Panics
+    /// It fails.
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        json_of(self.command(arguments))
     }
 
     /// Adds a server with the same arguments as the first, and returns its place among them.
@@ -303,12 +311,7 @@ impl Cluster {
     /// It cannot be shown.
     #[must_use]
     pub fn show(&self, run: &str) -> Value {
-        let output = self
-            .command(&["show", run, "--output", "json"])
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", said(&output));
-        serde_json::from_slice(&output.stdout).unwrap()
+        self.json(&["show", run])
     }
 
     /// Watches a run to its end and returns it as `show` shows it.

@@ -134,14 +134,16 @@ impl Place {
     /// It fails, or prints something else.
     #[must_use]
     pub fn json(&self, arguments: &[&str]) -> Value {
-        let output = self
-            .command(arguments)
-            .args(["--output", "json"])
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}", said(&output));
-        serde_json::from_slice(&output.stdout).unwrap()
+        json_of(self.command(arguments))
     }
+}
+
+/// What a command prints with `--output json`.
+pub(crate) fn json_of(mut command: Command) -> Value {
+    let output = command.args(["--output", "json"]).output().unwrap();
+    let arguments: Vec<_> = command.get_args().collect();
+    assert!(output.status.success(), "{arguments:?}: {}", said(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// Everything that a program said.

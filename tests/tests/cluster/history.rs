@@ -18,16 +18,6 @@ fn run(cluster: &Cluster, arguments: &[&str]) -> Output {
     cluster.command(arguments).output().unwrap()
 }
 
-fn json(cluster: &Cluster, arguments: &[&str]) -> Value {
-    let output = cluster
-        .command(arguments)
-        .args(["--output", "json"])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", said(&output));
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
 /// What the journal says, not the server.
 fn of_journal(cluster: &Cluster, arguments: &[&str]) -> Output {
     let mut command = cluster.command(arguments);
@@ -56,7 +46,7 @@ fn age(file: &Path) {
 fn seen(cluster: &Cluster) -> Value {
     let sql =
         "select count(*) as runs, count(distinct run) as ids from runs where state = 'succeeded'";
-    json(cluster, &["sql", sql])[0].clone()
+    cluster.json(&["sql", sql])[0].clone()
 }
 
 #[test]
@@ -77,9 +67,9 @@ fn finished_runs_are_archived_and_discarded_while_servers_are_killed_and_none_is
         cluster.restart_server(0);
     }
     eventually("old runs leave the journal", || {
-        json(&cluster, &["runs"]).as_array().unwrap().len() == 2
+        cluster.json(&["runs"]).as_array().unwrap().len() == 2
     });
-    let stages = json(&cluster, &["sql", "select count(*) as stages from stages"]);
+    let stages = cluster.json(&["sql", "select count(*) as stages from stages"]);
     assert_eq!(stages[0]["stages"], 2 * runs.len());
     let seen = seen(&cluster);
     assert_eq!(
@@ -97,7 +87,7 @@ fn finished_runs_are_archived_and_discarded_while_servers_are_killed_and_none_is
         assert!(said(&shown).contains("marquetry sql"), "{}", said(&shown));
     }
     let sql = format!("select state from runs where run = '{first}'");
-    assert_eq!(json(&cluster, &["sql", &sql])[0]["state"], "succeeded");
+    assert_eq!(cluster.json(&["sql", &sql])[0]["state"], "succeeded");
     // The lake alone has what was archived.
     eventually("all are archived", || {
         let lake = [
@@ -135,7 +125,7 @@ fn a_backup_taken_from_a_live_server_is_restored_and_the_cluster_goes_on() {
     cluster.place.file("two.yaml", TWO);
     cluster.add_worker(&[]);
     let before = submitted(&cluster, 3);
-    let backup = json(&cluster, &["backup", "backup.db"]);
+    let backup = cluster.json(&["backup", "backup.db"]);
     assert_eq!(backup["runs"], 3, "{backup:#}");
     let lost = submitted(&cluster, 1);
     let used = run(&cluster, &["restore", "backup.db", "--force"]);
@@ -143,13 +133,13 @@ fn a_backup_taken_from_a_live_server_is_restored_and_the_cluster_goes_on() {
     cluster.kill_server(0);
     let refused = run(&cluster, &["restore", "backup.db"]);
     assert!(said(&refused).contains("MQ0606"), "{}", said(&refused));
-    let restored = json(&cluster, &["restore", "backup.db", "--force"]);
+    let restored = cluster.json(&["restore", "backup.db", "--force"]);
     assert_eq!(
         (&restored["runs"], &restored["checked"]),
         (&3.into(), &true.into())
     );
     cluster.restart_server(0);
-    let listed = json(&cluster, &["runs"]);
+    let listed = cluster.json(&["runs"]);
     let mut listed: Vec<_> = listed
         .as_array()
         .unwrap()
@@ -186,10 +176,10 @@ fn files_that_no_attempt_committed_are_collected() {
     let garbage = put(&format!("runs/{bad}/crash/1/rows/part-00000.parquet"));
     let committed = put(&format!("runs/{good}/first/1/rows/part-00000.parquet"));
     let log = put(&format!("runs/{bad}/crash/1/log/99999.ndjson"));
-    let found = json(&cluster, &["collect", "--dry-run"]);
+    let found = cluster.json(&["collect", "--dry-run"]);
     assert_eq!(found["files"].as_array().unwrap().len(), 1, "{found:#}");
     assert!(garbage.exists());
-    let removed = json(&cluster, &["collect"]);
+    let removed = cluster.json(&["collect"]);
     assert_eq!(
         (&removed["bytes"], &removed["removed"]),
         (&4.into(), &true.into())

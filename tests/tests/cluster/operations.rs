@@ -12,16 +12,6 @@ fn waiting(cluster: &Cluster, run: &str, name: &str) -> String {
         .to_owned()
 }
 
-fn json(cluster: &Cluster, arguments: &[&str]) -> Value {
-    let output = cluster
-        .command(arguments)
-        .args(["--output", "json"])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", said(&output));
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
 const PLACED: &str = "
 marquetry: v1
 name: placed
@@ -45,7 +35,7 @@ fn a_stage_waits_for_a_worker_of_its_queue_and_says_so() {
         waiting(&cluster, &run, "there"),
         "a worker: none serves queue `gpu`"
     );
-    let queues = json(&cluster, &["queues"]);
+    let queues = cluster.json(&["queues"]);
     let gpu = queues
         .as_array()
         .unwrap()
@@ -82,14 +72,14 @@ fn a_worker_is_drained_from_afar() {
     cluster.add_worker(&["--name", "old"]);
     let run = cluster.submit("sleeps.yaml", &[]);
     cluster.wait_for_stage(&run, "sleep", "running");
-    let workers = json(&cluster, &["workers"]);
+    let workers = cluster.json(&["workers"]);
     let worker = &workers[0];
     assert_eq!(
         (&worker["state"], &worker["running"][0]["stage"]),
         (&"active".into(), &"sleep".into())
     );
     let name = worker["worker"].as_str().unwrap();
-    json(&cluster, &["drain", name, "--reason", "an upgrade"]);
+    cluster.json(&["drain", name, "--reason", "an upgrade"]);
     let second = cluster.submit("sleeps.yaml", &[]);
     let why = waiting(&cluster, &second, "sleep");
     assert_eq!(why, "a worker: those that could run it are draining");
@@ -145,10 +135,10 @@ fn the_doctor_says_what_is_wrong_and_what_to_do() {
     assert_eq!(state(&broken, "lake"), "bad", "{broken:#}");
     cluster.add_worker(&["--slots", "3"]);
     eventually("the worker is there", || {
-        let listed = json(&cluster, &["workers"]);
+        let listed = cluster.json(&["workers"]);
         listed.as_array().unwrap().len() == 1
     });
-    let findings = json(&cluster, &["doctor"]);
+    let findings = cluster.json(&["doctor"]);
     let workers = findings
         .as_array()
         .unwrap()
@@ -183,19 +173,16 @@ fn a_person_lets_a_run_go_on_and_has_it_done_again() {
     eventually("the new server knows", || {
         waiting(&cluster, &run, "ask") == "approval: send them?"
     });
-    json(
-        &cluster,
-        &["approve", &run, "ask", "--reject", "--comment", "not yet"],
-    );
+    cluster.json(&["approve", &run, "ask", "--reject", "--comment", "not yet"]);
     let shown = cluster.watch(&run);
     assert_eq!(shown["status"], "failed", "{shown:#}");
     assert_eq!(shown["error"]["code"], "MQ0809", "{shown:#}");
 
-    json(&cluster, &["retry", &run]);
+    cluster.json(&["retry", &run]);
     eventually("it asks once more", || {
         waiting(&cluster, &run, "ask") == "approval: send them?"
     });
-    json(&cluster, &["approve", &run, "ask", "--comment", "now"]);
+    cluster.json(&["approve", &run, "ask", "--comment", "now"]);
     let shown = cluster.watch(&run);
     assert_eq!(shown["status"], "succeeded", "{shown:#}");
     assert_eq!(
@@ -206,7 +193,7 @@ fn a_person_lets_a_run_go_on_and_has_it_done_again() {
     let twice = cluster.command(&["approve", &run, "ask"]).output().unwrap();
     assert!(said(&twice).contains("MQ0702"), "{}", said(&twice));
 
-    json(&cluster, &["retry", &run, "--from", "after"]);
+    cluster.json(&["retry", &run, "--from", "after"]);
     let shown = cluster.watch(&run);
     let attempts = |name: &str| stage(&shown, name)["attempts"].as_array().unwrap().len();
     assert_eq!((attempts("before"), attempts("after")), (1, 2), "{shown:#}");
@@ -353,7 +340,7 @@ fn a_stage_runs_for_each_item_and_its_rows_come_together() {
     cluster
         .place
         .file("west.csv", "customer_id,region\n100,west\n");
-    json(&cluster, &["retry", &run]);
+    cluster.json(&["retry", &run]);
     let shown = cluster.watch(&run);
     assert_eq!(shown["status"], "succeeded", "{shown:#}");
 }
@@ -374,15 +361,12 @@ fn a_deployed_workflow_runs_by_name_by_schedule_and_for_times_that_are_past() {
     let mut cluster = Cluster::start(&[]);
     cluster.place.file("nightly.yaml", NIGHTLY);
     cluster.add_worker(&[]);
-    let deployed = json(
-        &cluster,
-        &["deploy", "nightly.yaml", "--comment", "the first"],
-    );
+    let deployed = cluster.json(&["deploy", "nightly.yaml", "--comment", "the first"]);
     assert_eq!(
         (&deployed[0]["workflow"]["version"], &deployed[0]["created"]),
         (&1.into(), &true.into())
     );
-    let again = json(&cluster, &["deploy", "nightly.yaml"]);
+    let again = cluster.json(&["deploy", "nightly.yaml"]);
     assert_eq!(again[0]["created"], false, "the same files");
 
     // By name, on the version that is current when it begins.
@@ -399,7 +383,7 @@ fn a_deployed_workflow_runs_by_name_by_schedule_and_for_times_that_are_past() {
         "2026-11-01T03:00:00Z",
     ];
     let backfill = [&["backfill", "nightly"][..], &day].concat();
-    let first = json(&cluster, &backfill);
+    let first = cluster.json(&backfill);
     let times: Vec<_> = first
         .as_array()
         .unwrap()
@@ -414,7 +398,7 @@ fn a_deployed_workflow_runs_by_name_by_schedule_and_for_times_that_are_past() {
             "2026-11-01T03:00:00.000Z"
         ]
     );
-    let second = json(&cluster, &backfill);
+    let second = cluster.json(&backfill);
     for (one, other) in first
         .as_array()
         .unwrap()
@@ -435,15 +419,15 @@ fn a_deployed_workflow_runs_by_name_by_schedule_and_for_times_that_are_past() {
     cluster
         .place
         .file("nightly.yaml", &NIGHTLY.replace("every: 1h", "every: 1s"));
-    let deployed = json(&cluster, &["deploy", "nightly.yaml"]);
+    let deployed = cluster.json(&["deploy", "nightly.yaml"]);
     assert_eq!(deployed[0]["workflow"]["version"], 2);
     let count = || {
-        let runs = json(&cluster, &["runs", "--workflow", "nightly", "-n", "1000"]);
+        let runs = cluster.json(&["runs", "--workflow", "nightly", "-n", "1000"]);
         runs.as_array().unwrap().len()
     };
     let before = count();
     eventually("the schedule begins runs", || count() > before + 2);
-    let schedules = json(&cluster, &["schedules"]);
+    let schedules = cluster.json(&["schedules"]);
     assert_eq!(
         (&schedules[0]["rule"], &schedules[0]["enabled"]),
         (&"every 1s".into(), &true.into())
@@ -451,16 +435,16 @@ fn a_deployed_workflow_runs_by_name_by_schedule_and_for_times_that_are_past() {
     cluster.kill_server(0);
     cluster.restart_server(0);
     let before = {
-        let runs = json(&cluster, &["runs", "--workflow", "nightly", "-n", "1000"]);
+        let runs = cluster.json(&["runs", "--workflow", "nightly", "-n", "1000"]);
         runs.as_array().unwrap().len()
     };
     eventually("the next server goes on", || {
-        let runs = json(&cluster, &["runs", "--workflow", "nightly", "-n", "1000"]);
+        let runs = cluster.json(&["runs", "--workflow", "nightly", "-n", "1000"]);
         runs.as_array().unwrap().len() > before + 1
     });
-    json(&cluster, &["retire", "nightly"]);
-    assert_eq!(json(&cluster, &["schedules"]), Value::Array(Vec::new()));
-    let versions = json(&cluster, &["workflows", "nightly"]);
+    cluster.json(&["retire", "nightly"]);
+    assert_eq!(cluster.json(&["schedules"]), Value::Array(Vec::new()));
+    let versions = cluster.json(&["workflows", "nightly"]);
     assert_eq!(versions.as_array().unwrap().len(), 2, "they stay listed");
-    assert_eq!(json(&cluster, &["workflows"]), Value::Array(Vec::new()));
+    assert_eq!(cluster.json(&["workflows"]), Value::Array(Vec::new()));
 }
