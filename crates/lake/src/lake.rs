@@ -234,6 +234,7 @@ impl Lake {
             digest,
             rows: manifest.rows,
             bytes: manifest.bytes(),
+            content: manifest.content_digest(),
         })
     }
 }

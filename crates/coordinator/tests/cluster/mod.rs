@@ -112,6 +112,7 @@ impl Cluster {
             outputs: Vec::new(),
             metrics: Vec::new(),
             example: String::new(),
+            is_pure: true,
         });
         let shutdown = CancellationToken::new();
         let journal = Arc::clone(&self.journal);

@@ -145,6 +145,7 @@ pub fn published(kind: PublishedKind, name: &str, version: u64) -> Published {
             digest: "d".to_owned(),
             rows: version,
             bytes: 1,
+            content: None,
         },
     }
 }
