@@ -3,6 +3,7 @@
 
 use marquetry_types::{AttemptId, Diagnostic, Outcome, RunId, StageName, Timestamp};
 use marquetry_workflow::ChildRequest;
+use serde::{Deserialize, Serialize};
 
 use crate::{Action, Decision, Engine, Rejection, RunState, Submission};
 
@@ -49,7 +50,7 @@ pub enum Child {
 }
 
 /// An outcome that may be used again.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Cached {
     /// The attempt that gave it last.
     pub attempt: AttemptId,

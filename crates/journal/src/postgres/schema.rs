@@ -137,6 +137,16 @@ const MIGRATIONS: &[&str] = &[
         run_id         text COLLATE \"C\" PRIMARY KEY
     );
 ",
+    "
+    CREATE TABLE cached_outcomes (
+        key            text PRIMARY KEY,
+        run_id         text COLLATE \"C\" NOT NULL,
+        version        bigint NOT NULL,
+        checksum       bigint NOT NULL,
+        payload        text NOT NULL
+    );
+    CREATE INDEX cached_outcomes_by_run ON cached_outcomes (run_id);
+",
 ];
 
 pub(super) const FORMAT: i64 = MIGRATIONS.len() as i64;

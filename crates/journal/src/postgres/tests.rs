@@ -125,6 +125,7 @@ async fn rows(observer: &Client) -> i64 {
         "deployments",
         "deployments_current",
         "schedule_positions",
+        "cached_outcomes",
     ];
     let counts = tables.map(|table| format!("(SELECT count(*) FROM journal0.{table})"));
     let sql = format!("SELECT {}", counts.join(" + "));
