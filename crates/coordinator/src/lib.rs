@@ -29,6 +29,7 @@ mod request;
 mod run_ends;
 mod run_service;
 mod scheduler;
+mod submissions;
 mod upkeep;
 mod views;
 mod worker_service;

@@ -6,7 +6,7 @@ use marquetry_types::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Approval, CacheUse, ChildRun, Withheld};
+use crate::{Approval, CacheUse, ChildRun, Remembered, Withheld};
 
 /// Where a stage stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -176,12 +176,17 @@ pub struct StageState {
 }
 
 impl AttemptState {
-    /// Whether it does not compute, but looks whether what another attempt gave is still there.
+    /// What it looks at, if it does not compute, but looks whether what another attempt gave is still
+    /// there.
+    #[must_use]
+    pub fn reused(&self) -> Option<&Remembered> {
+        self.cache.as_ref()?.reuses.as_ref()
+    }
+
+    /// Whether it looks at what another attempt gave.
     #[must_use]
     pub fn is_reuse(&self) -> bool {
-        self.cache
-            .as_ref()
-            .is_some_and(|cache| cache.reuses.is_some())
+        self.reused().is_some()
     }
 }
 
