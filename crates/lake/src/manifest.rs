@@ -163,7 +163,11 @@ impl Manifest {
                 } => {
                     add(url);
                     add(etag.as_deref().unwrap_or_default());
-                    add(&format!("{} {}", last_modified.timestamp_millis(), file.bytes));
+                    add(&format!(
+                        "{} {}",
+                        last_modified.timestamp_millis(),
+                        file.bytes
+                    ));
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use marquetry_plugin::{StageContext, StageError, StageHandler, describe};
-use marquetry_types::{LogLevel, Outcome, OutputDescriptor, StageDescriptor, codes};
+use marquetry_types::{LogLevel, Outcome, StageDescriptor, codes};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -23,9 +23,10 @@ pub(crate) struct Echo {
 
 impl Echo {
     pub(crate) fn new() -> Self {
-        let mut descriptor = describe::<Options>("probe/echo", 1, "says what it is told").build();
-        let bytes = OutputDescriptor::new("bytes", "bytes of the message");
-        descriptor.metrics.push(bytes);
+        let descriptor = describe::<Options>("probe/echo", 1, "says what it is told")
+            .pure()
+            .metric("bytes", "bytes of the message")
+            .build();
         Self { descriptor }
     }
 }

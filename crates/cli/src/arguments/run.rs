@@ -22,6 +22,9 @@ pub(crate) struct Run {
     /// Approves whatever a stage waits for, without asking.
     #[arg(long, short)]
     pub(crate) yes: bool,
+    /// Computes every stage, also those with `cache` whose outputs are known; what they give may be used again.
+    #[arg(long)]
+    pub(crate) no_cache: bool,
     #[command(flatten)]
     pub(crate) resources: Resources,
 }

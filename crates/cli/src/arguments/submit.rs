@@ -18,6 +18,9 @@ pub(crate) struct Submit {
     /// The folder on the workers in which relative source paths start [default: where each was started].
     #[arg(long, value_hint = ValueHint::DirPath)]
     pub(crate) base_dir: Option<PathBuf>,
+    /// Computes every stage, also those with `cache` whose outputs are known; what they give may be used again.
+    #[arg(long)]
+    pub(crate) no_cache: bool,
     /// Waits for the run's end and shows it.
     #[arg(long)]
     pub(crate) wait: bool,

@@ -11,7 +11,7 @@ use crate::cluster::Cluster;
 use crate::failure::Failure;
 use crate::output::{self, BOLD, DIM, GREEN, RED, YELLOW};
 use crate::place::Place;
-use crate::run_view::{RunView, SummaryView};
+use crate::run_view::{ParentView, RunView, SummaryView};
 
 /// `marquetry runs`
 pub(crate) async fn list(common: &Common, arguments: &Runs) -> Result<(), Failure> {
@@ -122,6 +122,9 @@ pub(crate) fn print(common: &Common, run: &RunView) -> Result<(), Failure> {
         run.status,
         took.unwrap_or_default(),
     ))?;
+    if let Some(ParentView { run, stage }) = &run.parent {
+        output::line(format!("{DIM}part of run {run}, stage {stage}{DIM:#}\n"))?;
+    }
     let rows = run.stages.iter().map(|stage| {
         let last = stage.attempts.last();
         let took = last.and_then(|last| Some(output::between(last.started_at, last.finished_at?)));
@@ -143,6 +146,13 @@ pub(crate) fn print(common: &Common, run: &RunView) -> Result<(), Failure> {
             (_, _, Some(approval)) => format!("approved by {}: {}", approval.by, approval.comment),
             (None, None, None) => outputs.join(", "),
         };
+        let child = stage.child.as_ref().filter(|_| stage.waiting_for.is_none());
+        let child = child.map(|it| format!("run {} of {}@{}", it.run, it.workflow, it.version));
+        let reused = last.filter(|last| last.end == Some("succeeded"));
+        let reused = reused.and_then(|last| last.reused.as_ref());
+        let reused = reused.map(|reused| format!("as in run {}", reused.run));
+        let parts = [child, Some(what).filter(|what| !what.is_empty()), reused];
+        let what = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
         let what = match &stage.items {
             None => what,
             Some(items) => {
@@ -182,6 +192,14 @@ pub(crate) fn print(common: &Common, run: &RunView) -> Result<(), Failure> {
                 "{YELLOW}not published{YELLOW:#} {output}: {reason}"
             ))?;
         }
+    }
+    for (name, dataset) in &run.outputs {
+        let rows = thousands(dataset.rows);
+        output::line(format!("{GREEN}output{GREEN:#} {name}: {rows} rows"))?;
+    }
+    for (name, value) in &run.metrics {
+        let value = output::figure(*value);
+        output::line(format!("{GREEN}output{GREEN:#} {name}: {value}"))?;
     }
     let mut figures = Vec::new();
     for stage in &run.stages {
