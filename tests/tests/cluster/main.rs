@@ -4,7 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod access;
+mod caching;
 mod certificates;
+mod children;
 mod clients;
 mod collector;
 mod distributed;
