@@ -64,9 +64,7 @@ impl Engine {
     ) -> Result<(), Rejection> {
         let refused = match child {
             Child::Unknown => {
-                let at = now.saturating_add(ASK_AGAIN);
-                self.timers
-                    .arm(at, Timer::Retry(run.clone(), stage.clone()));
+                self.ask_later(run, stage, now);
                 return Ok(());
             }
             Child::Refused(diagnostic) => Some(diagnostic),
@@ -84,6 +82,12 @@ impl Engine {
                 self.fail_stage(run, stage, class, diagnostic, now, decision)
             }
         }
+    }
+
+    fn ask_later(&mut self, run: &RunId, stage: &StageName, now: Timestamp) {
+        let at = now.saturating_add(ASK_AGAIN);
+        self.timers
+            .arm(at, Timer::Retry(run.clone(), stage.clone()));
     }
 
     /// Begins a run as part of another one. Gives why it cannot be, if it cannot.
@@ -141,6 +145,11 @@ impl Engine {
             version,
         };
         match state.status {
+            // It ended since it was read: what became of it is asked for again.
+            RunStatus::Running if !self.runs.contains_key(&id) => {
+                self.ask_later(run, stage, now);
+                return Ok(None);
+            }
             RunStatus::Running => {}
             RunStatus::Failed | RunStatus::Cancelled => {
                 let concurrency = state.workflow().concurrency.as_ref();

@@ -144,8 +144,8 @@ fn a_workflow_in_a_process_of_its_own_uses_what_another_one_computed() {
         command.env_remove("MARQUETRY_COORDINATOR");
         command.env("MARQUETRY_DATA_DIR", cluster.place.path().join("alone"));
         let output = command.output().unwrap();
-        serde_json::from_slice::<Value>(&output.stdout)
-            .unwrap_or_else(|_| panic!("{}", said(&output)))
+        assert!(output.status.success(), "{}", said(&output));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
     };
     let first = alone();
     assert_eq!(first["status"], "succeeded", "{first:#}");

@@ -274,6 +274,24 @@ fn a_journal_that_does_not_answer_is_asked_again() {
 }
 
 #[test]
+fn a_child_that_ended_since_it_was_read_is_looked_up_again() {
+    let mut world = world();
+    let graph = workflow(vec![runs_daily("day", &[], json!({}))]);
+    world.step(submission(1, &graph));
+    let a = assigned(&world.step(begin(1, "day", 2, &daily())));
+    let stale = Box::new(world.state(2));
+    world.step(finished("w1", 1, &a.token, failure(FailureClass::Invalid)));
+    world.engine.release(&run_id(2));
+    let state = Box::new(world.state(1));
+    let from = Default::default();
+    world.step(Input::ResumeRun { state, from });
+    // When it was read, it ran: nobody would ever say that it ended.
+    let early = world.step(found(1, "day", Child::Previous(stale, 3)));
+    assert!(early.records.is_empty(), "{early:?}");
+    asked(&world.advance(Duration::from_secs(1)), "day");
+}
+
+#[test]
 fn no_run_waits_for_itself() {
     let group = |workflow: &mut Workflow, name: &str| {
         let concurrency = json!({"group": name, "limit": 1});
