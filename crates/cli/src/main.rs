@@ -12,6 +12,8 @@ mod embedded;
 mod failure;
 mod keeping;
 mod kept_logs;
+mod listening;
+mod opening;
 mod output;
 mod place;
 mod progress;
@@ -96,7 +98,7 @@ fn obey(arguments: &Arguments) -> Result<(), Failure> {
             Command::Retire(arguments) => commands::workflows::retire(common, arguments).await,
             Command::Schedules => commands::workflows::schedules(common).await,
             Command::Backfill(arguments) => commands::workflows::backfill(common, arguments).await,
-            Command::Doctor => commands::doctor::examine(common).await,
+            Command::Doctor(arguments) => commands::doctor::examine(common, arguments).await,
             Command::Sql(arguments) => commands::sql::query(common, arguments).await,
             Command::Collect(arguments) => commands::collect::run(common, arguments).await,
             Command::Backup(arguments) => commands::backup::backup(common, arguments).await,

@@ -31,6 +31,7 @@ mod run_service;
 mod scheduler;
 mod upkeep;
 mod views;
+mod waiting;
 mod worker_service;
 mod workflow_service;
 
@@ -42,3 +43,4 @@ pub use in_process::{InProcess, in_process};
 pub use leadership::Role;
 pub use log_stream::LogStore;
 pub use upkeep::{Collected, History, Upkeep};
+pub use waiting::serve_waiting;

@@ -6,10 +6,13 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use marquetry_workflow::parse_duration;
 
+/// Where a server listens that is not told where.
+pub(crate) const DEFAULT_LISTEN: &str = "127.0.0.1:7070";
+
 #[derive(Debug, Args)]
 pub(crate) struct Server {
     /// The address and port to listen on; port 0 takes a free one.
-    #[arg(long, env = "MARQUETRY_LISTEN", default_value = "127.0.0.1:7070")]
+    #[arg(long, env = "MARQUETRY_LISTEN", default_value = DEFAULT_LISTEN)]
     pub(crate) listen: String,
     /// The URL at which clients and workers reach it [default: the address it listens on].
     #[arg(long, env = "MARQUETRY_URL")]
