@@ -49,6 +49,11 @@ pub(crate) struct StageView {
     pub(crate) kind: String,
     pub(crate) status: &'static str,
     pub(crate) needs: Vec<String>,
+    /// When its first attempt began, or its first item's, since it was last opened.
+    #[serde(serialize_with = "as_optional_text")]
+    pub(crate) started_at: Option<Timestamp>,
+    #[serde(serialize_with = "as_optional_text")]
+    pub(crate) finished_at: Option<Timestamp>,
     pub(crate) attempts: Vec<AttemptView>,
     pub(crate) outputs: BTreeMap<String, OutputView>,
     pub(crate) metrics: BTreeMap<String, f64>,

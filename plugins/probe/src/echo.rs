@@ -41,6 +41,7 @@ impl StageHandler for Echo {
         &self.descriptor
     }
 
+    #[expect(clippy::panic, reason = "what follows from a panic is tried with it")]
     async fn run(&self, mut stage: StageContext) -> Result<Outcome, StageError> {
         let Options {
             message,

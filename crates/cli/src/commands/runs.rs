@@ -124,7 +124,8 @@ pub(crate) fn print(common: &Common, run: &RunView) -> Result<(), Failure> {
     ))?;
     let rows = run.stages.iter().map(|stage| {
         let last = stage.attempts.last();
-        let took = last.and_then(|last| Some(output::between(last.started_at, last.finished_at?)));
+        let took = stage.started_at.zip(stage.finished_at);
+        let took = took.map(|(start, end)| output::between(start, end));
         let outputs: Vec<String> = stage
             .outputs
             .iter()

@@ -100,6 +100,8 @@ fn stage(run: &RunState, name: &StageName, state: &StageState) -> StageView {
             .unwrap_or_default(),
         status: state.status.as_str(),
         needs: needs.map(ToString::to_string).collect(),
+        started_at: state.started_at,
+        finished_at: state.ended_at,
         attempts: attempts.collect(),
         outputs: outputs.collect(),
         metrics: outcome.metrics,

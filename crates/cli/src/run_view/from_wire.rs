@@ -98,6 +98,8 @@ fn stage(wire: v1::Stage) -> StageView {
         kind: wire.kind,
         status,
         needs: wire.needs,
+        started_at: wire.started_at.as_ref().map(timestamp_from_wire),
+        finished_at: wire.finished_at.as_ref().map(timestamp_from_wire),
         attempts: wire.attempts.into_iter().map(attempt).collect(),
         outputs: outputs.collect(),
         metrics: outcome.metrics.into_iter().collect(),
