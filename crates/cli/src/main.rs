@@ -4,6 +4,7 @@
 //! coordinator and done by the worker, both of which live in this process and talk gRPC over a pipe.
 
 mod approvals;
+mod archived_runs;
 mod arguments;
 mod cluster;
 mod commands;

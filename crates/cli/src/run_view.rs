@@ -24,6 +24,9 @@ pub(crate) struct SummaryView {
     pub(crate) stages_succeeded: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<Diagnostic>,
+    /// It has left the journal, and is in the archive alone.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_archived: bool,
 }
 
 /// A run with its stages.

@@ -118,7 +118,9 @@ pub(crate) enum Command {
     #[command(hide = true)]
     DataPlane,
     /// List runs, the latest first.
-    #[command(after_help = "Example:\n  marquetry runs --status failed")]
+    #[command(
+        after_help = "Examples:\n  marquetry runs --status failed\n  marquetry runs --all --workflow retail-segmentation --limit 100"
+    )]
     Runs(Runs),
     /// Show a run: its stages, figures and outputs.
     #[command(after_help = "Example:\n  marquetry show latest")]

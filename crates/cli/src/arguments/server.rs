@@ -57,6 +57,9 @@ pub(crate) struct Keep {
         value_name = "COUNT"
     )]
     pub(crate) keep_runs: u64,
+    /// How often many small files of the archive become one; `0s` for never.
+    #[arg(long, env = "MARQUETRY_COMPACT_EVERY", default_value = "1h", value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) compact_every: Duration,
     /// How often files that nobody needs are removed from the lake; `0s` for never.
     #[arg(long, env = "MARQUETRY_COLLECT_EVERY", default_value = "1d", value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) collect_every: Duration,

@@ -22,6 +22,7 @@ impl From<&RunSummary> for SummaryView {
                 .failure
                 .as_ref()
                 .map(|failure| failure.diagnostic.clone()),
+            is_archived: false,
         }
     }
 }

@@ -19,6 +19,7 @@ impl From<v1::RunSummary> for SummaryView {
             stages: wire.stages_total,
             stages_succeeded: wire.stages_succeeded,
             error: wire.failure.map(diagnostic_from_wire),
+            is_archived: false,
         }
     }
 }
