@@ -24,6 +24,9 @@ pub(crate) struct SummaryView {
     pub(crate) stages_succeeded: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<Diagnostic>,
+    /// It has left the journal, and is in the archive alone.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_archived: bool,
 }
 
 /// A run with its stages.
@@ -81,6 +84,11 @@ pub(crate) struct StageView {
     pub(crate) kind: String,
     pub(crate) status: &'static str,
     pub(crate) needs: Vec<String>,
+    /// When its first attempt began, or its first item's, since it was last opened.
+    #[serde(serialize_with = "as_optional_text")]
+    pub(crate) started_at: Option<Timestamp>,
+    #[serde(serialize_with = "as_optional_text")]
+    pub(crate) finished_at: Option<Timestamp>,
     pub(crate) attempts: Vec<AttemptView>,
     pub(crate) outputs: BTreeMap<String, OutputView>,
     pub(crate) metrics: BTreeMap<String, f64>,

@@ -92,6 +92,8 @@ pub(crate) fn stage(run: &RunState, name: &StageName, waits: Option<Waiting>) ->
             })
             .collect(),
         items: state.items.as_ref().map(|_| counts(state.item_counts)),
+        started_at: state.started_at.map(timestamp_to_wire),
+        finished_at: state.ended_at.map(timestamp_to_wire),
         waiting: waits.as_ref().map(waiting),
         approval: state.approval.as_ref().map(|approval| v1::Approval {
             by: approval.by.clone(),

@@ -439,9 +439,16 @@ impl RunState {
             let what = format!("attempt {id} is out of order");
             return Err(self.bad(what));
         }
+        let (name, at) = (id.stage.clone(), attempt.assigned_at);
         stage.status = StageStatus::Running;
         stage.retry_at = None;
+        stage.started_at.get_or_insert(at);
         stage.attempts.push(attempt);
+        if name.place().is_some()
+            && let Some(whole) = self.stages.get_mut(name.stage())
+        {
+            whole.started_at.get_or_insert(at);
+        }
         Ok(())
     }
 

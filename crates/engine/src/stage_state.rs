@@ -151,6 +151,10 @@ pub struct StageState {
     pub failed_attempts: u32,
     /// Attempts that were lost since the run began or was last resumed.
     pub lost_attempts: u32,
+    /// When the first attempt since it was last opened was granted: its own, or an item's. From here to
+    /// [`ended_at`](Self::ended_at) is what it took, with the pauses between attempts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
     /// When it ended, one way or another.
     #[serde(default)]
     pub ended_at: Option<Timestamp>,
@@ -208,6 +212,7 @@ impl StageState {
             retry_at: None,
             failed_attempts: 0,
             lost_attempts: 0,
+            started_at: None,
             ended_at: None,
             approval: None,
             items: None,

@@ -9,6 +9,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
+use crate::panics::{self, Driving};
 use crate::stage::{Work, perform};
 
 /// The threads on which stages run.
@@ -21,9 +22,10 @@ pub(crate) struct Threads {
 impl Threads {
     /// Threads for the queries of all stages; each stage has one more for itself.
     pub(crate) fn new(threads: usize, registry: Arc<Registry>) -> std::io::Result<Self> {
+        panics::install();
         let runtime = Builder::new_multi_thread()
             .worker_threads(threads.max(1))
-            .thread_name("stage")
+            .thread_name(panics::THREAD_NAME)
             .enable_all()
             .build()?;
         Ok(Self {
@@ -51,6 +53,7 @@ impl Threads {
         let _dismisses = dismissal.clone().drop_guard();
         let (handle, registry) = (runtime.handle().clone(), Arc::clone(&self.registry));
         let stage = runtime.spawn_blocking(move || {
+            let _driving = Driving::begin(&events);
             handle.block_on(async {
                 tokio::select! {
                     biased;
@@ -85,13 +88,7 @@ fn panicked(error: JoinError) -> StageFailure {
     let Ok(payload) = error.try_into_panic() else {
         return stopped();
     };
-    let what = match payload.downcast::<String>() {
-        Ok(text) => *text,
-        Err(payload) => match payload.downcast::<&'static str>() {
-            Ok(text) => (*text).to_owned(),
-            Err(_) => "it gave no reason".to_owned(),
-        },
-    };
+    let what = panics::message(payload.as_ref());
     let diagnostic = Diagnostic::new(codes::STAGE_PANIC, format!("the stage panicked: {what}"))
         .help("this is a bug in the stage; please report it with its log");
     StageFailure {

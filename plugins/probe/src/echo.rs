@@ -1,5 +1,7 @@
 //! `probe/echo`: says what it is told.
 
+use std::panic::panic_any;
+
 use async_trait::async_trait;
 use marquetry_plugin::{StageContext, StageError, StageHandler, describe};
 use marquetry_types::{LogLevel, Outcome, StageDescriptor, codes};
@@ -15,6 +17,9 @@ struct Options {
     /// Fails with the message as its error.
     #[serde(default)]
     fails: bool,
+    /// Panics with the message, on a thread of its own and then on the stage's.
+    #[serde(default)]
+    panics: bool,
 }
 
 pub(crate) struct Echo {
@@ -37,10 +42,21 @@ impl StageHandler for Echo {
         &self.descriptor
     }
 
+    #[expect(clippy::panic, reason = "what follows from a panic is tried with it")]
     async fn run(&self, mut stage: StageContext) -> Result<Outcome, StageError> {
-        let Options { message, fails } = stage.options()?;
+        let Options {
+            message,
+            fails,
+            panics,
+        } = stage.options()?;
         let field = serde_json::Value::from(message.as_str());
         stage.log(LogLevel::Info, &message, [("message", field)]);
+        if panics {
+            let told = message.clone();
+            // Its panic is the point.
+            let _ = std::thread::spawn(move || panic_any(told)).join();
+            panic_any(message);
+        }
         if fails {
             return Err(StageError::invalid(codes::STAGE_INTERNAL, message));
         }

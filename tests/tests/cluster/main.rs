@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod access;
+mod away;
 mod caching;
 mod certificates;
 mod children;
@@ -21,6 +22,7 @@ mod log_streams;
 mod network;
 mod object_store;
 mod operations;
+mod ports;
 mod secrets;
 mod takeover;
 mod throttles;

@@ -3,9 +3,9 @@
 use clap::Subcommand;
 
 use super::{
-    Approve, Backfill, Backup, Cancel, Collect, Deploy, Drain, Export, Head, Health, Logs, OneRun,
-    Policies, Report, Restore, Resume, Retire, Retry, Run, Runs, Sample, Server, Sql, StageHost,
-    Stages, Submit, Tables, TokenCommand, Validate, Watch, WorkerArguments, Workflows,
+    Approve, Backfill, Backup, Cancel, Collect, Deploy, Doctor, Drain, Export, Head, Health, Logs,
+    OneRun, Policies, Report, Restore, Resume, Retire, Retry, Run, Runs, Sample, Server, Sql,
+    StageHost, Stages, Submit, Tables, TokenCommand, Validate, Watch, WorkerArguments, Workflows,
 };
 
 #[derive(Debug, Subcommand)]
@@ -82,13 +82,14 @@ pub(crate) enum Command {
         after_help = "Example:\n  marquetry backfill retail-segmentation --from 2026-11-01 --to 2026-11-08"
     )]
     Backfill(Backfill),
-    /// Check journal, lake and, where one is named, the cluster, and say what to do.
+    /// Check journal, lake, ports and, where one is named, the cluster, and say what to do.
     ///
-    /// Ends with 1 if something is not as it must be.
+    /// Ends with 1 if something is not as it must be. Addresses are looked at as a server or a worker on this
+    /// machine would be told them.
     #[command(
-        after_help = "Examples:\n  marquetry doctor\n  marquetry doctor --coordinator https://marquetry.example:7070 --lake s3://bucket/prefix"
+        after_help = "Examples:\n  marquetry doctor\n  marquetry doctor --coordinator https://marquetry.example:7070 --lake s3://bucket/prefix\n  marquetry doctor --listen 0.0.0.0:7070 --metrics 127.0.0.1:9464"
     )]
-    Doctor,
+    Doctor(Doctor),
     /// Ask a server whether it is well, by the standard health service.
     ///
     /// Ends with 0 if it is, with 1 if it says that it is not, and with 3 if it does not answer.
@@ -117,7 +118,9 @@ pub(crate) enum Command {
     #[command(hide = true)]
     DataPlane,
     /// List runs, the latest first.
-    #[command(after_help = "Example:\n  marquetry runs --status failed")]
+    #[command(
+        after_help = "Examples:\n  marquetry runs --status failed\n  marquetry runs --all --workflow retail-segmentation --limit 100"
+    )]
     Runs(Runs),
     /// Show a run: its stages, figures and outputs.
     #[command(after_help = "Example:\n  marquetry show latest")]

@@ -15,7 +15,7 @@ mod workflows;
 
 use clap::Parser;
 
-pub(crate) use self::cluster::{Drain, Health};
+pub(crate) use self::cluster::{Doctor, Drain, Health};
 pub(crate) use self::command::Command;
 pub(crate) use self::common::{Common, Format, Reach};
 pub(crate) use self::data::{
@@ -25,7 +25,7 @@ pub(crate) use self::keeping::{Backup, Collect, Restore};
 pub(crate) use self::kinds::{Sample, Stages, StagesCommand};
 pub(crate) use self::run::{Resources, Resume, Run, Validate};
 pub(crate) use self::runs::{Logs, OneRun, Report, Runs, Status};
-pub(crate) use self::server::{Keep, NewToken, Server, TokenCommand, TokenRole};
+pub(crate) use self::server::{DEFAULT_LISTEN, Keep, NewToken, Server, TokenCommand, TokenRole};
 pub(crate) use self::submit::{Approve, Cancel, Retry, Submit, Watch};
 pub(crate) use self::worker::{DataPlaneArguments, IsolationArgument, StageHost, WorkerArguments};
 pub(crate) use self::workflows::{Backfill, Deploy, Retire, Workflows};

@@ -18,6 +18,9 @@ pub(crate) struct Runs {
     /// Only runs of this workflow.
     #[arg(long)]
     pub(crate) workflow: Option<String>,
+    /// Those, too, that have left the journal, from the archive in the lake.
+    #[arg(long, short)]
+    pub(crate) all: bool,
     /// At most so many.
     #[arg(long, short = 'n', default_value_t = 20)]
     pub(crate) limit: usize,

@@ -6,10 +6,13 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use marquetry_workflow::parse_duration;
 
+/// Where a server listens that is not told where.
+pub(crate) const DEFAULT_LISTEN: &str = "127.0.0.1:7070";
+
 #[derive(Debug, Args)]
 pub(crate) struct Server {
     /// The address and port to listen on; port 0 takes a free one.
-    #[arg(long, env = "MARQUETRY_LISTEN", default_value = "127.0.0.1:7070")]
+    #[arg(long, env = "MARQUETRY_LISTEN", default_value = DEFAULT_LISTEN)]
     pub(crate) listen: String,
     /// The URL at which clients and workers reach it [default: the address it listens on].
     #[arg(long, env = "MARQUETRY_URL")]
@@ -54,6 +57,9 @@ pub(crate) struct Keep {
         value_name = "COUNT"
     )]
     pub(crate) keep_runs: u64,
+    /// How often many small files of the archive become one; `0s` for never.
+    #[arg(long, env = "MARQUETRY_COMPACT_EVERY", default_value = "1h", value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) compact_every: Duration,
     /// How often files that nobody needs are removed from the lake; `0s` for never.
     #[arg(long, env = "MARQUETRY_COLLECT_EVERY", default_value = "1d", value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) collect_every: Duration,

@@ -24,6 +24,7 @@ impl From<&RunSummary> for SummaryView {
                 .failure
                 .as_ref()
                 .map(|failure| failure.diagnostic.clone()),
+            is_archived: false,
         }
     }
 }
@@ -106,6 +107,8 @@ fn stage(run: &RunState, name: &StageName, state: &StageState) -> StageView {
             .unwrap_or_default(),
         status: state.status.as_str(),
         needs: needs.map(ToString::to_string).collect(),
+        started_at: state.started_at,
+        finished_at: state.ended_at,
         attempts: attempts.collect(),
         outputs: outputs(outcome.outputs),
         metrics: outcome.metrics,

@@ -21,6 +21,7 @@ impl From<v1::RunSummary> for SummaryView {
             stages: wire.stages_total,
             stages_succeeded: wire.stages_succeeded,
             error: wire.failure.map(diagnostic_from_wire),
+            is_archived: false,
         }
     }
 }
@@ -99,6 +100,8 @@ fn stage(wire: v1::Stage) -> StageView {
         kind: wire.kind,
         status,
         needs: wire.needs,
+        started_at: wire.started_at.as_ref().map(timestamp_from_wire),
+        finished_at: wire.finished_at.as_ref().map(timestamp_from_wire),
         attempts: wire.attempts.into_iter().map(attempt).collect(),
         outputs: outputs(outcome.outputs),
         metrics: outcome.metrics.into_iter().collect(),

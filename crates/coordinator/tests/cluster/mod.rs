@@ -123,7 +123,7 @@ impl Cluster {
         let address = listener.local_addr().unwrap();
         let front = Front {
             tokens,
-            metrics: Some(listener),
+            metrics: Some(std::sync::Arc::new(listener)),
             ..Front::default()
         };
         let (pipes, incoming) = in_process();

@@ -4,7 +4,7 @@
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, GenericClient};
 
-use super::connect::{Place, cause};
+use super::connect::{Place, cause, is_away};
 use super::patience::Patience;
 use crate::JournalError;
 
@@ -221,13 +221,8 @@ pub(super) async fn check(place: &Place) -> Result<(), JournalError> {
 }
 
 async fn connect(place: &Place, patience: Patience) -> Result<Client, JournalError> {
-    place.connect(patience).await.map_err(|error| match error {
-        JournalError::Storage { reason, .. } => JournalError::Open {
-            journal: place.shown.clone(),
-            reason,
-        },
-        other => other,
-    })
+    let connected = place.try_connect(patience).await;
+    connected.map_err(|error| refused(place, &error))
 }
 
 /// The format of the journal that is there, if there is one.
@@ -248,9 +243,10 @@ async fn format_of(
 }
 
 fn refused(place: &Place, error: &tokio_postgres::Error) -> JournalError {
-    JournalError::Open {
-        journal: place.shown.clone(),
-        reason: cause(error),
+    let (journal, reason) = (place.shown.clone(), cause(error));
+    match is_away(error) {
+        true => JournalError::Away { journal, reason },
+        false => JournalError::Open { journal, reason },
     }
 }
 
