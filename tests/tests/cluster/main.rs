@@ -19,6 +19,7 @@ mod log_streams;
 mod network;
 mod object_store;
 mod operations;
+mod passes;
 mod secrets;
 mod takeover;
 mod throttles;
