@@ -21,7 +21,7 @@ pub fn order_of(value: Expr, descending: bool) -> Expr {
 }
 
 /// For each list of ranks, which count from 0, what stands there in the order of its key: see [`order_of`].
-/// Keys must not be null, and ranks must be less than the number of rows.
+/// Nulls do not count; ranks must be less than the number of the others.
 ///
 /// # Errors
 /// The query fails.

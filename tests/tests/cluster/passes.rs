@@ -1,6 +1,8 @@
 //! Scaling, quantiles and k-means by passes over rows that several workers share: what one finds in its
 //! memory, with whoever dies in the middle.
 
+use marquetry_tests::said;
+
 use crate::distributed::{Begun, cluster, rows, spread};
 
 /// Each stage where workers share it, and where one has all rows in memory.
@@ -12,25 +14,30 @@ stages:
   orders:
     uses: ingest/files
     with: { path: "data/orders/*.parquet" }
-  customers:
-    uses: features/customer
+  # Lines rather than customers, for there are more of them: the engine does not cut what is one batch.
+  lines:
+    uses: features/sql
+    parallelism: local
     with:
-      orders: "${{ stages.orders }}"
-      cancelled: cancelled
-      as_of: "2025-01-01T00:00:00Z"
-      top: [country]
+      inputs: { orders: "${{ stages.orders }}" }
+      query: >
+        SELECT row_number() OVER (ORDER BY ts, unit_price, quantity) AS customer_id,
+               CAST(CAST(ts AS BIGINT) / 1000000 AS DOUBLE) / 86400.0 AS recency_days,
+               abs(quantity) AS frequency, unit_price AS monetary,
+               nullif(unit_price * quantity, unit_price) AS total, channel
+        FROM orders
   scaled:
     uses: features/scale
     with: &scaled
-      rows: "${{ stages.customers }}"
-      columns: [recency_days, frequency, monetary, gap_mean_days]
+      rows: "${{ stages.lines }}"
+      columns: [recency_days, frequency, monetary, total]
       log1p: [frequency, monetary]
       impute: median
-      one_hot: [top_country]
+      one_hot: [channel]
   scaled_local: { uses: features/scale, parallelism: local, with: *scaled }
   rfm:
     uses: segmentation/rfm
-    with: &rfm { rows: "${{ stages.customers }}" }
+    with: &rfm { rows: "${{ stages.lines }}" }
   rfm_local: { uses: segmentation/rfm, parallelism: local, with: *rfm }
   segments:
     uses: segmentation/kmeans
@@ -50,20 +57,19 @@ stages:
   orders:
     uses: ingest/files
     with: { path: "data/orders/*.parquet" }
-  customers:
-    uses: features/customer
+  lines:
+    uses: features/sql
     parallelism: local
     with:
-      orders: "${{ stages.orders }}"
-      cancelled: cancelled
-      as_of: "2025-01-01T00:00:00Z"
+      inputs: { orders: "${{ stages.orders }}" }
+      query: >
+        SELECT row_number() OVER (ORDER BY ts, unit_price, quantity) AS customer_id,
+               unit_price, sqrt(unit_price * abs(quantity)) AS root, CAST(ts AS BIGINT) AS moment
+        FROM orders
   scaled:
     uses: features/scale
     parallelism: local
-    with:
-      rows: "${{ stages.customers }}"
-      columns: [recency_days, frequency, monetary, avg_order_value, weekend_share, hour_sin, hour_cos]
-      log1p: [frequency, monetary, avg_order_value]
+    with: { rows: "${{ stages.lines }}" }
   segments:
     uses: segmentation/kmeans
     parallelism: PARALLELISM
@@ -89,7 +95,8 @@ fn scalings_scores_and_segments_of_two_workers_are_those_of_one() {
         let over = spread(&cluster, &run, stage);
         assert!(
             over.len() >= least && over.iter().all(|workers| *workers == 2),
-            "{stage}: {over:?}"
+            "{stage}: {over:?}\n{}",
+            said(&cluster.place.run(&["logs", &run, stage]))
         );
         for output in outputs {
             let key = match *output {
@@ -105,7 +112,7 @@ fn scalings_scores_and_segments_of_two_workers_are_those_of_one() {
 
 #[test]
 fn a_worker_that_dies_within_k_means_fails_the_attempt_and_the_next_one_finds_the_same() {
-    let mut begun = Begun::of(SLOW, 60_000, "segments", "customer_id");
+    let mut begun = Begun::of(SLOW, 30_000, "segments", "customer_id");
     begun.cluster.kill_worker(begun.victim);
     let attempts = begun.end();
     assert_eq!(attempts.len(), 2, "{attempts:#?}");

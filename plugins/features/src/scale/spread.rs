@@ -32,8 +32,8 @@ struct Completed<'a> {
     values: Column,
 }
 
-/// Learns the steps of a plan. Passes: one for what there is, four for medians, one or two for scalings, one
-/// for each column of texts.
+/// Learns the steps of a plan. Passes: one for what there is, four for medians or two for the mean of each
+/// column, two for scalings, one for each column of texts.
 ///
 /// # Errors
 /// There are no rows, or a value that cannot be taken.
@@ -193,32 +193,47 @@ async fn imputes(
     if let Imputation::Constant(value) = plan.impute {
         return Ok(vec![value; places.len()]);
     }
-    let mut imputes = Vec::with_capacity(places.len());
-    for ((name, place), extent) in plan.numbers.iter().zip(places).zip(extents) {
-        if extent.present == 0 {
-            return Err(faults::nothing_to_learn(name));
-        }
-        let present = scan.frame().filter(float(*place).is_not_null())?;
-        if plan.impute == Imputation::Mean {
-            let values = Column {
-                value: coalesce(vec![float(*place), lit(0.0)]),
-                min: extent.min,
-                max: extent.max,
-            };
-            let found = spreads(&present, extent.present, &[values]).await?;
-            imputes.extend(found.first().map(|spread| spread.mean));
-        } else {
-            // The middle one, or the middle two.
-            let ranks = vec![(extent.present - 1) / 2, extent.present / 2];
-            let key = coalesce(vec![order_of(float(*place), false), lit(0_u64)]);
-            let found = at_ranks(&present, &[(key, ranks)]).await?;
-            let mut middle = found.iter().flatten().map(|it| from_order_key(it.key));
-            if let (Some(lower), Some(upper)) = (middle.next(), middle.next()) {
-                imputes.push(f64::midpoint(lower, upper));
-            }
-        }
+    let mut learnt = plan.numbers.iter().zip(extents);
+    if let Some((name, _)) = learnt.find(|(_, extent)| extent.present == 0) {
+        return Err(faults::nothing_to_learn(name));
     }
-    Ok(imputes)
+    if plan.impute == Imputation::Median {
+        return medians(scan, places, extents).await;
+    }
+    let mut means = Vec::with_capacity(places.len());
+    for (place, extent) in places.iter().zip(extents) {
+        let present = scan.frame().filter(float(*place).is_not_null())?;
+        let values = Column {
+            value: coalesce(vec![float(*place), lit(0.0)]),
+            min: extent.min,
+            max: extent.max,
+        };
+        let found = spreads(&present, extent.present, &[values]).await?;
+        means.extend(found.first().map(|spread| spread.mean));
+    }
+    Ok(means)
+}
+
+/// The medians of columns that have numbers.
+async fn medians(
+    scan: &Scan,
+    places: &[usize],
+    extents: &[Extent],
+) -> Result<Vec<f64>, StageError> {
+    let wanted = places.iter().zip(extents).map(|(place, extent)| {
+        // The middle one, or the middle two.
+        let ranks = vec![(extent.present - 1) / 2, extent.present / 2];
+        (order_of(float(*place), false), ranks)
+    });
+    let found = at_ranks(&scan.frame(), &wanted.collect::<Vec<_>>()).await?;
+    let middles = found.iter().filter_map(|found| {
+        let [lower, upper] = found.as_slice() else {
+            return None;
+        };
+        let [lower, upper] = [lower, upper].map(|it| from_order_key(it.key));
+        Some(f64::midpoint(lower, upper))
+    });
+    Ok(middles.collect())
 }
 
 /// A column with something in each place, and its logarithm where that is wanted.

@@ -1,4 +1,4 @@
-//! `marquetry_rank_counts(wanted, key)`: what one pass of a search for ranks counts.
+//! `marquetry_rank_counts(wanted, key)`: what one pass of a search for ranks counts; nulls do not count.
 //!
 //! `wanted` is a literal: the bits that are known, and the prefixes of so many bits, eight bytes each. States
 //! and result are entries of prefix, digit and count, likewise: there are as many as the column has
@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
+use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::{DataType, UInt64Type};
 use datafusion::common::ScalarValue;
 use datafusion::error::Result;
@@ -16,7 +16,7 @@ use datafusion::logical_expr::{
 };
 use marquetry_kernels::RankCounts;
 
-use super::arguments::{column, literal_bytes, states, wrong};
+use super::arguments::{literal_bytes, states, wrong};
 
 const NAME: &str = "marquetry_rank_counts";
 
@@ -97,8 +97,10 @@ impl Accumulator for Counting {
         let Some(keys) = arguments.get(1) else {
             return Err(wrong(NAME, "keys"));
         };
-        for key in column::<UInt64Type>(NAME, keys)? {
-            self.0.count(*key);
+        let keys = keys.as_primitive_opt::<UInt64Type>();
+        let keys = keys.ok_or_else(|| wrong(NAME, "keys of UInt64"))?;
+        for key in keys.iter().flatten() {
+            self.0.count(key);
         }
         Ok(())
     }

@@ -195,7 +195,7 @@ fn rows_beyond_the_memory_of_the_stage_are_clustered_by_passes() {
         let stage = stage.input("rows", vec![rows.clone()]).memory_limit(limit);
         runtime.block_on(stage.options(options.clone()).run())
     };
-    let [much, little] = [512 << 20, 32 << 20].map(run);
+    let [much, little] = [512 << 20, 24 << 20].map(run);
     assert_eq!(little.result.as_ref().err(), None);
     assert_same(&much, &little, "segments");
     let told = |output: &TestOutput| {
