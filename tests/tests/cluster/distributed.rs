@@ -66,10 +66,15 @@ fn cluster_with(workers: usize, rows: u32, more: &[&str]) -> Cluster {
         let own = ["--name", &name, "--slots", "1", "--threads", "1"];
         cluster.add_worker(&[&own[..], &plane[..], more].concat());
     }
-    eventually("every worker is there with its data plane", || {
-        planes(&cluster).len() == workers
-    });
+    wait_for_planes(&cluster, workers);
     cluster
+}
+
+/// Waits until so many workers are there with their data planes.
+pub(crate) fn wait_for_planes(cluster: &Cluster, workers: usize) {
+    eventually("every worker is there with its data plane", || {
+        planes(cluster).len() == workers
+    });
 }
 
 /// The data planes of the workers that are there.

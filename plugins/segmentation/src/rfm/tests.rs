@@ -76,9 +76,11 @@ proptest! {
         turn in 0_usize..150,
     ) {
         let count = values.len();
+        // Zeros of both signs, which are equal.
         let values: Vec<_> = values
             .iter()
-            .map(|(r, f, m)| [r, f, m].map(|it| Some(f64::from(*it) * 0.5 * -1.0)))
+            .map(|(r, f, m)| [-f64::from(*r), f64::from(*f), f64::from(*r) * f64::from(*m)])
+            .map(|row| row.map(Some))
             .collect();
         let keys = (0..count).map(|row| ((row + turn) % count) as i64 - 20);
         let keys: ArrayRef = if are_texts {
