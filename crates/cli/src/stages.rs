@@ -15,7 +15,8 @@ pub(crate) fn registry() -> Arc<Registry> {
         marquetry_feedback::handlers(),
         probes(),
     ];
-    Arc::new(Registry::new(families.into_iter().flatten().collect()))
+    let handlers = families.into_iter().flatten().collect();
+    Arc::new(Registry::new(handlers).with_functions(marquetry_passes::functions()))
 }
 
 /// Stages for trying a cluster, where somebody wants them.

@@ -24,7 +24,7 @@ pub mod testing;
 
 pub use dataset_writer::{DatasetWriter, WriteOptions};
 pub use distributed::{
-    FragmentOptions, PLAN_VERSION, PeerLost, Peers, QueryListener, QueryNote, Spread,
+    FragmentOptions, Functions, PLAN_VERSION, PeerLost, Peers, QueryListener, QueryNote, Spread,
     fragment_routes,
 };
 pub use error::LakeError;

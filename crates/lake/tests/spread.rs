@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use arrow::util::pretty::pretty_format_batches;
-use datafusion::logical_expr::{ColumnarValue, Volatility, create_udf};
+use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
 use datafusion::prelude::SessionContext;
 use marquetry_types::{DatasetRef, Membership, Parallelism, Peer, Secret};
 use tokio::net::TcpListener;
@@ -15,8 +15,8 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 
 use marquetry_lake::{
-    FragmentOptions, Lake, LazySession, PLAN_VERSION, PeerLost, Peers, QueryNote, SessionOptions,
-    Spread, WriteOptions, fragment_routes, table,
+    FragmentOptions, Functions, Lake, LazySession, PLAN_VERSION, PeerLost, Peers, QueryNote,
+    SessionOptions, Spread, WriteOptions, fragment_routes, table,
 };
 
 /// A lake with some lines of orders, and data planes over it.
@@ -25,11 +25,17 @@ struct House {
     lake: Lake,
     lines: DatasetRef,
     planes: Vec<String>,
+    /// What queries may call, here and there.
+    functions: Functions,
     notes: Arc<Mutex<Vec<QueryNote>>>,
 }
 
 impl House {
     async fn new(planes: usize) -> Self {
+        Self::knowing(planes, Functions::default()).await
+    }
+
+    async fn knowing(planes: usize, functions: Functions) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let location = folder.path().join("lake");
         let lake = Lake::open(location.to_str().unwrap()).await.unwrap();
@@ -63,6 +69,7 @@ impl House {
             lake,
             lines,
             planes: Vec::new(),
+            functions,
             notes: Arc::default(),
         };
         for _ in 0..planes {
@@ -78,6 +85,7 @@ impl House {
             memory_limit: 64 << 20,
             spill_dir: self.folder.path().join("spill"),
             authority: None,
+            functions: self.functions.clone(),
         };
         let routes = fragment_routes(&self.lake, &options).unwrap();
         tokio::spawn(async move {
@@ -101,6 +109,7 @@ impl House {
         let spread = Spread {
             parallelism,
             peers: Peers::new(&membership, None),
+            functions: self.functions.clone(),
             listener: Arc::new(move |note| notes.lock().unwrap().push(note)),
         };
         let options = SessionOptions {
@@ -190,10 +199,8 @@ async fn what_is_small_stays_where_it_is_unless_it_must_be_spread() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_function_that_others_do_not_know_keeps_its_query_here() {
-    let house = House::new(2).await;
-    let session = house.session(Parallelism::Cluster).await;
+/// The number with the other sign.
+fn negated() -> ScalarUDF {
     let negated = Arc::new(|arguments: &[ColumnarValue]| {
         let values = ColumnarValue::values_to_arrays(arguments)?;
         let negated = values[0]
@@ -201,18 +208,41 @@ async fn a_function_that_others_do_not_know_keeps_its_query_here() {
             .unary::<_, Int64Type>(|value| -value);
         Ok(ColumnarValue::Array(Arc::new(negated)))
     });
-    session.register_udf(create_udf(
+    create_udf(
         "negated",
         vec![DataType::Int64],
         DataType::Int64,
         Volatility::Immutable,
         negated,
-    ));
+    )
+}
+
+/// What a house says of a query with that function.
+async fn least_negated(house: &House) -> Vec<QueryNote> {
+    let session = house.session(Parallelism::Cluster).await;
+    session.register_udf(negated());
     let query = "SELECT min(negated(row)) FROM lines";
     let batches = session.sql(query).await.unwrap().collect().await.unwrap();
     let shown = pretty_format_batches(&batches).unwrap().to_string();
     assert!(shown.contains("-19999"), "{shown}");
-    let notes = house.notes();
+    house.notes()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_function_that_every_worker_knows_is_spread() {
+    let functions = Functions {
+        scalar: vec![Arc::new(negated())],
+        ..Functions::default()
+    };
+    let notes = least_negated(&House::knowing(2, functions).await).await;
+    let [QueryNote::Spread { workers: 2, .. }] = &notes[..] else {
+        panic!("{notes:?}")
+    };
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_function_that_others_do_not_know_keeps_its_query_here() {
+    let notes = least_negated(&House::new(2).await).await;
     let [QueryNote::KeptLocal { reason }] = &notes[..] else {
         panic!("{notes:?}")
     };

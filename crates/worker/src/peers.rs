@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use marquetry_lake::{Peers, QueryNote, Spread};
+use marquetry_lake::{Functions, Peers, QueryNote, Spread};
 use marquetry_plugin::StageEvents;
 use marquetry_types::{LogLevel, LogLine, Membership, Parallelism, Timestamp};
 use serde_json::Value;
@@ -20,12 +20,14 @@ pub(crate) struct Members {
 pub(crate) fn spread(
     parallelism: Parallelism,
     members: &Members,
+    functions: &Functions,
     events: Arc<dyn StageEvents>,
 ) -> Spread {
     let peers = Peers::new(&members.membership, members.authority.clone());
     let spread = Spread {
         parallelism,
         peers,
+        functions: functions.clone(),
         listener: Arc::new(move |note| events.log(line(note))),
     };
     if parallelism == Parallelism::Cluster && !spread.is_possible() {
@@ -114,7 +116,12 @@ mod tests {
         ] {
             let ear = Arc::new(Ear::default());
             let events: Arc<dyn StageEvents> = Arc::<Ear>::clone(&ear);
-            let spread = spread(parallelism, &members(versions), events);
+            let spread = spread(
+                parallelism,
+                &members(versions),
+                &Functions::default(),
+                events,
+            );
             let said = ear.0.lock().unwrap();
             assert_eq!(said.len(), lines, "{parallelism} {versions:?}");
             let wanted = parallelism == Parallelism::Cluster && lines == 0;

@@ -79,7 +79,13 @@ async fn handle(
         spill_dir: work.spill_dir,
         threads: work.threads,
     };
-    let spread = spread(work.parallelism, &work.members, Arc::clone(&events));
+    let functions = registry.functions();
+    let spread = spread(
+        work.parallelism,
+        &work.members,
+        functions,
+        Arc::clone(&events),
+    );
     let session = LazySession::new(&lake, options).spread_over(&spread);
     let context = StageContext::new(StageSetup {
         attempt: work.attempt,

@@ -26,7 +26,8 @@ fn compare(left: f64, right: f64) -> std::cmp::Ordering {
 }
 
 /// The tile, from 1, of the row at a position, from 0, of `rows` sorted rows.
-fn tile_of(position: usize, rows: usize, tiles: usize) -> u32 {
+#[must_use]
+pub fn tile_of(position: usize, rows: usize, tiles: usize) -> u32 {
     let tiles = tiles.max(1);
     let (size, larger) = (rows / tiles, rows % tiles);
     let in_larger = larger * (size + 1);

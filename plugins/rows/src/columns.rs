@@ -38,6 +38,75 @@ pub fn is_text(kind: &DataType) -> bool {
     }
 }
 
+/// Refuses a dataset without the key or one of the columns. `option` is the option that names the dataset.
+///
+/// # Errors
+/// One is missing.
+pub fn check_columns(
+    option: &str,
+    schema: &Schema,
+    key: &str,
+    named: &[String],
+) -> Result<(), StageError> {
+    let wanted = std::iter::once(key).chain(named.iter().map(String::as_str));
+    match wanted
+        .into_iter()
+        .find(|column| schema.column_with_name(column).is_none())
+    {
+        None => Ok(()),
+        Some(column) => Err(missing_column(option, column, schema)),
+    }
+}
+
+/// The columns but the key whose type is one of those.
+#[must_use]
+pub fn columns_where(schema: &Schema, key: &str, take: fn(&DataType) -> bool) -> Vec<String> {
+    let fields = schema.fields().iter();
+    fields
+        .filter(|field| field.name() != key && take(field.data_type()))
+        .map(|field| field.name().clone())
+        .collect()
+}
+
+/// The columns that an option names, or by default all numeric ones but the key.
+///
+/// # Errors
+/// A column is named twice, or the key, or there is no numeric column.
+pub fn choose_columns(
+    option: &str,
+    schema: &Schema,
+    key: &str,
+    named: Option<&[String]>,
+) -> Result<Vec<String>, StageError> {
+    let Some(named) = named else {
+        let columns = columns_where(schema, key, is_numeric);
+        if columns.is_empty() {
+            return Err(invalid(
+                codes::COLUMN_MISMATCH,
+                format!("`{option}` has no numeric column besides its key"),
+                "there must be numbers to compare: see features/customer and features/scale",
+            ));
+        }
+        return Ok(columns);
+    };
+    for (index, column) in named.iter().enumerate() {
+        if named.iter().take(index).any(|other| other == column) {
+            let message = format!("`columns` names `{column}` twice");
+            return Err(invalid(
+                codes::STAGE_OPTIONS,
+                message,
+                "name each column once",
+            ));
+        }
+        if column == key {
+            let message = format!("`columns` names the key `{column}`");
+            let help = "a key says who a row is, not what it is like: leave it out";
+            return Err(invalid(codes::STAGE_OPTIONS, message, help));
+        }
+    }
+    Ok(named.to_vec())
+}
+
 /// The values of a column as finite numbers; truth values are 0 and 1.
 ///
 /// # Errors
@@ -69,7 +138,7 @@ pub fn numbers_or_none_of(
 fn floats(name: &str, column: &ArrayRef) -> Result<Float64Array, StageError> {
     let kind = column.data_type();
     let empty = column.is_empty() && *kind == DataType::Null;
-    let cast = if is_numeric(kind) || *kind == DataType::Boolean || empty {
+    let cast = if is_number(kind) || empty {
         cast(column, &DataType::Float64).ok()
     } else {
         None
@@ -77,13 +146,23 @@ fn floats(name: &str, column: &ArrayRef) -> Result<Float64Array, StageError> {
     let numbers = cast
         .as_ref()
         .and_then(|cast| cast.as_any().downcast_ref::<Float64Array>());
-    numbers.cloned().ok_or_else(|| {
-        invalid(
-            codes::COLUMN_MISMATCH,
-            format!("column `{name}` is of type {kind}, not a number"),
-            "leave it out of `columns`, or encode it with features/scale",
-        )
-    })
+    numbers.cloned().ok_or_else(|| no_number(name, kind))
+}
+
+/// Whether a column can be taken as numbers: truth values are 0 and 1.
+#[must_use]
+pub fn is_number(kind: &DataType) -> bool {
+    is_numeric(kind) || *kind == DataType::Boolean
+}
+
+/// A column cannot be taken as numbers.
+#[must_use]
+pub fn no_number(name: &str, kind: &DataType) -> StageError {
+    invalid(
+        codes::COLUMN_MISMATCH,
+        format!("column `{name}` is of type {kind}, not a number"),
+        "leave it out of `columns`, or encode it with features/scale",
+    )
 }
 
 /// Refuses numbers of which some are bad, naming the first one's key.
@@ -101,19 +180,25 @@ fn refuse(
     } else {
         numbers.value(first).to_string()
     };
-    let more = match (first + 1..numbers.len())
+    let more = (first + 1..numbers.len())
         .filter(|row| is_bad(*row))
-        .count()
-    {
+        .count();
+    Err(bad_number(name, &keys.shown(first), &what, more as u64))
+}
+
+/// A row has something in a column that is no finite number, and so have some `more` after it.
+#[must_use]
+pub fn bad_number(name: &str, key: &str, what: &str, more: u64) -> StageError {
+    let more = match more {
         0 => String::new(),
         1 => ", and 1 more row has none that can be used".to_owned(),
         others => format!(", and {others} more rows have none that can be used"),
     };
-    Err(invalid(
+    invalid(
         codes::BAD_VALUE,
-        format!("{} has {what} in column `{name}`{more}", keys.shown(first)),
+        format!("{key} has {what} in column `{name}`{more}"),
         "impute with features/scale, filter with features/sql, or leave the column out of `columns`",
-    ))
+    )
 }
 
 /// The values of a column as texts, none for null.

@@ -7,14 +7,16 @@ use arrow::compute::{concat_batches, sort_to_indices, take_record_batch};
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
-use datafusion::prelude::ident;
+use datafusion::prelude::{DataFrame, ident};
 use futures::StreamExt;
 use marquetry_kernels::Matrix;
 use marquetry_plugin::{Input, Reporter, StageContext, StageError};
-use marquetry_types::codes;
 
-use crate::columns::{is_numeric, is_text, numbers_of, numbers_or_none_of, texts_of};
-use crate::faults::{invalid, missing_column};
+use crate::columns::{
+    check_columns, choose_columns, columns_where, is_numeric, is_text, numbers_of,
+    numbers_or_none_of, texts_of,
+};
+use crate::faults::missing_column;
 use crate::{Keys, by_partition, off_thread};
 
 /// What to read of a dataset.
@@ -90,13 +92,8 @@ impl KeyedRows {
             columns,
         } = wanted;
         let mut frame = stage.table(input).await?;
-        let schema = frame.schema().as_arrow().clone();
         let named = columns.unwrap_or_default();
-        for column in std::iter::once(key).chain(named.iter().map(String::as_str)) {
-            if schema.column_with_name(column).is_none() {
-                return Err(missing_column(option, column, &schema));
-            }
-        }
+        check_columns(option, frame.schema().as_arrow(), key, named)?;
         if columns.is_some() {
             // A stage may ask for a column twice; a query may not.
             let mut taken = vec![key];
@@ -107,8 +104,20 @@ impl KeyedRows {
             }
             frame = frame.select(taken.into_iter().map(ident).collect::<Vec<_>>())?;
         }
-        let schema = Arc::new(frame.schema().as_arrow().clone());
+        Self::gather(stage, option, key, frame).await
+    }
 
+    /// The rows of a query, sorted. They must fit the stage's memory twice.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), and the query fails.
+    pub async fn gather(
+        stage: &StageContext,
+        option: &str,
+        key: &str,
+        frame: DataFrame,
+    ) -> Result<Self, StageError> {
+        let schema = Arc::new(frame.schema().as_arrow().clone());
         let pool = &stage.session().runtime_env().memory_pool;
         let reservation = MemoryConsumer::new(format!("rows of `{option}`")).register(pool);
         let parts = by_partition(frame, |stream| {
@@ -195,12 +204,7 @@ impl KeyedRows {
     }
 
     fn columns_where(&self, take: fn(&arrow::datatypes::DataType) -> bool) -> Vec<String> {
-        let schema = self.rows.schema();
-        let fields = schema.fields().iter();
-        fields
-            .filter(|field| field.name() != self.keys.name() && take(field.data_type()))
-            .map(|field| field.name().clone())
-            .collect()
+        columns_where(&self.rows.schema(), self.keys.name(), take)
     }
 
     /// The columns that an option names, or by default all numeric ones but the key.
@@ -208,33 +212,7 @@ impl KeyedRows {
     /// # Errors
     /// An option names a column twice, or the key, or there is no numeric column.
     pub fn chosen_columns(&self, named: Option<&[String]>) -> Result<Vec<String>, StageError> {
-        let Some(named) = named else {
-            let columns = self.numeric_columns();
-            if columns.is_empty() {
-                return Err(invalid(
-                    codes::COLUMN_MISMATCH,
-                    format!("`{}` has no numeric column besides its key", self.option),
-                    "there must be numbers to compare: see features/customer and features/scale",
-                ));
-            }
-            return Ok(columns);
-        };
-        for (index, column) in named.iter().enumerate() {
-            if named.iter().take(index).any(|other| other == column) {
-                let message = format!("`columns` names `{column}` twice");
-                return Err(invalid(
-                    codes::STAGE_OPTIONS,
-                    message,
-                    "name each column once",
-                ));
-            }
-            if column == self.keys.name() {
-                let message = format!("`columns` names the key `{column}`");
-                let help = "a key says who a row is, not what it is like: leave it out";
-                return Err(invalid(codes::STAGE_OPTIONS, message, help));
-            }
-        }
-        Ok(named.to_vec())
+        choose_columns(&self.option, &self.rows.schema(), self.keys.name(), named)
     }
 
     /// A column as finite numbers.

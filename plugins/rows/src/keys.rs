@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, Int64Array, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field};
+use marquetry_kernels::{draw_of_integer, draw_of_text};
 use marquetry_plugin::StageError;
 use marquetry_types::codes;
 
@@ -60,7 +61,32 @@ impl Keys {
         }
     }
 
+    /// The type that keys of this type become: `int64` or text.
+    ///
+    /// # Errors
+    /// They are neither integers nor texts.
+    pub fn kind(input: &str, name: &str, column: &DataType) -> Result<DataType, StageError> {
+        let kind = match column {
+            DataType::Dictionary(_, values) => values.as_ref(),
+            other => other,
+        };
+        match kind {
+            other if other.is_integer() => Ok(DataType::Int64),
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Ok(DataType::Utf8),
+            _ => Err(invalid(
+                codes::COLUMN_MISMATCH,
+                format!("the key `{name}` of `{input}` is of type {column}"),
+                "a key is an integer or a text: cast it in ingest/files or features/sql",
+            )),
+        }
+    }
+
     fn normalised(input: &str, name: &str, column: &ArrayRef) -> Result<Values, StageError> {
+        // A table without rows may know no types.
+        let target = match column.data_type() {
+            DataType::Null if column.is_empty() => DataType::Int64,
+            kind => Self::kind(input, name, kind)?,
+        };
         let wrong = || {
             invalid(
                 codes::COLUMN_MISMATCH,
@@ -70,17 +96,6 @@ impl Keys {
                 ),
                 "a key is an integer or a text: cast it in ingest/files or features/sql",
             )
-        };
-        let kind = match column.data_type() {
-            DataType::Dictionary(_, values) => values.as_ref(),
-            other => other,
-        };
-        let target = match kind {
-            other if other.is_integer() => DataType::Int64,
-            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
-            // A table without rows may know no types.
-            DataType::Null if column.is_empty() => DataType::Int64,
-            _ => return Err(wrong()),
         };
         let cast = cast(column, &target).map_err(|_| wrong())?;
         // A cast makes a null of what does not fit, such as an unsigned integer beyond 2^63.
@@ -174,6 +189,38 @@ impl Keys {
             (&self.values, &other.values),
             (Values::Int(_), Values::Int(_)) | (Values::Text(_), Values::Text(_))
         )
+    }
+
+    /// A number for each of them that the seed and the key name: whoever has the least are a sample.
+    #[must_use]
+    pub fn draws(&self, seed: u64) -> Vec<u64> {
+        match &self.values {
+            Values::Int(integers) => {
+                let keys = integers.values().iter();
+                keys.map(|key| draw_of_integer(seed, *key)).collect()
+            }
+            Values::Text(texts) => {
+                let keys = texts.iter().flatten();
+                keys.map(|key| draw_of_text(seed, key)).collect()
+            }
+        }
+    }
+
+    /// Those `size` rows that have the least draws, ascending; all where there are no more.
+    #[must_use]
+    pub fn sample(&self, size: usize, seed: u64) -> Vec<usize> {
+        let rows = 0..self.len();
+        if self.len() <= size {
+            return rows.collect();
+        }
+        let draws = self.draws(seed);
+        let mut order: Vec<usize> = rows.collect();
+        if size > 0 {
+            order.select_nth_unstable_by_key(size - 1, |row| (draws[*row], *row));
+        }
+        order.truncate(size);
+        order.sort_unstable();
+        order
     }
 
     /// For each of these keys the row of the equal one in `other`, by one pass over both.

@@ -23,7 +23,8 @@ mod partitions;
 
 pub use cells::{Cells, readable, seen};
 pub use columns::{
-    integer_in, is_numeric, is_text, numbers_of, numbers_or_none_of, select_as, texts_of,
+    bad_number, check_columns, choose_columns, columns_where, integer_in, is_number, is_numeric,
+    is_text, no_number, numbers_of, numbers_or_none_of, select_as, texts_of,
 };
 pub use faults::{check_key, from_kernel, invalid, missing_column};
 pub use keyed::{KeyedRows, Wanted};

@@ -10,10 +10,10 @@ use marquetry_rows::Keys;
 /// The column that says which segment a row is in.
 pub(crate) const SEGMENT: &str = "segment";
 
-/// The schema of an assignment to numbered segments.
-pub(crate) fn numbered_schema(keys: &Keys) -> SchemaRef {
+/// The schema of an assignment to numbered segments, given that of the key.
+pub(crate) fn numbered_schema(key: Field) -> SchemaRef {
     Arc::new(Schema::new(vec![
-        keys.field(),
+        key,
         Field::new(SEGMENT, DataType::Int64, false),
         Field::new("distance", DataType::Float64, false),
     ]))
@@ -32,7 +32,10 @@ pub(crate) fn numbered(
         Arc::new(segments),
         Arc::new(Float64Array::from_iter_values(distances)),
     ];
-    Ok(RecordBatch::try_new(numbered_schema(keys), columns)?)
+    Ok(RecordBatch::try_new(
+        numbered_schema(keys.field()),
+        columns,
+    )?)
 }
 
 /// A column of texts.

@@ -50,7 +50,7 @@ stages:
         GROUP BY l.channel ORDER BY l.channel
 "#;
 
-fn cluster(workers: usize, rows: u32) -> Cluster {
+pub(crate) fn cluster(workers: usize, rows: u32) -> Cluster {
     cluster_with(workers, rows, &[])
 }
 
@@ -66,10 +66,15 @@ fn cluster_with(workers: usize, rows: u32, more: &[&str]) -> Cluster {
         let own = ["--name", &name, "--slots", "1", "--threads", "1"];
         cluster.add_worker(&[&own[..], &plane[..], more].concat());
     }
-    eventually("every worker is there with its data plane", || {
-        planes(&cluster).len() == workers
-    });
+    wait_for_planes(&cluster, workers);
     cluster
+}
+
+/// Waits until so many workers are there with their data planes.
+pub(crate) fn wait_for_planes(cluster: &Cluster, workers: usize) {
+    eventually("every worker is there with its data plane", || {
+        planes(cluster).len() == workers
+    });
 }
 
 /// The data planes of the workers that are there.
@@ -81,7 +86,8 @@ fn planes(cluster: &Cluster) -> Vec<String> {
     planes.map(str::to_owned).collect()
 }
 
-fn rows(cluster: &Cluster, dataset: &str, key: &str) -> Table {
+/// The rows of a dataset, by their key.
+pub(crate) fn rows(cluster: &Cluster, dataset: &str, key: &str) -> Table {
     let file = cluster.place.path().join("exported");
     let out = file.to_str().unwrap();
     let exported = cluster
@@ -92,7 +98,7 @@ fn rows(cluster: &Cluster, dataset: &str, key: &str) -> Table {
 }
 
 /// What the log of a stage says of queries that were spread: over how many workers each.
-fn spread(cluster: &Cluster, run: &str, stage: &str) -> Vec<u64> {
+pub(crate) fn spread(cluster: &Cluster, run: &str, stage: &str) -> Vec<u64> {
     let logs = cluster.place.run(&["logs", run, stage, "--output", "json"]);
     assert!(logs.status.success(), "{}", said(&logs));
     let entries: Vec<Value> = serde_json::from_slice(&logs.stdout).unwrap();
@@ -126,29 +132,37 @@ fn features_over_two_workers_are_those_of_one() {
     spread.assert_same(&local, "features");
 }
 
-/// A slow query over three workers that has begun, and one of them that has a part of it and not the stage.
-struct Begun {
-    cluster: Cluster,
-    run: String,
-    victim: usize,
-    /// What the query gives.
+/// A slow stage over three workers that has begun, and one of them that has a part of it and not the stage.
+pub(crate) struct Begun {
+    pub(crate) cluster: Cluster,
+    pub(crate) run: String,
+    pub(crate) victim: usize,
+    stage: &'static str,
+    key: &'static str,
+    /// What the stage gives.
     expected: Table,
 }
 
 impl Begun {
     fn new() -> Self {
-        let cluster = cluster(3, 12_000);
+        Self::of(SLOW, 12_000, "pairs", "channel")
+    }
+
+    /// A workflow with a `PARALLELISM`, over so many lines of orders; the slow stage, and the key of what it
+    /// gives.
+    pub(crate) fn of(workflow: &str, lines: u32, stage: &'static str, key: &'static str) -> Self {
+        let cluster = cluster(3, lines);
         for parallelism in ["local", "cluster"] {
-            let text = SLOW.replace("PARALLELISM", parallelism);
+            let text = workflow.replace("PARALLELISM", parallelism);
             cluster.place.file(&format!("{parallelism}.yaml"), &text);
         }
         let local = cluster.submit("local.yaml", &[]);
         assert_eq!(cluster.watch(&local)["status"], "succeeded");
-        let expected = rows(&cluster, &format!("{local}/pairs"), "channel");
+        let expected = rows(&cluster, &format!("{local}/{stage}"), key);
 
         let run = cluster.submit("cluster.yaml", &[]);
-        cluster.wait_for_stage(&run, "pairs", "running");
-        let (attempt, worker) = latest(&cluster.show(&run), "pairs");
+        cluster.wait_for_stage(&run, stage, "running");
+        let (attempt, worker) = latest(&cluster.show(&run), stage);
         assert_eq!(attempt, 1);
         let runs_on = usize::from(worker.as_bytes()[1] - b'0');
         let victim = (runs_on + 1) % 3;
@@ -161,19 +175,22 @@ impl Begun {
             cluster,
             run,
             victim,
+            stage,
+            key,
             expected,
         }
     }
 
-    /// The attempts at the query once it has succeeded, with the rows that it should have.
-    fn end(&self) -> Vec<Value> {
+    /// The attempts at the stage once it has succeeded, with the rows that it should have.
+    pub(crate) fn end(&self) -> Vec<Value> {
         let shown = self.cluster.watch(&self.run);
         assert_eq!(shown["status"], "succeeded", "{shown:#}");
-        let found = rows(&self.cluster, &format!("{}/pairs", self.run), "channel");
-        found.assert_same(&self.expected, "pairs");
+        let dataset = format!("{}/{}", self.run, self.stage);
+        let found = rows(&self.cluster, &dataset, self.key);
+        found.assert_same(&self.expected, self.stage);
         let stages = shown["stages"].as_array().unwrap();
-        let pairs = stages.iter().find(|stage| stage["name"] == "pairs");
-        pairs.unwrap()["attempts"].as_array().unwrap().clone()
+        let slow = stages.iter().find(|stage| stage["name"] == self.stage);
+        slow.unwrap()["attempts"].as_array().unwrap().clone()
     }
 }
 

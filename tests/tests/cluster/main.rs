@@ -22,6 +22,7 @@ mod log_streams;
 mod network;
 mod object_store;
 mod operations;
+mod passes;
 mod ports;
 mod secrets;
 mod takeover;

@@ -13,6 +13,7 @@ use crate::commands::worker::this_program;
 use crate::failure::Failure;
 use crate::listening::listen;
 use crate::place::Place;
+use crate::stages::registry;
 
 /// What the options of a worker say, if they ask for a data plane. It listens from here on.
 pub(crate) async fn configured(
@@ -84,5 +85,6 @@ fn url(
 
 /// `marquetry data-plane`
 pub(crate) fn serve() -> Result<(), Failure> {
-    marquetry_worker::serve_data_plane().map_err(Failure::internal)
+    let functions = registry().functions().clone();
+    marquetry_worker::serve_data_plane(functions).map_err(Failure::internal)
 }

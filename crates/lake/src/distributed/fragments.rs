@@ -12,7 +12,7 @@ use tonic::service::Routes;
 
 use super::connections::{Channels, Connections};
 use super::stores::Stores;
-use super::{PLAN_VERSION, settle};
+use super::{Functions, PLAN_VERSION, settle};
 use crate::session::runtime;
 use crate::{Lake, LakeError};
 
@@ -25,6 +25,8 @@ pub struct FragmentOptions {
     pub spill_dir: PathBuf,
     /// The authority that signed the certificates of other data planes, as PEM; without one, the system's.
     pub authority: Option<Vec<u8>>,
+    /// What queries may call besides the engine's own functions.
+    pub functions: Functions,
 }
 
 /// The gRPC service that runs parts of queries over a lake. Whoever reaches it may read whatever this
@@ -37,6 +39,7 @@ pub fn fragment_routes(lake: &Lake, options: &FragmentOptions) -> Result<Routes,
     let runtime = runtime(options.memory_limit, Some(&options.spill_dir), Some(stores))?;
     let sessions = Sessions {
         connections: Arc::new(Connections::new(options.authority.clone())),
+        functions: options.functions.clone(),
     };
     let worker = Worker::from_session_builder(sessions)
         .with_runtime_env(runtime)
@@ -47,6 +50,7 @@ pub fn fragment_routes(lake: &Lake, options: &FragmentOptions) -> Result<Routes,
 /// Makes the session of a part.
 struct Sessions {
     connections: Arc<Connections>,
+    functions: Functions,
 }
 
 #[async_trait]
@@ -62,6 +66,7 @@ impl WorkerSessionBuilder for Sessions {
         settle(builder.config().get_or_insert_default());
         let shown = headers.get(AUTHORIZATION).cloned();
         let channels = Channels::showing(Arc::clone(&self.connections), shown);
+        let builder = self.functions.known_to(builder);
         Ok(builder.with_distributed_channel_resolver(channels).build())
     }
 }

@@ -11,6 +11,7 @@
 
 mod connections;
 mod fragments;
+mod functions;
 mod planner;
 mod portable;
 mod spread_exec;
@@ -27,6 +28,7 @@ use marquetry_types::{Membership, Parallelism, Secret};
 use url::Url;
 
 pub use self::fragments::{FragmentOptions, fragment_routes};
+pub use self::functions::Functions;
 
 use self::connections::{Channels, Connections};
 use self::planner::SpreadPlanner;
@@ -98,6 +100,8 @@ pub struct Spread {
     pub parallelism: Parallelism,
     /// Over which.
     pub peers: Peers,
+    /// What they know besides the engine's own functions.
+    pub functions: Functions,
     /// Who hears of it.
     pub listener: QueryListener,
 }
@@ -108,6 +112,7 @@ impl Default for Spread {
         Self {
             parallelism: Parallelism::Local,
             peers: Peers::default(),
+            functions: Functions::default(),
             listener: Arc::new(|_| {}),
         }
     }
@@ -153,7 +158,10 @@ impl Spread {
             .with_distributed_channel_resolver(channels)
             .with_distributed_file_scan_config_bytes_per_partition(least)?
             // In place of the engine's own, which it asks itself.
-            .with_query_planner(Arc::new(SpreadPlanner::new(Arc::clone(&self.listener))));
+            .with_query_planner(Arc::new(SpreadPlanner::new(
+                Arc::clone(&self.listener),
+                self.functions.clone(),
+            )));
         Ok(state.build())
     }
 }

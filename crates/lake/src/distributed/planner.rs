@@ -15,17 +15,21 @@ use datafusion_distributed::{DistributedExec, SessionStateBuilderExt};
 
 use super::portable::check;
 use super::spread_exec::SpreadExec;
-use super::{QueryListener, QueryNote};
+use super::{Functions, QueryListener, QueryNote};
 
 /// Plans a query as always, then lets the engine cut the plan. One that the engine does not cut, or that
 /// cannot be sent, stays as it was.
 pub(super) struct SpreadPlanner {
     listener: QueryListener,
+    functions: Functions,
 }
 
 impl SpreadPlanner {
-    pub(super) fn new(listener: QueryListener) -> Self {
-        Self { listener }
+    pub(super) fn new(listener: QueryListener, functions: Functions) -> Self {
+        Self {
+            listener,
+            functions,
+        }
     }
 
     fn keep_local(&self, reason: String) {
@@ -66,7 +70,7 @@ impl QueryPlanner for SpreadPlanner {
                 return Ok(local);
             }
         };
-        if let Err(reason) = check(&local, session) {
+        if let Err(reason) = check(&local, session, &self.functions) {
             self.keep_local(reason);
             return Ok(local);
         }

@@ -13,15 +13,21 @@ use datafusion_proto::bytes::{
     physical_plan_from_bytes_with_extension_codec, physical_plan_to_bytes_with_extension_codec,
 };
 
+use super::Functions;
+
 /// Rows in memory beyond this are not sent about with a plan.
 const IN_MEMORY_BYTES: usize = 16 * 1024 * 1024;
 
-/// Writes the plan and reads it as a data plane would, which knows no functions but the engine's own
-/// and those that the session has codecs for.
+/// Writes the plan and reads it as a data plane would, which knows no functions but the engine's own and
+/// these.
 ///
 /// # Errors
 /// Why it cannot be sent.
-pub(super) fn check(plan: &Arc<dyn ExecutionPlan>, session: &dyn Session) -> Result<(), String> {
+pub(super) fn check(
+    plan: &Arc<dyn ExecutionPlan>,
+    session: &dyn Session,
+    functions: &Functions,
+) -> Result<(), String> {
     let held = in_memory(plan);
     if held > IN_MEMORY_BYTES {
         return Err(format!("it reads {held} bytes that are in memory"));
@@ -35,8 +41,8 @@ pub(super) fn check(plan: &Arc<dyn ExecutionPlan>, session: &dyn Session) -> Res
     let bytes = bytes.map_err(reason)?;
     let elsewhere = SessionStateBuilder::new()
         .with_default_features()
-        .with_runtime_env(Arc::clone(session.runtime_env()))
-        .build();
+        .with_runtime_env(Arc::clone(session.runtime_env()));
+    let elsewhere = functions.known_to(elsewhere).build();
     let read = physical_plan_from_bytes_with_extension_codec(&bytes, &elsewhere.task_ctx(), &codec);
     read.map_err(reason).map(drop)
 }

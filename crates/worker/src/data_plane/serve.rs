@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use marquetry_lake::{FragmentOptions, Lake, fragment_routes};
+use marquetry_lake::{FragmentOptions, Functions, Lake, fragment_routes};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -24,13 +24,13 @@ const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_
 /// What the worker says.
 type Line = Lines<BufReader<OwnedReadHalf>>;
 
-/// Serves parts of queries until the worker lets go. What the worker says is heard on a thread of its
+/// Serves parts of queries until the worker lets go; they may call these functions. What the worker says is heard on a thread of its
 /// own, so that no query keeps the process when its worker is gone.
 ///
 /// # Errors
 /// The standard streams are not what a worker makes of them, the lake cannot be opened, or the
 /// certificate cannot be used.
-pub fn serve_data_plane() -> std::io::Result<()> {
+pub fn serve_data_plane(functions: Functions) -> std::io::Result<()> {
     memory::volunteer_for_the_oom_killer();
     let control = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -51,7 +51,7 @@ pub fn serve_data_plane() -> std::io::Result<()> {
             .build()?;
         let (secrets, known) = SecretLayer::new();
         let (busy, calls) = BusyLayer::new();
-        let served = queries.spawn(serve(*begin, secrets, busy));
+        let served = queries.spawn(serve(*begin, functions, secrets, busy));
         let ended = tokio::select! {
             ended = listen(line, known) => ended,
             ended = tell(voice, calls) => ended,
@@ -97,7 +97,12 @@ async fn tell(mut voice: OwnedWriteHalf, mut calls: watch::Receiver<usize>) -> s
     std::future::pending().await
 }
 
-async fn serve(begin: Begin, secrets: SecretLayer, busy: BusyLayer) -> std::io::Result<()> {
+async fn serve(
+    begin: Begin,
+    functions: Functions,
+    secrets: SecretLayer,
+    busy: BusyLayer,
+) -> std::io::Result<()> {
     let other = |error: &dyn std::fmt::Display| std::io::Error::other(error.to_string());
     let listener = TcpListener::from(std::io::stdout().as_fd().try_clone_to_owned()?);
     listener.set_nonblocking(true)?;
@@ -110,6 +115,7 @@ async fn serve(begin: Begin, secrets: SecretLayer, busy: BusyLayer) -> std::io::
         memory_limit: begin.memory_limit,
         spill_dir: begin.spill_dir,
         authority: begin.authority.map(String::into_bytes),
+        functions,
     };
     let routes = fragment_routes(&lake, &options).map_err(|error| other(&error))?;
     let mut server = Server::builder()

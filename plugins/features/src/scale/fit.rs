@@ -1,4 +1,4 @@
-//! Learning scalings from rows, and applying them.
+//! Learning scalings from rows in memory, and applying them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,11 +11,9 @@ use marquetry_plugin::StageError;
 use marquetry_rows::{KeyedRows, invalid, missing_column, texts_of};
 use marquetry_types::codes;
 
+use super::faults::{self, MOST_CATEGORIES};
 use super::fitted::{Rule, Step};
 use super::options::Method;
-
-/// More values than this are no categories but texts of any kind.
-const MOST_CATEGORIES: usize = 256;
 
 /// What to learn.
 #[derive(Debug, Clone)]
@@ -38,23 +36,14 @@ pub(crate) struct Plan {
 /// There are no rows, or a value that cannot be taken.
 pub(crate) fn fit(rows: &KeyedRows, plan: &Plan) -> Result<Vec<Step>, StageError> {
     if rows.is_empty() {
-        return Err(invalid(
-            codes::TOO_FEW_ROWS,
-            "`rows` has no rows to fit scalings on",
-            "look at the stage that makes the rows, or `apply` scalings that were fitted before",
-        ));
+        return Err(faults::no_rows());
     }
     let mut steps = Vec::new();
     for column in &plan.numbers {
         let values = optional_numbers(rows, column)?;
         let present: Vec<f64> = values.iter().flatten().copied().collect();
-        let impute = plan.impute.fit(&present).map_err(|_| {
-            invalid(
-                codes::TOO_FEW_ROWS,
-                format!("column `{column}` has no values to learn what stands in for missing ones"),
-                "leave it out of `columns`, or impute a `value`",
-            )
-        })?;
+        let impute = plan.impute.fit(&present);
+        let impute = impute.map_err(|_| faults::nothing_to_learn(column))?;
         let log1p = plan.log1p.contains(column);
         let values = completed(rows, column, values, impute, log1p)?;
         let scaling = match plan.method {
@@ -75,7 +64,7 @@ pub(crate) fn fit(rows: &KeyedRows, plan: &Plan) -> Result<Vec<Step>, StageError
             Some(Scaling::Log1p) | None => (0.0, 1.0),
         };
         if !(center.is_finite() && scale.is_finite()) {
-            return Err(overflow(column));
+            return Err(faults::overflow(column));
         }
         let rule = Rule::Number {
             impute,
@@ -91,14 +80,7 @@ pub(crate) fn fit(rows: &KeyedRows, plan: &Plan) -> Result<Vec<Step>, StageError
     for column in &plan.one_hot {
         let values: BTreeSet<String> = texts(rows, column)?.into_iter().flatten().collect();
         if values.len() > MOST_CATEGORIES {
-            return Err(invalid(
-                codes::BAD_VALUE,
-                format!(
-                    "column `{column}` has {} values, more than {MOST_CATEGORIES} categories",
-                    values.len()
-                ),
-                "group rare values with features/sql, or leave it out of `one_hot`",
-            ));
+            return Err(faults::too_many_categories(column, values.len()));
         }
         steps.extend(values.into_iter().map(|value| Step {
             column: column.clone(),
@@ -130,7 +112,7 @@ pub(crate) fn apply(rows: &KeyedRows, steps: &[Step]) -> Result<RecordBatch, Sta
                     *value = (*value - center) / scale;
                 }
                 if values.iter().any(|value| !value.is_finite()) {
-                    return Err(overflow(&step.column));
+                    return Err(faults::overflow(&step.column));
                 }
                 values.into()
             }
@@ -143,11 +125,7 @@ pub(crate) fn apply(rows: &KeyedRows, steps: &[Step]) -> Result<RecordBatch, Sta
             }
         };
         if fields.iter().any(|field| *field.name() == name) {
-            return Err(invalid(
-                codes::COLUMN_MISMATCH,
-                format!("two columns of the result would be called `{name}`"),
-                "rename one with features/sql, or name each column once",
-            ));
+            return Err(faults::same_name(&name));
         }
         fields.push(Field::new(name, DataType::Float64, false));
         columns.push(Arc::new(values) as ArrayRef);
@@ -182,26 +160,17 @@ fn optional_numbers(rows: &KeyedRows, name: &str) -> Result<Vec<Option<f64>>, St
         .as_ref()
         .and_then(|numbers| numbers.as_primitive_opt::<Float64Type>());
     let Some(numbers) = numbers else {
-        return Err(invalid(
-            codes::COLUMN_MISMATCH,
-            format!("column `{name}` is of type {kind}, not a number"),
-            "leave it out of `columns`, or name it in `one_hot`",
-        ));
+        return Err(faults::no_number(name, kind));
     };
     match numbers
         .iter()
         .position(|number| number.is_some_and(|number| !number.is_finite()))
     {
         None => Ok(numbers.iter().collect()),
-        Some(row) => Err(invalid(
-            codes::BAD_VALUE,
-            format!(
-                "{} has {} in column `{name}`",
-                rows.keys().shown(row),
-                numbers.value(row)
-            ),
-            "make it null or filter it with features/sql",
-        )),
+        Some(row) => {
+            let shown = rows.keys().shown(row);
+            Err(faults::not_finite(&shown, name, numbers.value(row)))
+        }
     }
 }
 
@@ -225,23 +194,11 @@ fn completed(
                 }
                 _ => "a row".to_owned(),
             };
-            invalid(
-                codes::BAD_VALUE,
-                format!("{place}, column `{name}`: {error}"),
-                "leave the column out of `log1p`, or shift it with features/sql",
-            )
+            faults::outside(&place, name, &error)
         })?;
         for value in &mut values {
             *value = logarithm.apply(*value);
         }
     }
     Ok(values)
-}
-
-fn overflow(column: &str) -> StageError {
-    invalid(
-        codes::BAD_VALUE,
-        format!("column `{column}` has values too large to be scaled"),
-        "name it in `log1p`, or divide it with features/sql",
-    )
 }

@@ -1,14 +1,17 @@
 //! `features/scale`: makes columns comparable, and keeps how.
 
+mod faults;
 mod fit;
 mod fitted;
 mod options;
+mod spread;
 #[cfg(test)]
 mod tests;
 
 use async_trait::async_trait;
 use datafusion::prelude::ident;
 use marquetry_kernels::Imputation;
+use marquetry_passes::{Scan, unless_too_large};
 use marquetry_plugin::{StageContext, StageError, StageHandler, describe};
 use marquetry_rows::{KeyedRows, Wanted, invalid, is_numeric, off_thread};
 use marquetry_types::{Outcome, StageDescriptor, codes};
@@ -21,6 +24,8 @@ use options::ScaleOptions;
 #[derive(Debug)]
 pub struct Scale {
     descriptor: StageDescriptor,
+    /// Whether rows may be read into memory, as they are where they fit.
+    is_in_memory: bool,
 }
 
 impl Default for Scale {
@@ -34,7 +39,10 @@ impl Default for Scale {
                  column becomes 0. Texts of `one_hot` become columns of 0 and 1, in the order of their \
                  values; a missing text, and one that the fit did not see, is 0 in all. Fits are made \
                  on rows sorted by key, so that the same rows give the same bits. Output `fitted` says \
-                 what was learnt; given to `apply`, later rows are treated the same.",
+                 what was learnt; given to `apply`, later rows are treated the same.\n\n\
+                 Rows are held in memory. Where they do not fit, or `parallelism` is `cluster`, means, \
+                 ranges and medians are queries over them, which workers share: exact, the same bits on any \
+                 number of workers, and those of memory but for the rounding of sums (1e-9 of their size).",
             )
             .output("rows", "the key and the scaled columns, sorted by key")
             .output(
@@ -49,7 +57,10 @@ impl Default for Scale {
                  log1p: [frequency, monetary]\n",
             )
             .build();
-        Self { descriptor }
+        Self {
+            descriptor,
+            is_in_memory: true,
+        }
     }
 }
 
@@ -89,30 +100,63 @@ impl StageHandler for Scale {
             key: &options.key,
             columns: Some(&columns),
         };
-        let rows = KeyedRows::read(&stage, wanted).await?;
-        stage.check_cancelled()?;
-        let (scaled, steps) = off_thread(move || {
-            let steps = match work {
-                Work::Apply(steps) => steps,
-                Work::Fit(plan) => fit::fit(&rows, &plan)?,
-            };
-            Ok((fit::apply(&rows, &steps)?, steps))
-        })
-        .await?;
+        let loaded = if self.is_in_memory && !stage.is_spread() {
+            unless_too_large(&stage, KeyedRows::read(&stage, wanted).await)?
+        } else {
+            None
+        };
+        let (count, steps) = match loaded {
+            Some(rows) => in_memory(&mut stage, work, rows).await?,
+            None => by_passes(&mut stage, work, wanted).await?,
+        };
         #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
         {
-            stage.metric("rows", scaled.num_rows() as f64);
+            stage.metric("rows", count as f64);
             stage.metric("columns", steps.len() as f64);
         }
-        stage
-            .write_batches("rows", scaled.schema(), vec![scaled])
-            .await?;
         let batch = fitted::to_batch(&steps)?;
         stage
             .write_batches("fitted", fitted::schema(), vec![batch])
             .await?;
         Ok(stage.finish())
     }
+}
+
+/// Scales rows in memory and writes them: how many, and how.
+async fn in_memory(
+    stage: &mut StageContext,
+    work: Work,
+    rows: KeyedRows,
+) -> Result<(u64, Vec<Step>), StageError> {
+    stage.check_cancelled()?;
+    let (scaled, steps) = off_thread(move || {
+        let steps = match work {
+            Work::Apply(steps) => steps,
+            Work::Fit(plan) => fit::fit(&rows, &plan)?,
+        };
+        Ok((fit::apply(&rows, &steps)?, steps))
+    })
+    .await?;
+    let count = scaled.num_rows() as u64;
+    stage
+        .write_batches("rows", scaled.schema(), vec![scaled])
+        .await?;
+    Ok((count, steps))
+}
+
+/// The same by passes over rows that stay where they are.
+async fn by_passes(
+    stage: &mut StageContext,
+    work: Work,
+    wanted: Wanted<'_>,
+) -> Result<(u64, Vec<Step>), StageError> {
+    let scan = Scan::open(stage, wanted).await?;
+    let steps = match work {
+        Work::Apply(steps) => steps,
+        Work::Fit(plan) => spread::fit(stage, &scan, &plan).await?,
+    };
+    let count = spread::apply(stage, &scan, &steps).await?;
+    Ok((count, steps))
 }
 
 /// What to do with the rows.

@@ -7,7 +7,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow::compute::concat_batches;
 use arrow::datatypes::Float64Type;
 use marquetry_plugin::StageError;
 use marquetry_plugin::testing::{TestOutput, TestStage};
@@ -44,13 +45,127 @@ async fn run(rows: &[(i64, Option<f64>, Option<&str>)], options: Value) -> TestO
     with_inputs(vec![("rows", batch(rows))], options).await
 }
 
+/// Runs the stage over rows in memory and by passes, and sees that both say the same.
 async fn with_inputs(inputs: Vec<(&str, RecordBatch)>, mut options: Value) -> TestOutput {
     options["rows"] = json!("$rows");
-    let mut stage = TestStage::new(Arc::new(Scale::default())).options(options);
-    for (name, batch) in inputs {
-        stage = stage.input(name, vec![batch]);
+    let run = |is_in_memory| {
+        let stage = Scale {
+            is_in_memory,
+            ..Scale::default()
+        };
+        let mut stage = TestStage::new(Arc::new(stage)).options(options.clone());
+        for (name, batch) in &inputs {
+            let half = batch.num_rows() / 2;
+            let parts = [
+                batch.slice(0, half),
+                batch.slice(half, batch.num_rows() - half),
+            ];
+            stage = stage.input(name, parts.to_vec());
+        }
+        stage.run()
+    };
+    let (memory, passes) = (run(true).await, run(false).await);
+    let refusal = |output: &TestOutput| output.result.as_ref().err().map(ToString::to_string);
+    assert_eq!(refusal(&memory), refusal(&passes));
+    if let (Ok(memory_outcome), Ok(passes_outcome)) = (&memory.result, &passes.result) {
+        assert_eq!(memory_outcome.metrics, passes_outcome.metrics);
+        for output in ["rows", "fitted"] {
+            let [left, right] = [&memory, &passes].map(|all| {
+                let batches = &all.outputs[output];
+                concat_batches(&batches[0].schema(), batches).unwrap()
+            });
+            assert_same(&left, &right);
+        }
     }
-    stage.run().await
+    memory
+}
+
+/// The rows are the same, numbers to 1e-9 of their size.
+fn assert_same(left: &RecordBatch, right: &RecordBatch) {
+    assert_eq!(left.schema(), right.schema());
+    for (left, right) in left.columns().iter().zip(right.columns()) {
+        let [Some(left), Some(right)] =
+            [left, right].map(|it| it.as_primitive_opt::<Float64Type>().cloned())
+        else {
+            assert_eq!(left, right);
+            continue;
+        };
+        assert_eq!(left.nulls(), right.nulls());
+        for (left, right) in left.iter().flatten().zip(right.iter().flatten()) {
+            assert!(
+                (left - right).abs() <= 1e-9 * (1.0 + left.abs()),
+                "{left} {right}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn passes_learn_what_is_learnt_in_memory() {
+    let mut state = 5_u64;
+    let mut draw = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        state >> 33
+    };
+    for (count, offset) in [(1, 0.0), (2, 1e9), (40, -0.5), (901, 3.0), (5000, 1e6)] {
+        let texts = ["a", "b", "c"];
+        let mut rows = Vec::new();
+        for key in 0..count {
+            let value = (draw() % 1000) as f64 * 0.37 + offset;
+            let value = (draw() % 5 > 0 || key == 0).then_some(value);
+            let text = texts.get((draw() % 4) as usize).copied();
+            rows.push((key * 7919 % count, value, text));
+        }
+        for impute in [json!("mean"), json!("median"), json!({"value": 2.5})] {
+            for scale in ["standard", "min_max", "none"] {
+                for log1p in [json!([]), json!(["x"])] {
+                    let options = json!({
+                        "impute": impute, "scale": scale, "log1p": log1p, "one_hot": ["c"],
+                    });
+                    let output = run(&rows, options).await;
+                    assert_eq!(output.result.err(), None);
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn keys_that_are_missing_or_repeated_and_too_many_texts_are_refused_both_ways() {
+    let keys = |keys: Vec<Option<i64>>| {
+        let count = keys.len();
+        let texts: Vec<String> = (0..count).map(|row| row.to_string()).collect();
+        let columns: [(&str, ArrayRef); 3] = [
+            ("customer_id", Arc::new(Int64Array::from(keys))),
+            ("x", Arc::new(Float64Array::from(vec![1.5; count]))),
+            ("c", Arc::new(StringArray::from(texts))),
+        ];
+        RecordBatch::try_from_iter_with_nullable(columns.map(|(name, it)| (name, it, true)))
+            .unwrap()
+    };
+    for (rows, options, expected) in [
+        (
+            keys(vec![Some(2), Some(1), Some(2)]),
+            json!({}),
+            "more than once",
+        ),
+        (
+            keys(vec![Some(2), None]),
+            json!({}),
+            "1 row of `rows` have no `customer_id`",
+        ),
+        (
+            keys((0..300).map(Some).collect()),
+            json!({"one_hot": ["c"]}),
+            "300 values",
+        ),
+    ] {
+        let output = with_inputs(vec![("rows", rows)], options).await;
+        let refusal = output.error().to_string();
+        assert!(refusal.contains(expected), "{refusal}");
+    }
 }
 
 fn column(output: &TestOutput, name: &str) -> Vec<f64> {

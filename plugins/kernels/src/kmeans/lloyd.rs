@@ -178,9 +178,9 @@ impl<'a, W: Way> Labelled<'a, W> {
 }
 
 /// Sums and counts of rows by cluster.
-struct Sums {
-    sums: Matrix,
-    counts: Vec<u64>,
+pub(super) struct Sums {
+    pub(super) sums: Matrix,
+    pub(super) counts: Vec<u64>,
 }
 
 impl Sums {
@@ -233,10 +233,7 @@ impl Sums {
 /// Gives each empty cluster the row that is farthest from its own centre, as scikit-learn does. Of
 /// rows equally far, the first (scikit-learn leaves that open).
 fn relocate_empty(rows: &Matrix, centres: &Matrix, labels: &[u32], sums: &mut Sums) {
-    let empty: Vec<usize> = (0..sums.counts.len())
-        .filter(|cluster| sums.counts[*cluster] == 0)
-        .collect();
-    if empty.is_empty() {
+    if sums.empty().is_empty() {
         return;
     }
     let mut by_distance: Vec<(usize, f64)> = rows
@@ -246,29 +243,43 @@ fn relocate_empty(rows: &Matrix, centres: &Matrix, labels: &[u32], sums: &mut Su
         .enumerate()
         .collect();
     by_distance.sort_by(|left, right| right.1.total_cmp(&left.1));
-    if by_distance
-        .first()
-        .is_none_or(|(_, distance)| *distance == 0.0)
-    {
-        // More clusters than distinct rows: there is nothing that another place would improve.
-        return;
-    }
-    let columns = rows.columns();
-    for (new, (row, _)) in empty.into_iter().zip(by_distance) {
-        let old = labels[row] as usize;
-        for column in 0..columns {
-            let value = rows.row(row)[column];
-            sums.sums.data_mut()[old * columns + column] -= value;
-            sums.sums.data_mut()[new * columns + column] = value;
-        }
-        sums.counts[new] = 1;
-        sums.counts[old] -= 1;
-    }
+    let farthest = by_distance.into_iter();
+    sums.relocate(farthest.map(|(row, distance)| (rows.row(row), labels[row], distance)));
 }
 
 impl Sums {
+    /// The clusters without rows.
+    pub(super) fn empty(&self) -> Vec<usize> {
+        (0..self.counts.len())
+            .filter(|cluster| self.counts[*cluster] == 0)
+            .collect()
+    }
+
+    /// Gives each empty cluster a row from another one: those that are farthest from their centres, with
+    /// their clusters and their squared distances, the farthest first.
+    pub(super) fn relocate<'a>(&mut self, farthest: impl Iterator<Item = (&'a [f64], u32, f64)>) {
+        let columns = self.sums.columns();
+        let mut farthest = farthest.peekable();
+        if farthest
+            .peek()
+            .is_none_or(|(_, _, farthest)| *farthest == 0.0)
+        {
+            // More clusters than distinct rows: there is nothing that another place would improve.
+            return;
+        }
+        for (new, (row, old, _)) in self.empty().into_iter().zip(farthest) {
+            let old = old as usize;
+            for (column, value) in row.iter().enumerate() {
+                self.sums.data_mut()[old * columns + column] -= value;
+                self.sums.data_mut()[new * columns + column] = *value;
+            }
+            self.counts[new] = 1;
+            self.counts[old] -= 1;
+        }
+    }
+
     /// The means. A cluster without rows is put where the largest is, rather than at the origin.
-    fn into_means(self) -> Matrix {
+    pub(super) fn into_means(self) -> Matrix {
         let Self {
             sums: mut means,
             counts,

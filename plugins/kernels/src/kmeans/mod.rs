@@ -12,6 +12,7 @@ mod lloyd;
 mod panels;
 mod plus_plus;
 mod screen;
+mod steps;
 mod way;
 
 use std::ops::ControlFlow;
@@ -20,6 +21,8 @@ use crate::assign::check_centres;
 use crate::error::Extent;
 use crate::random::Random;
 use crate::{KernelError, Matrix, parallel};
+
+pub use self::steps::{ClusterSums, Farthest, Steps};
 
 /// What to look for, and for how long.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,6 +52,8 @@ pub enum Start {
     },
     /// At these centres, one a row.
     Centres(Matrix),
+    /// At each of these sets of as many centres, of which the one with the least inertia wins.
+    Among(Vec<Matrix>),
 }
 
 /// A clustering.
@@ -105,6 +110,12 @@ pub fn kmeans_watched(
             check_centres(rows, centres)?;
             (centres.rows(), 1)
         }
+        Start::Among(sets) => {
+            for centres in sets {
+                check_centres(rows, centres)?;
+            }
+            (sets.first().map_or(0, Matrix::rows), sets.len())
+        }
     };
     if clusters == 0 {
         return Err(KernelError::Empty(Extent::Clusters));
@@ -127,6 +138,7 @@ pub fn kmeans_watched(
                 plus_plus::choose(rows, clusters, &mut random, options.threads)
             }
             Start::Centres(centres) => centres.clone(),
+            Start::Among(sets) => sets[start].clone(),
         };
         let limits = lloyd::Limits {
             max_iterations: options.max_iterations.max(1),
@@ -149,6 +161,34 @@ pub fn kmeans_watched(
         }
     }
     best.ok_or(KernelError::Empty(Extent::Clusters))
+}
+
+/// Sets of centres to start from, chosen among the rows as [`Start::PlusPlus`] does.
+///
+/// # Errors
+/// As [`kmeans`].
+pub fn plus_plus(
+    rows: &Matrix,
+    clusters: usize,
+    starts: usize,
+    seed: u64,
+    threads: usize,
+) -> Result<Vec<Matrix>, KernelError> {
+    rows.check()?;
+    if clusters == 0 {
+        return Err(KernelError::Empty(Extent::Clusters));
+    }
+    if clusters > rows.rows() {
+        return Err(KernelError::TooManyClusters {
+            clusters,
+            rows: rows.rows(),
+        });
+    }
+    let choose = |start| {
+        let mut random = Random::new(seed, start as u64);
+        plus_plus::choose(rows, clusters, &mut random, threads)
+    };
+    Ok((0..starts.max(1)).map(choose).collect())
 }
 
 /// The mean over the columns of their population variance.

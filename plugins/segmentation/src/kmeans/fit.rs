@@ -1,13 +1,15 @@
-//! The search itself: every number of segments that may be, and the numbering of what is found.
+//! The search itself, where the rows are in memory: every number of segments that may be, and the numbering
+//! of what is found.
 
 use std::ops::ControlFlow;
 
 use marquetry_kernels::{
     Iteration, KMeans, KMeansOptions, KernelError, Matrix, Partition, Start, assign,
-    kmeans_watched, sample_rows, silhouette,
+    kmeans_watched, plus_plus,
 };
 
 use super::options::Clusters;
+use super::trials::{Judge, Trial, best};
 
 /// What to search for.
 #[derive(Debug, Clone)]
@@ -15,6 +17,9 @@ pub(super) struct Search {
     /// How many segments, or where they begin.
     pub(super) goal: Goal,
     pub(super) seed: u64,
+    /// Of how many customers starts and samples are taken, at most: drawn by the seed and the key, so that they
+    /// are the same wherever rows lie.
+    pub(super) sample: usize,
     pub(super) starts: usize,
     pub(super) max_iterations: usize,
     pub(super) tolerance: f64,
@@ -32,57 +37,71 @@ pub(super) enum Goal {
 /// What was found.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Fitted {
-    pub(super) found: KMeans,
-    /// The squared distance of each row from the centre of its segment.
-    pub(super) squared_distances: Vec<f64>,
+    /// The centres, in the order of their segments' numbers.
+    pub(super) centres: Matrix,
     /// The rows of each segment.
     pub(super) sizes: Vec<usize>,
+    /// The sum of squared distances of rows from the centres of their segments.
+    pub(super) inertia: f64,
+    pub(super) iterations: usize,
+    pub(super) converged: bool,
     /// The numbers of segments tried, ascending; none where there was nothing to choose.
     pub(super) trials: Vec<Trial>,
 }
 
-/// One number of segments that was tried.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Trial {
-    pub(super) k: usize,
-    /// The mean silhouette of the sample; none where the sample met one segment only.
-    pub(super) silhouette: Option<f64>,
-    pub(super) inertia: f64,
+impl Fitted {
+    /// Rows clustered.
+    pub(super) fn customers(&self) -> usize {
+        self.sizes.iter().sum()
+    }
 }
 
-/// Clusters rows. `watcher` is told the number of segments and the iteration, and may break off.
+/// The segment of each row, and its squared distance from the centre.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Placed {
+    pub(super) labels: Vec<u32>,
+    pub(super) squared_distances: Vec<f64>,
+}
+
+/// The order in which segments are numbered: from the largest to the smallest, equal ones as they are.
+pub(super) fn by_size(sizes: &[usize]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..sizes.len()).collect();
+    order.sort_by_key(|cluster| std::cmp::Reverse(sizes[*cluster]));
+    order
+}
+
+/// The numbers of the clusters that stand in this order.
+pub(super) fn numbers_in(order: &[usize]) -> Vec<u32> {
+    let mut numbers = vec![0; order.len()];
+    for (number, cluster) in (0..).zip(order) {
+        numbers[*cluster] = number;
+    }
+    numbers
+}
+
+/// Clusters rows, of which `sample` are those that starts and silhouettes are drawn from. `watcher` is told
+/// the number of segments and the iteration, and may break off.
 ///
 /// Segments found from random starts are numbered by size, the largest first; those of given centres
 /// keep their numbers.
 pub(super) fn fit(
     rows: &Matrix,
+    sample: &Matrix,
     search: &Search,
     watcher: &mut dyn FnMut(usize, Iteration) -> ControlFlow<()>,
-) -> Result<Fitted, KernelError> {
-    let (found, trials) = match &search.goal {
+) -> Result<(Fitted, Placed), KernelError> {
+    match &search.goal {
         Goal::From(centres) => {
             let start = Start::Centres(centres.clone());
-            return numbered(
-                rows,
-                run(rows, search, start, centres.rows(), watcher)?,
-                Vec::new(),
-                search,
-            );
+            let found = run(rows, search, start, centres.rows(), watcher)?;
+            let order: Vec<usize> = (0..centres.rows()).collect();
+            numbered(rows, found, &order, Vec::new(), search)
         }
-        Goal::Search(Clusters::Exactly(k)) => (
-            run(rows, search, random_start(search, *k), *k, watcher)?,
-            Vec::new(),
-        ),
-        Goal::Search(Clusters::Range { min, max }) => choose(rows, search, (*min, *max), watcher)?,
-    };
-    numbered(rows, by_size(found)?, trials, search)
-}
-
-const fn random_start(search: &Search, k: usize) -> Start {
-    Start::PlusPlus {
-        clusters: k,
-        starts: search.starts,
-        seed: search.seed,
+        Goal::Search(clusters) => {
+            let (found, trials) = choose(rows, sample, search, *clusters, watcher)?;
+            let order = by_size(&sizes(&found));
+            numbered(rows, found, &order, trials, search)
+        }
     }
 }
 
@@ -105,84 +124,56 @@ fn run(
 /// The number of segments with the best silhouette; of equal ones the lowest.
 fn choose(
     rows: &Matrix,
+    sample: &Matrix,
     search: &Search,
-    (min, max): (usize, usize),
+    clusters: Clusters,
     watcher: &mut dyn FnMut(usize, Iteration) -> ControlFlow<()>,
 ) -> Result<(KMeans, Vec<Trial>), KernelError> {
-    // As many segments as rows have no silhouette.
-    if max >= rows.rows() {
-        return Err(KernelError::TooManyClusters {
-            clusters: max,
-            rows: rows.rows().saturating_sub(1),
-        });
-    }
-    let sampled = sample_rows(rows.rows(), search.silhouette_sample, search.seed);
-    let sample = rows.select(&sampled);
-    let mut trials = Vec::new();
-    let mut best: Option<(f64, KMeans)> = None;
-    for k in min..=max {
-        let found = run(rows, search, random_start(search, k), k, watcher)?;
-        let labels: Vec<u32> = sampled.iter().map(|row| found.labels[*row]).collect();
-        let mean = match silhouette(&sample, &labels, search.threads) {
-            Ok(mean) => Some(mean),
-            Err(KernelError::NotSeparable { .. }) => None,
-            Err(error) => return Err(error),
+    let judge = Judge::new(sample, rows.rows(), search, clusters)?;
+    let mut tried = Vec::new();
+    for k in clusters.all() {
+        let starts = plus_plus(sample, k, search.starts, search.seed, search.threads)?;
+        let found = run(rows, search, Start::Among(starts), k, watcher)?;
+        let trial = match &judge {
+            Some(judge) => Some(judge.trial(&found.centres, found.inertia)?),
+            None => None,
         };
-        trials.push(Trial {
-            k,
-            silhouette: mean,
-            inertia: found.inertia,
-        });
-        let value = mean.unwrap_or(f64::NEG_INFINITY);
-        if best.as_ref().is_none_or(|(other, _)| value > *other) {
-            best = Some((value, found));
-        }
+        tried.push((found, trial));
     }
-    match best {
-        Some((_, found)) => Ok((found, trials)),
-        None => Err(KernelError::TooManyClusters {
-            clusters: max,
-            rows: rows.rows(),
-        }),
-    }
-}
-
-/// The same clusters, numbered from the largest to the smallest, equal ones as they were.
-fn by_size(found: KMeans) -> Result<KMeans, KernelError> {
-    let sizes = sizes(&found);
-    let mut order: Vec<usize> = (0..sizes.len()).collect();
-    order.sort_by_key(|cluster| std::cmp::Reverse(sizes[*cluster]));
-    let mut numbers = vec![0; order.len()];
-    for (number, cluster) in (0..).zip(&order) {
-        numbers[*cluster] = number;
-    }
-    let labels = found
-        .labels
-        .iter()
-        .map(|label| numbers[*label as usize])
-        .collect();
-    Ok(KMeans {
-        labels,
-        centres: found.centres.select(&order),
-        ..found
+    best(tried).ok_or(KernelError::TooManyClusters {
+        clusters: clusters.most(),
+        rows: rows.rows(),
     })
 }
 
+/// The same clusters, numbered in this order.
 fn numbered(
     rows: &Matrix,
     found: KMeans,
+    order: &[usize],
     trials: Vec<Trial>,
     search: &Search,
-) -> Result<Fitted, KernelError> {
+) -> Result<(Fitted, Placed), KernelError> {
     let sizes = sizes(&found);
-    let nearest = assign(rows, &found.centres, search.threads)?;
+    let numbers = numbers_in(order);
+    let labels = found.labels.iter();
+    let labels = labels.map(|label| numbers[*label as usize]).collect();
+    let centres = found.centres.select(order);
+    let nearest = assign(rows, &centres, search.threads)?;
     // The nearest centre is the own one, but for a tie that renumbering has turned: then both are as far.
-    Ok(Fitted {
+    let placed = Placed {
+        labels,
         squared_distances: nearest.squared_distances,
-        sizes,
+    };
+    let fitted = Fitted {
+        centres,
+        sizes: order.iter().map(|cluster| sizes[*cluster]).collect(),
+        inertia: found.inertia,
+        iterations: found.iterations,
+        converged: found.converged,
         trials,
-        found,
-    })
+    };
+    Ok((fitted, placed))
 }
 
 /// The rows of each cluster, empty ones included.
@@ -215,6 +206,7 @@ mod tests {
         Search {
             goal,
             seed: 1,
+            sample: 1000,
             starts: 3,
             max_iterations: 100,
             tolerance: 0.0,
@@ -223,30 +215,31 @@ mod tests {
         }
     }
 
-    fn go(goal: Goal) -> Result<Fitted, KernelError> {
-        fit(&groups(), &search(goal), &mut |_, _| {
+    fn go(goal: Goal) -> Result<(Fitted, Placed), KernelError> {
+        fit(&groups(), &groups(), &search(goal), &mut |_, _| {
             ControlFlow::Continue(())
         })
     }
 
     #[test]
     fn segments_are_numbered_from_the_largest() {
-        let fitted = go(Goal::Search(Clusters::Exactly(3))).unwrap();
+        let (fitted, placed) = go(Goal::Search(Clusters::Exactly(3))).unwrap();
         assert_eq!(fitted.sizes, [30, 20, 10]);
-        let label = |row: usize| fitted.found.labels[row];
+        let label = |row: usize| placed.labels[row];
         assert_eq!((label(15), label(50), label(5)), (0, 1, 2));
-        assert!((fitted.squared_distances.iter().sum::<f64>() - fitted.found.inertia).abs() < 1e-9);
+        assert!((placed.squared_distances.iter().sum::<f64>() - fitted.inertia).abs() < 1e-9);
     }
 
     #[test]
     fn given_centres_keep_their_numbers() {
         let centres = Matrix::new(vec![210.0, 90.0, -5.0], 3, 1).unwrap();
-        assert_eq!(go(Goal::From(centres)).unwrap().sizes, [10, 20, 30]);
+        assert_eq!(go(Goal::From(centres)).unwrap().0.sizes, [10, 20, 30]);
     }
 
     #[test]
     fn the_range_finds_the_number_of_groups() {
-        let fitted = go(Goal::Search(Clusters::Range { min: 2, max: 6 })).unwrap();
+        let found = go(Goal::Search(Clusters::Range { min: 2, max: 6 })).unwrap();
+        let (fitted, _) = &found;
         assert_eq!(fitted.sizes.len(), 3);
         assert_eq!(
             fitted
@@ -257,7 +250,7 @@ mod tests {
             [2, 3, 4, 5, 6]
         );
         assert_eq!(
-            fitted,
+            found,
             go(Goal::Search(Clusters::Range { min: 2, max: 6 })).unwrap()
         );
     }

@@ -1,23 +1,29 @@
 //! The stage kind `segmentation/kmeans`.
 
 mod fit;
+mod goal;
 mod options;
 mod panels;
+mod spread;
+#[cfg(test)]
+mod tests;
+mod trials;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use marquetry_kernels::{Matrix, Moments};
+use marquetry_passes::unless_too_large;
 use marquetry_plugin::{LogLevel, Panel, StageContext, StageError, StageHandler, describe};
 use marquetry_rows::{KeyedRows, Wanted, check_key, from_kernel, invalid, off_thread};
 use marquetry_types::{Outcome, StageDescriptor, codes};
 use serde_json::json;
 
-use crate::centres::{self, Centres};
+use crate::centres;
 use crate::output::{SEGMENT, numbered};
-use fit::{Fitted, Goal, Search};
-use options::{Clusters, KMeansStageOptions};
+use fit::{Fitted, Placed, Search};
+use options::KMeansStageOptions;
 
 const DESCRIPTION: &str = "\
 Clusters customers by k-means: Lloyd's iterations from k-means++ starts, or from given centres. Stops, ties, \
@@ -26,15 +32,23 @@ there and here. Rows are taken in the order of their key, and the result does no
 threads.\n\n\
 Columns count by their differences, so scale them first (features/scale). Segments are numbered from 0, the \
 largest first, or as the given centres are. With a range for `k` the number with the best mean silhouette is \
-taken; the silhouette is that of a sample drawn by the seed, exact within it.\n\n\
+taken; the silhouette is that of a sample drawn by the seed, exact within it. Of more than 100,000 customers \
+so many are drawn by the seed and their keys, and starts and samples are taken from them; every iteration \
+is over all.\n\n\
 S. Lloyd, Least squares quantization in PCM, 1982; D. Arthur and S. Vassilvitskii, k-means++, 2007. An \
-iteration costs O(customers x segments x columns); rows and columns are held in memory.";
+iteration costs O(customers x segments x columns). Rows are held in memory; where they do not fit, or \
+`parallelism` is `cluster`, each iteration is a query over them, which workers share. Its sums are the same \
+bits on any number of workers, and what it finds is what is found in memory, but for their rounding: centres \
+and distances to 1e-9 of their size.";
 
 const EXAMPLE: &str = "\
 rows: ${{ stages.scaled }}
 k: { min: 4, max: 10 }
 seed: 7
 ";
+
+/// Of how many customers starts and samples are taken, at most. There are fewer segments than that.
+const SAMPLE: usize = 100_000;
 
 /// A column that spreads so many times as much as another decides nearly alone.
 const UNEVEN: f64 = 100.0;
@@ -43,6 +57,9 @@ const UNEVEN: f64 = 100.0;
 #[derive(Debug)]
 pub(crate) struct KMeansStage {
     descriptor: StageDescriptor,
+    /// Whether rows may be read into memory, as they are where they fit.
+    is_in_memory: bool,
+    sample: usize,
 }
 
 impl Default for KMeansStage {
@@ -60,7 +77,23 @@ impl Default for KMeansStage {
             .metric("customers", "rows clustered")
             .example(EXAMPLE)
             .build();
-        Self { descriptor }
+        Self {
+            descriptor,
+            is_in_memory: true,
+            sample: SAMPLE,
+        }
+    }
+}
+
+impl KMeansStage {
+    /// One that reads its rows into memory, or never does, and takes smaller samples.
+    #[cfg(test)]
+    fn for_test(is_in_memory: bool, sample: usize) -> Self {
+        Self {
+            is_in_memory,
+            sample,
+            ..Self::default()
+        }
     }
 }
 
@@ -73,36 +106,38 @@ impl StageHandler for KMeansStage {
     async fn run(&self, mut stage: StageContext) -> Result<Outcome, StageError> {
         let options: KMeansStageOptions = stage.options()?;
         check_key(&options.key, &[SEGMENT, "distance"])?;
-        let (goal, columns) = goal(&stage, &options).await?;
-        let wanted = Wanted {
-            option: "rows",
-            input: &options.rows,
-            key: &options.key,
-            columns: columns.as_deref(),
-        };
-        let rows = KeyedRows::read(&stage, wanted).await?;
-        let columns = rows.chosen_columns(columns.as_deref())?;
-        centres::check_columns(&columns)?;
-        let matrix = Arc::new(rows.matrix(&columns)?);
-        check_count(&goal, &matrix)?;
-        warn_of_spreads(&stage, &matrix, &columns);
-
+        let (goal, columns) = goal::read(&stage, &options).await?;
         let search = Search {
             goal,
             seed: options.seed.unwrap_or_else(|| stage.seed()),
+            sample: self.sample,
             starts: options.starts,
             max_iterations: options.max_iterations,
             tolerance: options.tolerance,
             silhouette_sample: options.silhouette_sample,
             threads: stage.threads(),
         };
-        let (fitted, panels) = compute(&stage, &rows, &columns, matrix, search).await?;
-
-        let segments = numbered(rows.keys(), &fitted.found.labels, &fitted.squared_distances)?;
-        stage
-            .write_batches("segments", segments.schema(), vec![segments])
-            .await?;
-        let centres = centres::batch(&columns, &fitted.found.centres, &fitted.sizes)?;
+        let wanted = Wanted {
+            option: "rows",
+            input: &options.rows,
+            key: &options.key,
+            columns: columns.as_deref(),
+        };
+        let loaded = if self.is_in_memory && !stage.is_spread() {
+            unless_too_large(&stage, Loaded::read(&stage, wanted).await)?
+        } else {
+            None
+        };
+        let found = match loaded {
+            Some(loaded) => loaded.cluster(&mut stage, search).await?,
+            None => spread::cluster(&mut stage, wanted, search).await?,
+        };
+        let Found {
+            columns,
+            fitted,
+            panels,
+        } = found;
+        let centres = centres::batch(&columns, &fitted.centres, &fitted.sizes)?;
         stage
             .write_batches("centres", centres.schema(), vec![centres])
             .await?;
@@ -114,114 +149,63 @@ impl StageHandler for KMeansStage {
     }
 }
 
-/// How many segments or where they begin, and the columns where they are known already.
-async fn goal(
-    stage: &StageContext,
-    options: &KMeansStageOptions,
-) -> Result<(Goal, Option<Vec<String>>), StageError> {
-    let wanted = options.wanted()?;
-    let columns = options.columns.clone();
-    let (centres, columns) = if let Some(input) = &options.centres {
-        let centres = Centres::read(stage, input, columns.as_deref()).await?;
-        (centres.points, Some(centres.columns))
-    } else if let (Some(lists), Some(names)) = (&options.start_at, &columns) {
-        (written_out(lists, names)?, columns)
-    } else {
-        // `wanted` made sure that there is `k` where there are no centres.
-        return Ok((
-            Goal::Search(wanted.unwrap_or(Clusters::Exactly(1))),
+/// What was found, and what shows it; the segments of the rows are written.
+struct Found {
+    columns: Vec<String>,
+    fitted: Fitted,
+    panels: Vec<Panel>,
+}
+
+/// Rows in memory.
+struct Loaded {
+    rows: KeyedRows,
+    columns: Vec<String>,
+    matrix: Arc<Matrix>,
+}
+
+impl Loaded {
+    async fn read(stage: &StageContext, wanted: Wanted<'_>) -> Result<Self, StageError> {
+        let rows = KeyedRows::read(stage, wanted).await?;
+        let columns = rows.chosen_columns(wanted.columns)?;
+        centres::check_columns(&columns)?;
+        let matrix = Arc::new(rows.matrix(&columns)?);
+        Ok(Self {
+            rows,
             columns,
-        ));
-    };
-    if let Some(Clusters::Exactly(k)) = wanted
-        && k != centres.rows()
-    {
-        return Err(invalid(
-            codes::STAGE_OPTIONS,
-            format!("`k` is {k}, but {} centres are given", centres.rows()),
-            "leave `k` out: the centres say how many segments there are",
-        ));
+            matrix,
+        })
     }
-    Ok((Goal::From(centres), columns))
-}
 
-/// The centres of the option `start_at`.
-fn written_out(lists: &[Vec<f64>], columns: &[String]) -> Result<Matrix, StageError> {
-    for (index, list) in lists.iter().enumerate() {
-        if list.len() != columns.len() {
-            return Err(invalid(
-                codes::STAGE_OPTIONS,
-                format!(
-                    "centre {} of `start_at` has {}, but `columns` names {}",
-                    index + 1,
-                    counted(list.len(), "number"),
-                    counted(columns.len(), "column"),
-                ),
-                "give each centre one number per column, in the order of `columns`",
-            ));
-        }
+    async fn cluster(self, stage: &mut StageContext, search: Search) -> Result<Found, StageError> {
+        let Self {
+            rows,
+            columns,
+            matrix,
+        } = self;
+        goal::check_count(&search.goal, matrix.rows())?;
+        let spreads = (0..columns.len()).map(|column| {
+            let values: Vec<f64> = matrix.iter_rows().map(|row| row[column]).collect();
+            Moments::of(&values).population_std()
+        });
+        warn_of_spreads(stage, &columns, spreads);
+        let (fitted, placed, panels) = compute(stage, &rows, &columns, matrix, search).await?;
+        let segments = numbered(rows.keys(), &placed.labels, &placed.squared_distances)?;
+        stage
+            .write_batches("segments", segments.schema(), vec![segments])
+            .await?;
+        Ok(Found {
+            columns,
+            fitted,
+            panels,
+        })
     }
-    Matrix::new(lists.concat(), lists.len(), columns.len()).map_err(|error| {
-        invalid(
-            codes::STAGE_OPTIONS,
-            error.to_string(),
-            "look at `start_at`",
-        )
-    })
-}
-
-/// As in "1 column" and "2 columns".
-fn counted(count: usize, noun: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {noun}{plural}")
-}
-
-/// Refuses fewer customers than segments, in the words of the options.
-fn check_count(goal: &Goal, rows: &Matrix) -> Result<(), StageError> {
-    let (k, needed) = match goal {
-        Goal::Search(Clusters::Exactly(k)) => (*k, *k),
-        // Of as many segments as customers there is no silhouette.
-        Goal::Search(Clusters::Range { max, .. }) => (*max, max + 1),
-        Goal::From(centres) => (centres.rows(), centres.rows()),
-    };
-    let count = rows.rows();
-    if count >= needed {
-        return Ok(());
-    }
-    if count == 0 {
-        return Err(invalid(
-            codes::TOO_FEW_ROWS,
-            "`rows` has no customers to cluster",
-            "look at the stage that makes them: its input or its filter may be empty",
-        ));
-    }
-    let help = match goal {
-        Goal::Search(Clusters::Range { .. }) if count < 3 => {
-            "a range needs 3 customers or more: look why there are so few".to_owned()
-        }
-        Goal::Search(Clusters::Range { .. }) => {
-            format!("the largest `max` for {count} customers is {}", count - 1)
-        }
-        Goal::Search(Clusters::Exactly(_)) => {
-            format!("the largest `k` here is {count}; or look why there are so few customers")
-        }
-        Goal::From(_) => "give fewer centres, or look why there are so few customers".to_owned(),
-    };
-    let (segments, customers) = (counted(k, "segment"), counted(count, "customer"));
-    Err(invalid(
-        codes::TOO_FEW_ROWS,
-        format!("{segments} of {customers}: there are too few customers"),
-        help,
-    ))
 }
 
 /// Says so when a column's spread drowns another's.
-fn warn_of_spreads(stage: &StageContext, rows: &Matrix, columns: &[String]) {
+fn warn_of_spreads(stage: &StageContext, columns: &[String], spreads: impl Iterator<Item = f64>) {
     let mut widest: Option<(f64, &str)> = None;
     let mut narrowest: Option<(f64, &str)> = None;
-    for (index, column) in columns.iter().enumerate() {
-        let values: Vec<f64> = rows.iter_rows().map(|row| row[index]).collect();
-        let spread = Moments::of(&values).population_std();
+    for (column, spread) in columns.iter().zip(spreads) {
         if spread == 0.0 {
             let fields = [("column", json!(column))];
             stage.log(
@@ -258,7 +242,7 @@ async fn compute(
     columns: &[String],
     matrix: Arc<Matrix>,
     search: Search,
-) -> Result<(Fitted, Vec<Panel>), StageError> {
+) -> Result<(Fitted, Placed, Vec<Panel>), StageError> {
     let reporter = stage.reporter();
     let keys = rows.keys().clone();
     let columns = columns.to_vec();
@@ -274,18 +258,23 @@ async fn compute(
                 ControlFlow::Continue(())
             }
         };
-        let fitted = fit::fit(&matrix, &search, &mut watcher).map_err(fail)?;
+        let sample = if matrix.rows() > search.sample {
+            Arc::new(matrix.select(&keys.sample(search.sample, search.seed)))
+        } else {
+            Arc::clone(&matrix)
+        };
+        let (fitted, placed) = fit::fit(&matrix, &sample, &search, &mut watcher).map_err(fail)?;
         check_distances(&fitted)?;
-        let sample = search.silhouette_sample;
-        let panels = panels::all(&matrix, &fitted, sample, search.seed).map_err(fail)?;
-        Ok((fitted, panels))
+        let judged = search.silhouette_sample;
+        let panels = panels::all(&sample, &fitted, judged, search.seed).map_err(fail)?;
+        Ok((fitted, placed, panels))
     })
     .await
 }
 
 /// Refuses numbers whose squares are beyond floating point: all distances would be the same.
 fn check_distances(fitted: &Fitted) -> Result<(), StageError> {
-    if fitted.found.inertia.is_finite() {
+    if fitted.inertia.is_finite() {
         return Ok(());
     }
     Err(invalid(
@@ -299,9 +288,9 @@ fn check_distances(fitted: &Fitted) -> Result<(), StageError> {
 #[expect(clippy::cast_precision_loss, reason = "metrics are floats")]
 fn report(stage: &mut StageContext, fitted: &Fitted) {
     stage.metric("k", fitted.sizes.len() as f64);
-    stage.metric("customers", fitted.found.labels.len() as f64);
-    stage.metric("inertia", fitted.found.inertia);
-    stage.metric("iterations", fitted.found.iterations as f64);
+    stage.metric("customers", fitted.customers() as f64);
+    stage.metric("inertia", fitted.inertia);
+    stage.metric("iterations", fitted.iterations as f64);
     for trial in &fitted.trials {
         let fields = [
             ("k", json!(trial.k)),
@@ -315,8 +304,8 @@ fn report(stage: &mut StageContext, fitted: &Fitted) {
             stage.metric("silhouette", silhouette);
         }
     }
-    if !fitted.found.converged {
-        let fields = [("iterations", json!(fitted.found.iterations))];
+    if !fitted.converged {
+        let fields = [("iterations", json!(fitted.iterations))];
         stage.log(
             LogLevel::Warn,
             "the iterations ended before the centres came to rest",

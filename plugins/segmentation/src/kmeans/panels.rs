@@ -1,15 +1,16 @@
 //! What the report shows of a k-means segmentation.
 
-use marquetry_kernels::{KernelError, Matrix, Pca, sample_rows};
+use marquetry_kernels::{KernelError, Matrix, Pca, assign, sample_rows};
 use marquetry_plugin::{Bar, Panel, PanelBody, PointGroup, Series};
 use marquetry_types::thousands;
 
-use super::fit::{Fitted, Trial};
+use super::fit::Fitted;
+use super::trials::Trial;
 
 /// Points of the scatter plot: enough to see shapes, few enough for a page.
 const POINTS: usize = 2000;
 
-/// All panels. The projection costs O(rows x columns²).
+/// All panels, drawn from a sample of the customers. The projection costs O(sample x columns²).
 pub(super) fn all(
     rows: &Matrix,
     fitted: &Fitted,
@@ -82,20 +83,19 @@ fn trials(trials: &[Trial], chosen: usize, sample: usize) -> Panel {
 
 fn projection(rows: &Matrix, fitted: &Fitted, seed: u64) -> Result<Panel, KernelError> {
     let pca = Pca::fit(rows, 2)?;
-    let shown = sample_rows(rows.rows(), POINTS, seed);
-    let places = pca.project(&rows.select(&shown))?;
+    let shown = rows.select(&sample_rows(rows.rows(), POINTS, seed));
+    let places = pca.project(&shown)?;
+    let labels = assign(&shown, &fitted.centres, 1)?.labels;
     let mut groups: Vec<PointGroup> = (0..fitted.sizes.len())
         .map(|segment| PointGroup {
             name: name(segment),
             points: Vec::new(),
         })
         .collect();
-    for (row, place) in shown.iter().zip(places.iter_rows()) {
+    for (label, place) in labels.iter().zip(places.iter_rows()) {
         // One column has one component: the points lie on a line.
         let point = [place[0], place.get(1).copied().unwrap_or(0.0)];
-        groups[fitted.found.labels[*row] as usize]
-            .points
-            .push(point);
+        groups[*label as usize].points.push(point);
     }
     let share = |component: usize| {
         100.0
@@ -106,10 +106,11 @@ fn projection(rows: &Matrix, fitted: &Fitted, seed: u64) -> Result<Panel, Kernel
                 .unwrap_or(0.0)
     };
     let count = |rows: usize| thousands(rows as u64);
-    let of = if shown.len() < rows.rows() {
-        format!("{} of {} customers", count(shown.len()), count(rows.rows()))
+    let customers = fitted.customers();
+    let of = if shown.rows() < customers {
+        format!("{} of {} customers", count(shown.rows()), count(customers))
     } else {
-        format!("all {} customers", count(rows.rows()))
+        format!("all {} customers", count(customers))
     };
     Ok(Panel {
         title: "Clusters in two dimensions".to_owned(),

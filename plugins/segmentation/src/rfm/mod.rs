@@ -1,15 +1,15 @@
 //! The stage kind `segmentation/rfm`.
 
 mod panels;
+mod scored;
+mod spread;
 mod table;
+#[cfg(test)]
+mod tests;
 mod ties;
 
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, Int64Array, RecordBatch};
-use arrow::datatypes::{DataType, Field, Schema};
 use async_trait::async_trait;
-use marquetry_kernels::ntile;
+use marquetry_passes::unless_too_large;
 use marquetry_plugin::{Input, LogLevel, StageContext, StageError, StageHandler, describe};
 use marquetry_rows::{KeyedRows, Wanted, check_key, invalid};
 use marquetry_types::{Outcome, StageDescriptor, codes};
@@ -17,8 +17,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::output::{SEGMENT, texts};
+use crate::output::SEGMENT;
+use scored::Tally;
 use table::{BEST, Lookup, SegmentRow};
+use ties::Tie;
 
 const DESCRIPTION: &str = "\
 Scores every customer from 1 to 5 for recency, frequency and monetary value: five parts of equal size, as \
@@ -30,7 +32,8 @@ The default table has the usual eleven names: Champions, Loyal Customers, Potent
 Promising, Need Attention, About To Sleep, Can't Lose Them, At Risk, Hibernating and Lost. It goes by the \
 recency score and by `fm`, the mean of the other two. `segments` replaces it; every combination must belong \
 to a row.\n\n\
-O(customers log customers) time, in memory.";
+O(customers log customers) time, in memory. Where customers do not fit there, or `parallelism` is `cluster`, \
+the borders of scores are found by queries that workers share, exactly: the scores are the same.";
 
 const EXAMPLE: &str = "\
 rows: ${{ stages.customers }}
@@ -80,6 +83,8 @@ fn monetary() -> String {
 #[derive(Debug)]
 pub(crate) struct Rfm {
     descriptor: StageDescriptor,
+    /// Whether customers may be read into memory, as they are where they fit.
+    is_in_memory: bool,
 }
 
 impl Default for Rfm {
@@ -96,7 +101,10 @@ impl Default for Rfm {
             .metric("segments", "segments that have customers")
             .example(EXAMPLE)
             .build();
-        Self { descriptor }
+        Self {
+            descriptor,
+            is_in_memory: true,
+        }
     }
 }
 
@@ -117,26 +125,70 @@ impl StageHandler for Rfm {
             key: &options.key,
             columns: Some(&columns),
         };
-        let rows = KeyedRows::read(&stage, wanted).await?;
-        let scored = Scored::new(&rows, &options, &lookup)?;
-
-        let batch = scored.batch(&rows, &options.segments)?;
-        stage
-            .write_batches("segments", batch.schema(), vec![batch])
-            .await?;
-        scored.remark(&stage, &options);
-        let panels = panels::all(&scored, &options.segments, &options.monetary);
+        let loaded = if self.is_in_memory && !stage.is_spread() {
+            unless_too_large(&stage, KeyedRows::read(&stage, wanted).await)?
+        } else {
+            None
+        };
+        let found = match loaded {
+            Some(rows) => scored::score(&mut stage, &rows, &options, &lookup).await?,
+            None => spread::score(&mut stage, wanted, &options, &lookup).await?,
+        };
+        let Found { tally, ties } = found;
+        remark(&stage, tally.customers(), &columns, ties);
+        let panels = panels::all(&tally, &options.segments, &options.monetary);
         for panel in panels {
             stage.panel(&panel).await?;
         }
         #[expect(clippy::cast_precision_loss, reason = "metrics are floats")]
         for (name, value) in [
-            ("customers", rows.len() as f64),
-            ("segments", scored.names(&options.segments).len() as f64),
+            ("customers", tally.customers() as f64),
+            ("segments", tally.names(&options.segments).len() as f64),
         ] {
             stage.metric(name, value);
         }
         Ok(stage.finish())
+    }
+}
+
+/// What is known of customers whose scores are written.
+struct Found {
+    tally: Tally,
+    /// Of recency, frequency and money the values whose customers have the most different scores.
+    ties: [Option<Tie>; 3],
+}
+
+/// Bad numbers, with what to do about them.
+fn of_numbers(error: StageError, option: &str) -> StageError {
+    error.help(format!(
+        "every customer needs a number there: put it right with features/sql, or name another column by `{option}`"
+    ))
+}
+
+/// Says so when scores tell less than they seem to.
+fn remark(stage: &StageContext, customers: usize, columns: &[String; 3], ties: [Option<Tie>; 3]) {
+    if customers < BEST as usize {
+        let message = if customers == 0 {
+            "there are no customers to score"
+        } else {
+            "there are fewer customers than scores, so that nobody has the best ones"
+        };
+        stage.log(LogLevel::Warn, message, [("customers", json!(customers))]);
+        return;
+    }
+    for (column, tie) in columns.iter().zip(ties) {
+        let Some(tie) = tie else {
+            continue;
+        };
+        let message = "customers with the same value have different scores: the order of the key divides them";
+        let fields = [
+            ("column", json!(column)),
+            ("value", json!(tie.value)),
+            ("customers", json!(tie.customers)),
+            ("lowest", json!(tie.lowest)),
+            ("highest", json!(tie.highest)),
+        ];
+        stage.log(LogLevel::Warn, message, fields);
     }
 }
 
@@ -173,136 +225,4 @@ fn look_up(stage: &StageContext, table: &[SegmentRow]) -> Result<Lookup, StageEr
         );
     }
     Ok(lookup)
-}
-
-/// Customers with their scores.
-struct Scored {
-    r: Vec<u32>,
-    f: Vec<u32>,
-    m: Vec<u32>,
-    /// The row of the table of each customer.
-    rows: Vec<usize>,
-    recency: Vec<f64>,
-    frequency: Vec<f64>,
-    monetary: Vec<f64>,
-}
-
-impl Scored {
-    fn new(rows: &KeyedRows, options: &RfmOptions, lookup: &Lookup) -> Result<Self, StageError> {
-        let tiles = BEST as usize;
-        let numbers = |option: &str, column: &str| {
-            let help = format!(
-                "every customer needs a number there: put it right with features/sql, or name another column by `{option}`"
-            );
-            rows.numbers(column).map_err(|error| error.help(help))
-        };
-        let recency = numbers("recency", &options.recency)?;
-        let frequency = numbers("frequency", &options.frequency)?;
-        let monetary = numbers("monetary", &options.monetary)?;
-        let r = ntile(&recency, tiles, true);
-        let f = ntile(&frequency, tiles, false);
-        let m = ntile(&monetary, tiles, false);
-        let table_rows = r
-            .iter()
-            .zip(&f)
-            .zip(&m)
-            .map(|((r, f), m)| lookup.row(*r, *f, *m))
-            .collect();
-        Ok(Self {
-            r,
-            f,
-            m,
-            rows: table_rows,
-            recency,
-            frequency,
-            monetary,
-        })
-    }
-
-    /// Says so when scores tell less than they seem to.
-    fn remark(&self, stage: &StageContext, options: &RfmOptions) {
-        let customers = self.rows.len();
-        if customers < BEST as usize {
-            let message = if customers == 0 {
-                "there are no customers to score"
-            } else {
-                "there are fewer customers than scores, so that nobody has the best ones"
-            };
-            stage.log(LogLevel::Warn, message, [("customers", json!(customers))]);
-            return;
-        }
-        for (column, values, scores) in [
-            (&options.recency, &self.recency, &self.r),
-            (&options.frequency, &self.frequency, &self.f),
-            (&options.monetary, &self.monetary, &self.m),
-        ] {
-            if let Some(tie) = ties::widest(values, scores) {
-                let message = "customers with the same value have different scores: the order of the key divides them";
-                let fields = [
-                    ("column", json!(column)),
-                    ("value", json!(tie.value)),
-                    ("customers", json!(tie.customers)),
-                    ("lowest", json!(tie.lowest)),
-                    ("highest", json!(tie.highest)),
-                ];
-                stage.log(LogLevel::Warn, message, fields);
-            }
-        }
-    }
-
-    fn batch(&self, rows: &KeyedRows, table: &[SegmentRow]) -> Result<RecordBatch, StageError> {
-        let scores = |scores: &[u32]| -> ArrayRef {
-            Arc::new(Int64Array::from_iter_values(
-                scores.iter().map(|score| i64::from(*score)),
-            ))
-        };
-        let codes: Vec<String> = self
-            .r
-            .iter()
-            .zip(&self.f)
-            .zip(&self.m)
-            .map(|((r, f), m)| format!("{r}{f}{m}"))
-            .collect();
-        let fields = vec![
-            rows.keys().field(),
-            Field::new("r", DataType::Int64, false),
-            Field::new("f", DataType::Int64, false),
-            Field::new("m", DataType::Int64, false),
-            Field::new("rfm", DataType::Utf8, false),
-            Field::new(SEGMENT, DataType::Utf8, false),
-        ];
-        let columns = vec![
-            rows.keys().array(),
-            scores(&self.r),
-            scores(&self.f),
-            scores(&self.m),
-            texts(codes.iter().map(String::as_str)),
-            texts(self.rows.iter().map(|row| table[*row].name.as_str())),
-        ];
-        Ok(RecordBatch::try_new(
-            Arc::new(Schema::new(fields)),
-            columns,
-        )?)
-    }
-
-    /// The segments that have customers, in the order of the table: name, customers, money.
-    fn names<'a>(&self, table: &'a [SegmentRow]) -> Vec<(&'a str, usize, f64)> {
-        let mut totals = vec![(0, 0.0); table.len()];
-        for (row, money) in self.rows.iter().zip(&self.monetary) {
-            totals[*row].0 += 1;
-            totals[*row].1 += money;
-        }
-        let mut segments: Vec<(&str, usize, f64)> = Vec::new();
-        let reached = table.iter().zip(totals);
-        for (row, (customers, money)) in reached.filter(|(_, (customers, _))| *customers > 0) {
-            match segments.iter_mut().find(|(name, ..)| *name == row.name) {
-                Some(segment) => {
-                    segment.1 += customers;
-                    segment.2 += money;
-                }
-                None => segments.push((&row.name, customers, money)),
-            }
-        }
-        segments
-    }
 }

@@ -2,12 +2,12 @@
 
 use marquetry_plugin::{Bar, Panel, PanelBody, Series};
 
-use super::Scored;
+use super::scored::Tally;
 use super::table::{BEST, SegmentRow};
 
 /// All panels; none of no customers.
-pub(super) fn all(scored: &Scored, table: &[SegmentRow], monetary: &str) -> Vec<Panel> {
-    if scored.rows.is_empty() {
+pub(super) fn all(scored: &Tally, table: &[SegmentRow], monetary: &str) -> Vec<Panel> {
+    if scored.customers() == 0 {
         return Vec::new();
     }
     vec![
@@ -17,7 +17,7 @@ pub(super) fn all(scored: &Scored, table: &[SegmentRow], monetary: &str) -> Vec<
     ]
 }
 
-fn sizes(scored: &Scored, table: &[SegmentRow], monetary: &str) -> Panel {
+fn sizes(scored: &Tally, table: &[SegmentRow], monetary: &str) -> Panel {
     let series = |name: &str, unit: Option<&str>| Series {
         name: name.to_owned(),
         unit: unit.map(str::to_owned),
@@ -47,7 +47,7 @@ fn sizes(scored: &Scored, table: &[SegmentRow], monetary: &str) -> Panel {
     }
 }
 
-fn counts(scored: &Scored) -> Panel {
+fn counts(scored: &Tally) -> Panel {
     heatmap(
         scored,
         "Customers by recency and frequency",
@@ -57,7 +57,7 @@ fn counts(scored: &Scored) -> Panel {
     )
 }
 
-fn means(scored: &Scored, monetary: &str) -> Panel {
+fn means(scored: &Tally, monetary: &str) -> Panel {
     heatmap(
         scored,
         "Money by recency and frequency",
@@ -70,21 +70,14 @@ fn means(scored: &Scored, monetary: &str) -> Panel {
 /// A map of recency (rows, best first) by frequency (columns), of a figure made from the number of
 /// customers in a cell and the sum of their money.
 fn heatmap(
-    scored: &Scored,
+    scored: &Tally,
     title: &str,
     caption: &str,
     unit: Option<&str>,
     figure: impl Fn(f64, f64) -> f64,
 ) -> Panel {
-    let side = BEST as usize;
-    let mut cells = vec![(0.0, 0.0); side * side];
-    for ((r, f), money) in scored.r.iter().zip(&scored.f).zip(&scored.monetary) {
-        let cell = &mut cells[(BEST - r) as usize * side + (f - 1) as usize];
-        cell.0 += 1.0;
-        cell.1 += money;
-    }
-    let values = cells
-        .chunks(side)
+    let values = scored
+        .cells()
         .map(|row| {
             row.iter()
                 .map(|(customers, money)| (*customers > 0.0).then(|| figure(*customers, *money)))

@@ -36,6 +36,31 @@ pub(super) fn widest(values: &[f64], scores: &[u32]) -> Option<Tie> {
     widest
 }
 
+/// The same of what is known of some values: how many customers come before each, how many have it, and
+/// which score the customer at a place has.
+pub(super) fn widest_of(
+    values: impl Iterator<Item = (f64, usize, usize)>,
+    score_at: impl Fn(usize) -> u32,
+) -> Option<Tie> {
+    let mut widest: Option<Tie> = None;
+    for (value, before, customers) in values.filter(|(.., customers)| *customers > 0) {
+        let tie = Tie {
+            value,
+            customers,
+            lowest: score_at(before),
+            highest: score_at(before + customers - 1),
+        };
+        let is_wider = widest.is_none_or(|other| {
+            // Of ties of as many customers that of the least value.
+            (customers, -value) > (other.customers, -other.value)
+        });
+        if tie.highest - tie.lowest >= APART && is_wider {
+            widest = Some(tie);
+        }
+    }
+    widest
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,4 +4,5 @@ mod contract;
 mod faults;
 mod outages;
 mod server;
+mod spread;
 mod workflows;
