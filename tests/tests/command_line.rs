@@ -38,6 +38,23 @@ fn place() -> Place {
 }
 
 #[test]
+fn as_many_threads_or_slots_as_no_machine_has_are_refused_and_start_nothing() {
+    let place = place();
+    for (option, value, range) in [
+        ("--threads", "3000000", "1..=1024"),
+        ("--threads", "0", "1..=1024"),
+        ("--slots", "4294967295", "1..=4096"),
+    ] {
+        for command in ["run small.yaml", "worker"] {
+            let arguments: Vec<&str> = command.split(' ').chain([option, value]).collect();
+            let output = place.run(&arguments);
+            assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+            assert!(said(&output).contains(range), "{}", said(&output));
+        }
+    }
+}
+
+#[test]
 fn a_workflow_runs_and_its_results_can_be_looked_at() {
     let place = place();
     let run = place.json(&["run", "small.yaml"]);
@@ -51,6 +68,10 @@ fn a_workflow_runs_and_its_results_can_be_looked_at() {
 
     let rows = place.json(&["head", "latest/rfm"]);
     assert_eq!(rows.as_array().unwrap().len(), 5);
+    let all = usize::MAX.to_string();
+    assert_eq!(place.json(&["head", "latest/rfm", "-n", &all]), rows);
+    let listed = place.json(&["runs", "--all", "--limit", &all]);
+    assert_eq!(listed, runs);
     assert_eq!(rows[0]["customer_id"], 1);
     let rejected = place.json(&["head", &format!("{id}/customers/rejected")]);
     assert!(

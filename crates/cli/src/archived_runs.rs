@@ -6,6 +6,7 @@ use marquetry_engine::RunStatus;
 use marquetry_history::Catalogue;
 use marquetry_types::{Diagnostic, ErrorCode, Timestamp};
 
+use crate::datasets;
 use crate::failure::Failure;
 use crate::keeping::session_options;
 use crate::place::Place;
@@ -27,11 +28,11 @@ pub(crate) async fn list(
     };
     let sql = format!(
         "SELECT run, workflow, state, submitted_at, finished_at, stages, stages_succeeded, failure_code, \
-         failure_message FROM runs {filter} ORDER BY run DESC LIMIT {limit}"
+         failure_message FROM runs {filter} ORDER BY run DESC"
     );
     let catalogue = Catalogue::new(place.lake().await?, None);
     let rows = catalogue.query(&sql, &session_options(place)).await?;
-    let batches = rows.collect().await?;
+    let batches = datasets::first(rows, limit)?.collect().await?;
     Ok(batches.iter().flat_map(views).collect())
 }
 

@@ -1,5 +1,6 @@
 //! Outputs of stages and published tables, found by name and read.
 
+use datafusion::error::DataFusionError;
 use datafusion::prelude::{DataFrame, SessionContext};
 use marquetry_engine::RunState;
 use marquetry_lake::{Lake, SessionOptions};
@@ -68,4 +69,12 @@ pub(crate) async fn read(
     let table = marquetry_lake::table(&lake, &session, dataset).await?;
     let rows = session.read_table(table)?;
     Ok((session, rows))
+}
+
+/// The first rows of what is planned; so many as no plan can count are all of them.
+pub(crate) fn first(rows: DataFrame, count: usize) -> Result<DataFrame, DataFusionError> {
+    match i64::try_from(count) {
+        Ok(_) => rows.limit(0, Some(count)),
+        Err(_) => Ok(rows),
+    }
 }

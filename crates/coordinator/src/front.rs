@@ -18,8 +18,9 @@ use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use crate::access::{AccessLayer, Tokens};
+use crate::access::{Access, Tokens};
 use crate::cluster_service::Clusters;
+use crate::gate::GateLayer;
 use crate::leadership::Role;
 use crate::metrics::{self, CallsLayer, Metrics};
 use crate::run_service::Runs;
@@ -110,7 +111,7 @@ where
         .build_v1();
     let mut router = server(&front)?
         .layer(CallsLayer::new(metrics))
-        .layer(AccessLayer::new(front.tokens))
+        .layer(GateLayer(Access::by(front.tokens)))
         .add_service(services.runs)
         .add_service(services.workers)
         .add_service(services.clusters)

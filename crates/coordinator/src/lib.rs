@@ -16,6 +16,7 @@ mod cluster_service;
 mod config;
 mod coordinator;
 mod front;
+mod gate;
 mod hub;
 mod in_process;
 mod leadership;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream;
-use marquetry_engine::{RunState, RunStatus};
+use marquetry_engine::RunState;
 use marquetry_journal::Journal;
 use marquetry_proto::v1::watch_run_response::Event;
 use marquetry_proto::{status_from_diagnostics, timestamp_from_wire, v1};
@@ -30,6 +30,7 @@ use crate::request::Refusal;
 use crate::run_service::{
     Runs, STOPPING, must_lead, run_id, stage_name, status_of_journal, status_of_refusal,
 };
+use crate::views;
 
 /// Where the logs of attempts are kept. The lake is one; a coordinator knows none itself.
 #[async_trait]
@@ -241,7 +242,7 @@ impl LogStream {
         let Some(mut notices) = notices else {
             return Ok(());
         };
-        let mut is_over = state.status != RunStatus::Running;
+        let mut is_over = state.status.is_over();
         while !is_over {
             let notice = tokio::select! {
                 notice = notices.recv() => notice,
@@ -257,11 +258,11 @@ impl LogStream {
                         self.send(vec![line]).await?;
                     }
                     Event::Summary(summary) => {
-                        is_over = summary.status() != v1::RunStatus::Running;
+                        is_over = views::is_over(&summary);
                     }
                     Event::Run(run) => {
                         let summary = run.summary.unwrap_or_default();
-                        is_over = summary.status() != v1::RunStatus::Running;
+                        is_over = views::is_over(&summary);
                     }
                     // What was said before one listened came in nobody's notice.
                     Event::Stage(stage) => {
@@ -274,7 +275,7 @@ impl LogStream {
                     let state = self.load().await?;
                     let ended = ended(&state).into_iter().collect();
                     self.complete(ended, &mut done, &mut under_way).await?;
-                    is_over = state.status != RunStatus::Running;
+                    is_over = state.status.is_over();
                 }
                 Err(RecvError::Closed) => return Err(Status::unavailable(STOPPING).into()),
             }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use marquetry_engine::RunStatus;
 use marquetry_proto::v1;
 use marquetry_types::RunId;
 use tokio::sync::oneshot;
@@ -55,7 +54,7 @@ impl Runs {
                     // Listen first, then read: what happens in between is heard.
                     let end = self.end_of(run)?;
                     let summary = self.summary(run).await?;
-                    if summary.status() != v1::RunStatus::Running {
+                    if views::is_over(&summary) {
                         return Ok(summary);
                     }
                     end
@@ -75,9 +74,4 @@ impl Runs {
         let state = state.map_err(|error| status_of_journal(&error))?;
         Ok(views::summary(&state.summary()))
     }
-}
-
-/// Whether a run has ended.
-pub(crate) fn is_over(status: RunStatus) -> bool {
-    status != RunStatus::Running
 }

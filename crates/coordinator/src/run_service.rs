@@ -469,7 +469,7 @@ fn ends(event: &Event) -> bool {
         Event::Summary(summary) => Some(summary),
         Event::Stage(_) | Event::Progress(_) | Event::Log(_) => None,
     };
-    summary.is_some_and(|summary| summary.status() != v1::RunStatus::Running)
+    summary.is_some_and(views::is_over)
 }
 
 /// Whether a client may name its request so: every journal can keep it, and find it.

@@ -246,7 +246,7 @@ impl Caretaker {
     async fn discard_what_is_old(&self) -> Result<(), Trouble> {
         let now = Timestamp::now();
         let age = self.upkeep.keep_for.map(|keep| FinishedThrough {
-            at: before(now, keep),
+            at: now.saturating_sub(keep),
             run: None,
         });
         let count = match self.upkeep.keep_runs {
@@ -260,7 +260,7 @@ impl Caretaker {
             through,
             runs: DISCARDED_RUNS,
             records: DISCARDED_RECORDS,
-            bundles_put_before: before(now, BUNDLE_PATIENCE),
+            bundles_put_before: now.saturating_sub(BUNDLE_PATIENCE),
         };
         loop {
             let begun = Instant::now();
@@ -296,11 +296,6 @@ fn rest_after(work: Duration, is_busy: bool) -> Duration {
 
 fn is_due(last: Option<Instant>, every: Option<Duration>) -> bool {
     every.is_some_and(|every| last.is_none_or(|last| last.elapsed() >= every))
-}
-
-fn before(now: Timestamp, duration: Duration) -> Timestamp {
-    let milliseconds = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-    Timestamp::from_millis(now.as_millis().saturating_sub(milliseconds))
 }
 
 #[cfg(test)]

@@ -69,6 +69,11 @@ pub(crate) fn summary(summary: &RunSummary) -> v1::RunSummary {
     }
 }
 
+/// Whether the run has ended.
+pub(crate) fn is_over(summary: &v1::RunSummary) -> bool {
+    summary.status() != v1::RunStatus::Running
+}
+
 /// One stage of a run.
 pub(crate) fn stage(run: &RunState, name: &StageName, waits: Option<Waiting>) -> Option<v1::Stage> {
     let state = run.stages.get(name)?;

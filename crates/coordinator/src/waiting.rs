@@ -2,24 +2,21 @@
 //! asks it for anything else is told to ask again.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use futures::Stream;
-use futures::future::{Either, Ready, ready};
-use http::{Request, Response};
+use http::Request;
 use marquetry_proto::status_from_diagnostics;
 use marquetry_types::Diagnostic;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tonic::body::Body;
 use tonic::transport::server::Connected;
 use tonic::{Code, Status};
-use tower::{Layer, Service};
 
 use crate::Front;
-use crate::access::AccessLayer;
+use crate::access::Access;
 use crate::front::{self, AbortOnDrop};
+use crate::gate::{Gate, GateLayer};
 use crate::leadership::Role;
 use crate::metrics::{self, CallsLayer, Metrics};
 
@@ -49,8 +46,8 @@ where
     front::tell_role(&reporter, &watched.borrow().clone()).await;
     front::server(front)?
         .layer(CallsLayer::new(metrics))
-        .layer(AccessLayer::new(front.tokens.clone()))
-        .layer(WaitingLayer { reason })
+        .layer(GateLayer(Access::by(front.tokens.clone())))
+        .layer(GateLayer(Waiting { reason }))
         .add_service(health)
         .serve_with_incoming_shutdown(incoming, ended.cancelled_owned())
         .await
@@ -58,48 +55,19 @@ where
 
 /// Lets questions about health through, and nothing else.
 #[derive(Debug, Clone)]
-struct WaitingLayer {
+struct Waiting {
     reason: watch::Receiver<Option<Diagnostic>>,
 }
 
-impl<S> Layer<S> for WaitingLayer {
-    type Service = Waiting<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        Waiting {
-            reason: self.reason.clone(),
-            inner,
-        }
-    }
-}
-
-#[derive(Debug, Clone)]
-struct Waiting<S> {
-    reason: watch::Receiver<Option<Diagnostic>>,
-    inner: S,
-}
-
-impl<S, B> Service<Request<B>> for Waiting<S>
-where
-    S: Service<Request<B>, Response = Response<Body>>,
-{
-    type Response = Response<Body>;
-    type Error = S::Error;
-    type Future = Either<S::Future, Ready<Result<Response<Body>, S::Error>>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+impl Gate for Waiting {
+    fn admit<B>(&self, request: &mut Request<B>) -> Result<(), Status> {
         // Not `Watch`: whoever watched would go on to see this answer when the coordinator is there.
         if request.uri().path() == "/grpc.health.v1.Health/Check" {
-            return Either::Left(self.inner.call(request));
+            return Ok(());
         }
-        let refusal = match &*self.reason.borrow() {
+        Err(match &*self.reason.borrow() {
             Some(reason) => status_from_diagnostics(Code::Unavailable, &reason.clone().into()),
             None => Status::unavailable("this coordinator opens its journal"),
-        };
-        Either::Right(ready(Ok(refusal.into_http())))
+        })
     }
 }

@@ -123,7 +123,7 @@ impl Engine {
             )
         });
         for state in runs {
-            if state.status != RunStatus::Running {
+            if state.status.is_over() {
                 continue;
             }
             for (token, worker) in state.grants() {
@@ -189,10 +189,7 @@ impl Engine {
 
     /// Forgets a run that has ended. A finished run costs the next one nothing.
     pub fn release(&mut self, run: &RunId) {
-        if self
-            .run(run)
-            .is_some_and(|state| state.status != RunStatus::Running)
-        {
+        if self.run(run).is_some_and(|state| state.status.is_over()) {
             self.runs.remove(run);
         }
     }

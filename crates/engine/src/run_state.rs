@@ -39,6 +39,12 @@ impl RunStatus {
             Self::Cancelled => "cancelled",
         }
     }
+
+    /// Whether it has ended, one way or another.
+    #[must_use]
+    pub const fn is_over(self) -> bool {
+        !matches!(self, Self::Running)
+    }
 }
 
 /// Which stage's failure made a run fail.

@@ -12,6 +12,7 @@
 //! or does the same beside somebody else, leaves something that is gone on with or done again. What is in a note
 //! is removed only while it has the size that it had: a file that somebody wrote since is another one.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use arrow::array::{RecordBatch, new_null_array};
@@ -115,18 +116,17 @@ impl Archive {
     pub async fn plan_compaction(&self, rules: &Compaction) -> Result<Vec<Change>, HistoryError> {
         let mut changes = Vec::new();
         for table in [&RUNS, &STAGES] {
-            for day in self.lake.folders(&folder(table)).await? {
-                let place = format!("{}/{day}", folder(table));
-                let mut files = self.lake.list(&place).await?;
-                files.sort_by(|a, b| a.path.cmp(&b.path));
-                let notes = self.lake.list(&notes(table, &day)).await?;
+            // Two lists a table, however many days there are.
+            let files = by_day(self.lake.list(&folder(table)).await?);
+            let mut notes = by_day(self.lake.list(&notes(table)).await?);
+            for (day, files) in &files {
                 // What is noted is not put together once more.
-                if notes.is_empty() {
-                    changes.extend(merge(table, &day, &files, rules));
+                if !notes.contains_key(day) {
+                    changes.extend(merge(table, day, files, rules));
                 }
-                for note in notes {
+                for note in notes.remove(day).unwrap_or_default() {
                     if rules.now.saturating_since(note.modified) >= rules.patience {
-                        changes.extend(self.removals(&note.path, &files).await?);
+                        changes.extend(self.removals(&note.path, files).await?);
                     }
                 }
             }
@@ -215,7 +215,7 @@ impl Archive {
             path: path.clone(),
             reason: error.to_string(),
         })?;
-        let place = format!("{}/{name}.json", notes(table, day));
+        let place = format!("{}/{day}/{name}.json", notes(table));
         Ok(self.lake.put(&place, Bytes::from(text)).await?)
     }
 }
@@ -244,9 +244,23 @@ fn merge(table: &Table, day: &str, files: &[ObjectInfo], rules: &Compaction) -> 
     })
 }
 
-/// The folder of the notes about a day.
-fn notes(table: &Table, day: &str) -> String {
-    format!("{NOTES}/{}/{day}", table.name)
+/// The folder of the notes about a table.
+fn notes(table: &Table) -> String {
+    format!("{NOTES}/{}", table.name)
+}
+
+/// Objects by the folder of their day, in the order of their names.
+fn by_day(objects: Vec<ObjectInfo>) -> BTreeMap<String, Vec<ObjectInfo>> {
+    let mut days: BTreeMap<String, Vec<ObjectInfo>> = BTreeMap::new();
+    for object in objects {
+        if let Some(day) = object.path.rsplit('/').nth(1) {
+            days.entry(day.to_owned()).or_default().push(object);
+        }
+    }
+    for objects in days.values_mut() {
+        objects.sort_by(|a, b| a.path.cmp(&b.path));
+    }
+    days
 }
 
 /// The same files make the same name, whoever puts them together.

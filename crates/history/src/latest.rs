@@ -1,8 +1,8 @@
 //! A table of history as queries see it: the latest state of each run, from the archive and from the journal.
 //!
 //! The archive lies in a folder for each day on which runs finished. Nothing of a run happens after its end, and a
-//! run that went on ends later than before. So a query for what happened since an instant needs no folder of an
-//! earlier day, and the latest state of whatever it asks for is in what is left. There is no such bound from above:
+//! run that went on ends later than before, but for the clocks of coordinators, which differ by less than a day. So a query for what happened since an instant needs no folder of more
+//! than a day earlier, and the latest state of whatever it asks for is in what is left. There is no such bound from above:
 //! an earlier state of a run must not come back because its later one is not read.
 
 use std::sync::Arc;
@@ -26,6 +26,8 @@ use datafusion::physical_plan::ExecutionPlan;
 pub(crate) const DAY: &str = "date";
 /// Instants that are never after the end of their run.
 const WITHIN_A_RUN: [&str; 4] = ["submitted_at", "started_at", "finished_at", "ended_at"];
+/// By how many days the clocks of those who led may have differed.
+const SLACK: i32 = 1;
 /// Columns that no query can mean.
 const PLACE: &str = "\u{1}place";
 const LAST: &str = "\u{1}last";
@@ -115,7 +117,8 @@ impl TableProvider for Latest {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let plan = self.plan(filters.iter().filter_map(since).max())?;
+        let since = filters.iter().filter_map(since).max();
+        let plan = self.plan(since.map(|day| day.saturating_sub(SLACK)))?;
         let mut plan = LogicalPlanBuilder::from(plan);
         if let Some(projection) = projection {
             plan = plan.select(projection.iter().copied())?;

@@ -5,6 +5,7 @@
 mod convert;
 mod membership;
 mod status;
+mod watched_body;
 
 /// The generated messages, clients and servers of package `marquetry.v1`.
 #[expect(
@@ -26,3 +27,4 @@ pub use convert::{
     timestamp_to_wire, to_prost_struct, to_prost_value,
 };
 pub use status::{diagnostics_from_status, status_from_diagnostics, status_with_metadata};
+pub use watched_body::{PolledFrame, WatchedBody};

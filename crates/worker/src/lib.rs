@@ -5,6 +5,7 @@
 //! in `threads` of this process or in one of its `hosts`, child processes that can be limited and
 //! killed. One that panics, crashes, overruns its timeout or runs out of memory fails by itself.
 
+mod absence;
 mod attempt;
 mod bundle_cache;
 mod config;

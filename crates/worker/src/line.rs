@@ -19,6 +19,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, Streaming};
 
+use crate::absence::Absence;
 use crate::attempt::{Stages, Workplace};
 use crate::bundle_cache::BundleCache;
 #[cfg(unix)]
@@ -216,6 +217,7 @@ impl Worker {
 
     async fn serve_until(&mut self, leave: Leave) -> Result<(), WorkerError> {
         let mut pause = PAUSES.0;
+        let mut absence = Absence::default();
         loop {
             let mut was_welcomed = false;
             let status = match self.connection(&leave, &mut was_welcomed).await {
@@ -225,14 +227,16 @@ impl Worker {
             };
             // A stream that was closed in good order says nothing against the coordinator: it began a
             // new reign, and is asked again first.
-            if let Some(status) = status {
-                self.coordinators.move_on(&status);
+            if let Some(status) = &status {
+                self.coordinators.move_on(status);
             }
-            pause = if was_welcomed {
-                PAUSES.0
+            if was_welcomed {
+                pause = PAUSES.0;
+                absence = Absence::default();
             } else {
-                (pause * 2).min(PAUSES.1)
-            };
+                pause = (pause * 2).min(PAUSES.1);
+                absence.goes_on(&self.coordinators.url(), status.as_ref());
+            }
             tokio::select! {
                 () = leave.now.cancelled() => return Ok(()),
                 () = leave.drain.cancelled(), if self.is_idle() => return Ok(()),

@@ -143,3 +143,30 @@ fn what_does_not_pass_is_not_waited_for() {
         "{nobody}"
     );
 }
+
+#[test]
+fn a_worker_waits_for_its_coordinator_and_says_so() {
+    let place = Place::with_environment(&[("MARQUETRY_PROBES".to_owned(), "1".to_owned())]);
+    place.file("one.yaml", ONE);
+    let address = format!("127.0.0.1:{}", free_port());
+    let url = format!("http://{address}");
+    let said_by_worker = place.path().join("worker.log");
+    let worker = place
+        .command(&["worker", "--coordinator", &url])
+        .stderr(std::fs::File::create(&said_by_worker).unwrap())
+        .spawn();
+    let mut worker = Killed(worker.unwrap());
+    eventually("the worker says for what it waits", || {
+        let said = std::fs::read_to_string(&said_by_worker).unwrap();
+        said.contains("this worker waits for a coordinator") && said.contains(&url)
+    });
+    assert!(worker.0.try_wait().unwrap().is_none(), "it waits");
+    let server = place
+        .command(&["server", "--listen", &address])
+        .stdout(Stdio::null())
+        .spawn();
+    let _server = Killed(server.unwrap());
+    let submit = ["submit", "one.yaml", "--wait", "--coordinator", &url];
+    let done = place.run(&submit);
+    assert!(done.status.success(), "{}", said(&done));
+}

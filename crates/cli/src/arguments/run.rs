@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueHint};
 
 #[derive(Debug, Args)]
@@ -43,11 +44,11 @@ pub(crate) struct Resume {
 /// What stages may use of this machine.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Resources {
-    /// Threads of a stage [default: one for each core].
-    #[arg(long)]
+    /// Threads of a stage, 1 to 1024 [default: one for each core].
+    #[arg(long, value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
     pub(crate) threads: Option<usize>,
-    /// Stages that run at a time.
-    #[arg(long, default_value_t = 2)]
+    /// Stages that run at a time, 1 to 4096.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(crate) slots: u32,
     /// Memory of a stage that does not say how much it needs, in MiB; queries beyond it spill.
     #[arg(long, default_value_t = 2048, value_name = "MIB")]

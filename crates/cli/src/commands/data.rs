@@ -24,7 +24,7 @@ pub(crate) async fn head(common: &Common, arguments: &Head) -> Result<(), Failur
     let place = Place::of(common)?;
     let dataset = datasets::find(&place, &arguments.dataset).await?;
     let (_session, rows) = datasets::read(&place, &dataset).await?;
-    let rows = rows.limit(0, Some(arguments.rows))?;
+    let rows = datasets::first(rows, arguments.rows)?;
     let batches = rows.collect().await?;
     if common.output == Format::Json {
         return print_json(&batches);

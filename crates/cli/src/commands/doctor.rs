@@ -202,7 +202,7 @@ fn workers(listed: &v1::ListWorkersResponse) -> Finding {
         .workers
         .iter()
         .filter(|worker| worker.state() == v1::WorkerState::Active);
-    let slots: u32 = active.clone().map(|worker| worker.slots).sum();
+    let slots: u64 = active.clone().map(|worker| u64::from(worker.slots)).sum();
     let others: Vec<&str> = listed
         .workers
         .iter()

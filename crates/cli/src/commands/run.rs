@@ -114,7 +114,7 @@ pub(crate) async fn resume(common: &Common, arguments: &Resume) -> Result<(), Fa
     }
     let take_up = TakeUp::Only(run.clone());
     let mut embedded = Embedded::start(&place, take_up, &arguments.resources).await?;
-    if state.status != RunStatus::Running {
+    if state.status.is_over() {
         let request = v1::RetryRunRequest {
             run_id: run.to_string(),
             from_stages: Vec::new(),

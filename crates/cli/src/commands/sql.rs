@@ -9,6 +9,7 @@ use marquetry_history::Catalogue;
 
 use crate::arguments::{Common, Format, RowFormat, Sql};
 use crate::commands::data::{print_csv, print_json};
+use crate::datasets;
 use crate::failure::Failure;
 use crate::keeping::session_options;
 use crate::output;
@@ -31,7 +32,7 @@ pub(crate) async fn query(common: &Common, arguments: &Sql) -> Result<(), Failur
     // One more than is shown, to know whether there are more.
     let rows = match arguments.limit {
         0 => rows,
-        limit => rows.limit(0, Some(limit.saturating_add(1)))?,
+        limit => datasets::first(rows, limit.saturating_add(1))?,
     };
     let schema: SchemaRef = Arc::clone(rows.schema().inner());
     let batches = rows.collect().await?;

@@ -1,18 +1,15 @@
 //! The check itself, in front of all services.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use futures::future::{Either, Ready, ready};
-use http::{HeaderMap, Request, Response};
-use tonic::body::Body;
+use http::{HeaderMap, Request};
 use tonic::{Code, Status};
-use tower::{Layer, Service};
 
 use marquetry_proto::status_from_diagnostics;
 use marquetry_types::{Diagnostic, codes};
 
 use super::tokens::{Role, Tokens};
+use crate::gate::Gate;
 
 /// Whose token a call carries; in the extensions of its request.
 #[derive(Debug, Clone)]
@@ -20,57 +17,21 @@ pub(crate) struct Caller(pub(crate) String);
 
 /// Lets calls through whose token has the role that their method needs.
 #[derive(Debug, Clone)]
-pub(crate) struct AccessLayer {
-    tokens: Arc<Tokens>,
-}
+pub(crate) struct Access(Arc<Tokens>);
 
-impl AccessLayer {
-    pub(crate) fn new(tokens: Tokens) -> Self {
-        Self {
-            tokens: Arc::new(tokens),
-        }
+impl Access {
+    pub(crate) fn by(tokens: Tokens) -> Self {
+        Self(Arc::new(tokens))
     }
 }
 
-impl<S> Layer<S> for AccessLayer {
-    type Service = Access<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        Access {
-            tokens: Arc::clone(&self.tokens),
-            inner,
+impl Gate for Access {
+    fn admit<B>(&self, request: &mut Request<B>) -> Result<(), Status> {
+        let caller = check(&self.0, request.uri().path(), request.headers())?;
+        if let Some(caller) = caller {
+            request.extensions_mut().insert(caller);
         }
-    }
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct Access<S> {
-    tokens: Arc<Tokens>,
-    inner: S,
-}
-
-impl<S, B> Service<Request<B>> for Access<S>
-where
-    S: Service<Request<B>, Response = Response<Body>>,
-{
-    type Response = Response<Body>;
-    type Error = S::Error;
-    type Future = Either<S::Future, Ready<Result<Response<Body>, S::Error>>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        match check(&self.tokens, request.uri().path(), request.headers()) {
-            Ok(caller) => {
-                if let Some(caller) = caller {
-                    request.extensions_mut().insert(caller);
-                }
-                Either::Left(self.inner.call(request))
-            }
-            Err(status) => Either::Right(ready(Ok(status.into_http()))),
-        }
+        Ok(())
     }
 }
 

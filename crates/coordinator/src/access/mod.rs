@@ -3,5 +3,5 @@
 mod layer;
 mod tokens;
 
-pub(crate) use layer::{AccessLayer, Caller};
+pub(crate) use layer::{Access, Caller};
 pub use tokens::{Role as AccessRole, TokenError, Tokens, new_token};

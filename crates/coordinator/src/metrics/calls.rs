@@ -3,14 +3,13 @@
 //! How a call ended stands in its response's headers or in its trailers. A call whose response is
 //! dropped before either is seen counts as cancelled: the caller went away.
 
-use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::{HeaderMap, Request, Response};
-use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body::Body as HttpBody;
+use marquetry_proto::{PolledFrame, WatchedBody};
 use prometheus_client::metrics::counter::Counter;
 use tonic::body::Body;
 use tonic::{Code, Status};
@@ -68,7 +67,8 @@ where
             method,
             has_ended: false,
         };
-        let request = request.map(|body| Body::new(Received { body, received }));
+        let request = request
+            .map(|body| WatchedBody::watch(body, move |polled| count_data(polled, &received)));
         let answered = self.inner.call(request);
         answered
             .map(move |answer| answer.map(|response| call.follow(response)))
@@ -89,9 +89,27 @@ impl Call {
         match Status::from_header_map(response.headers()) {
             Some(status) => self.end(status.code()),
             None if response.body().is_end_stream() => self.end(Code::Unknown),
-            None => return response.map(|body| Body::new(Sent { body, call: self })),
+            None => {
+                return response
+                    .map(|body| WatchedBody::watch(body, move |polled| self.watch(polled)));
+            }
         }
         response
+    }
+
+    /// Counts what is sent, and the end when it comes.
+    fn watch(&mut self, polled: &PolledFrame) {
+        count_data(polled, &self.method.sent);
+        match polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(trailers) = frame.trailers_ref() {
+                    self.end(code_of(trailers));
+                }
+            }
+            Poll::Ready(Some(Err(status))) => self.end(status.code()),
+            Poll::Ready(None) => self.end(Code::Unknown),
+            Poll::Pending => {}
+        }
     }
 
     fn end(&mut self, code: Code) {
@@ -107,73 +125,7 @@ impl Drop for Call {
     }
 }
 
-/// What a caller sends.
-struct Received {
-    body: Body,
-    received: Counter,
-}
-
-impl HttpBody for Received {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        count_data(&polled, &self.received);
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// What a caller is sent.
-struct Sent {
-    body: Body,
-    call: Call,
-}
-
-impl HttpBody for Sent {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        count_data(&polled, &self.call.method.sent);
-        match &polled {
-            Poll::Ready(Some(Ok(frame))) => {
-                if let Some(trailers) = frame.trailers_ref() {
-                    self.call.end(code_of(trailers));
-                }
-            }
-            Poll::Ready(Some(Err(status))) => self.call.end(status.code()),
-            Poll::Ready(None) => self.call.end(Code::Unknown),
-            Poll::Pending => {}
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-fn count_data(polled: &Poll<Option<Result<Frame<Bytes>, Status>>>, counter: &Counter) {
+fn count_data(polled: &PolledFrame, counter: &Counter) {
     if let Poll::Ready(Some(Ok(frame))) = polled
         && let Some(data) = frame.data_ref()
     {
@@ -191,6 +143,7 @@ mod tests {
     use std::convert::Infallible;
     use std::future::ready;
 
+    use bytes::Bytes;
     use http_body_util::{BodyExt, Full};
     use tower::{ServiceExt, service_fn};
 

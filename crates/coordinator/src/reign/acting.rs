@@ -10,7 +10,6 @@ use marquetry_types::{RunId, StageName, WorkerId};
 
 use super::Reign;
 use crate::request::Outbound;
-use crate::run_ends::is_over;
 use crate::views;
 
 impl Reign {
@@ -61,7 +60,7 @@ impl Reign {
             if let Some(state) = self.engine.run(run) {
                 self.hub
                     .tell(run, || Event::Summary(views::summary(&state.summary())));
-                if is_over(state.status) {
+                if state.status.is_over() {
                     self.hub.ended(run, || views::summary(&state.summary()));
                 }
             }

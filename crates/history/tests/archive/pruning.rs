@@ -1,4 +1,4 @@
-//! A query for what happened since an instant reads the days since then, and no others.
+//! A query for what happened since an instant reads the days since then and the one before, for clocks that differ.
 
 use datafusion::physical_plan::displayable;
 use marquetry_journal::ArchiveBatch;
@@ -71,19 +71,19 @@ async fn a_filter_by_time_reads_the_days_that_it_needs() {
         ("4".to_owned(), all.map(String::from).to_vec())
     );
     for (filter, runs, days) in [
-        ("finished_at > '2025-11-25T00:00:00Z'", "3", &all[2..]),
-        ("'2025-11-26' <= finished_at", "1", &all[3..]),
+        ("finished_at > '2025-11-25T00:00:00Z'", "3", &all[1..]),
+        ("'2025-11-26' <= finished_at", "1", &all[2..]),
         (
             "finished_at >= '2025-11-25' AND workflow = 'retail'",
             "3",
-            &all[2..],
+            &all[1..],
         ),
         (
             "finished_at BETWEEN '2025-11-25' AND '2025-11-26'",
             "2",
-            &all[2..],
+            &all[1..],
         ),
-        ("CAST(finished_at AS DATE) = '2025-11-26'", "1", &all[3..]),
+        ("CAST(finished_at AS DATE) = '2025-11-26'", "1", &all[2..]),
         ("finished_at > now()", "0", &all[4..]),
         // The first run's earlier end must not come back: what is later is read, too.
         ("finished_at < '2025-11-24'", "0", &all[..]),
@@ -102,7 +102,7 @@ async fn a_filter_by_time_reads_the_days_that_it_needs() {
         );
     }
     let stages = "SELECT count(*) FROM stages WHERE ended_at > '2025-11-26'";
-    let expected = vec!["2025-11-26".to_owned()];
+    let expected = vec!["2025-11-25".to_owned(), "2025-11-26".to_owned()];
     assert_eq!(read(&house, stages).await, ("1".to_owned(), expected));
     // What the journal still holds is seen whatever the filter is.
     let since = format!("{count} WHERE submitted_at > '2025-11-01'");

@@ -4,6 +4,7 @@ use marquetry_engine::{Record, RunSummary};
 use marquetry_types::{Epoch, RunId};
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, Row, params, params_from_iter};
+use serde::Serialize;
 
 use super::archive;
 use super::statements::{read_one, write};
@@ -61,19 +62,28 @@ pub(super) fn insert_record(
     sequence: u64,
     record: &Record,
 ) -> Result<(), JournalError> {
-    let envelope = Envelope::seal(run, sequence, RECORD_VERSION, record)?;
-    write(
-        connection,
-        "INSERT INTO records (run_id, sequence, version, checksum, payload) VALUES (?1, ?2, ?3, ?4, ?5)",
-        params![
-            run.as_str(),
-            to_database(sequence),
-            envelope.version,
-            envelope.checksum,
-            envelope.payload
-        ],
-    )
-    .map(drop)
+    let sql = "INSERT INTO records (run_id, sequence, version, checksum, payload) VALUES (?1, ?2, ?3, ?4, ?5)";
+    put_sealed(connection, sql, run, sequence, RECORD_VERSION, record)
+}
+
+/// Seals what belongs to a place in a run's history, and puts it there.
+fn put_sealed(
+    connection: &Connection,
+    sql: &str,
+    run: &RunId,
+    sequence: u64,
+    version: i64,
+    what: &impl Serialize,
+) -> Result<(), JournalError> {
+    let envelope = Envelope::seal(run, sequence, version, what)?;
+    let row = params![
+        run.as_str(),
+        to_database(sequence),
+        envelope.version,
+        envelope.checksum,
+        envelope.payload
+    ];
+    write(connection, sql, row).map(drop)
 }
 
 /// Brings the run's row in `runs` up to date with its history.
@@ -123,20 +133,9 @@ pub(super) fn put_snapshot(connection: &Connection, history: &History) -> Result
         return Ok(());
     };
     let (run, sequence) = (history.run(), history.sequence());
-    let envelope = Envelope::seal(run, sequence, SNAPSHOT_VERSION, state)?;
-    write(
-        connection,
-        "INSERT OR REPLACE INTO snapshots (run_id, sequence, version, checksum, payload)
-         VALUES (?1, ?2, ?3, ?4, ?5)",
-        params![
-            run.as_str(),
-            to_database(sequence),
-            envelope.version,
-            envelope.checksum,
-            envelope.payload
-        ],
-    )
-    .map(drop)
+    let sql = "INSERT OR REPLACE INTO snapshots (run_id, sequence, version, checksum, payload)
+         VALUES (?1, ?2, ?3, ?4, ?5)";
+    put_sealed(connection, sql, run, sequence, SNAPSHOT_VERSION, state)
 }
 
 /// A run's history from its snapshot and the records after it; `None` if there is no such run.

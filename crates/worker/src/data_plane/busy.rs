@@ -1,15 +1,12 @@
 //! How many calls a data plane has: a worker that drains waits until there are none.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{Request, Response};
-use http_body::{Body as HttpBody, Frame, SizeHint};
+use marquetry_proto::WatchedBody;
 use tokio::sync::watch;
-use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
@@ -81,41 +78,26 @@ where
         let answer = self.inner.call(request);
         Box::pin(async move {
             let answer = answer.await?;
-            Ok(answer.map(|inner| Body::new(Answer { inner, _call: call })))
+            // The call ends with the body.
+            Ok(answer.map(|body| {
+                WatchedBody::watch(body, move |_| {
+                    let _lasts = &call;
+                })
+            }))
         })
-    }
-}
-
-/// The body of an answer, and the call that ends with it.
-struct Answer {
-    inner: Body,
-    _call: Call,
-}
-
-impl HttpBody for Answer {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        Pin::new(&mut self.inner).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::pin::Pin;
+
+    use bytes::Bytes;
+    use http_body::{Body as HttpBody, Frame};
+    use tonic::Status;
     use tower::ServiceExt;
+
+    use super::*;
 
     /// An answer that goes on.
     struct Endless;

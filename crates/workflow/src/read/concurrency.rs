@@ -49,19 +49,24 @@ impl Reader<'_> {
         concurrency
     }
 
-    fn group(&mut self, node: &Node, context: &Context<'_>) -> Option<Template> {
+    /// The name of a group as it stands in the file.
+    pub(super) fn group_name(&mut self, node: &Node, example: &str) -> Option<Template> {
         let Yaml::Text { text, .. } = &node.value else {
-            let help = "write a name, as in `group: \"retail-${{ params.region }}\"`";
-            self.wrong(node, "`group` must be a text", help);
+            let help = format!("write a name, as in `group: \"{example}\"`");
+            self.wrong(node, "`group` must be a text", &help);
             return None;
         };
-        let template = match Template::parse(text) {
-            Ok(template) => template,
+        match Template::parse(text) {
+            Ok(template) => Some(template),
             Err(error) => {
                 self.script_error(node, &error, "the expression does not parse");
-                return None;
+                None
             }
-        };
+        }
+    }
+
+    fn group(&mut self, node: &Node, context: &Context<'_>) -> Option<Template> {
+        let template = self.group_name(node, "retail-${{ params.region }}")?;
         let reads_params_only = template.expressions().all(|expression| {
             let mut references = expression.references().iter();
             references.all(|reference| reference.path.first().is_some_and(|root| root == "params"))

@@ -197,18 +197,7 @@ impl Reader<'_> {
     }
 
     fn throttle_group(&mut self, node: &Node, of: &mut GroupOf<'_, '_>) -> Option<Template> {
-        let Yaml::Text { text, .. } = &node.value else {
-            let help = "write a name, as in `group: \"api-${{ params.region }}\"`";
-            self.wrong(node, "`group` must be a text", help);
-            return None;
-        };
-        let template = match Template::parse(text) {
-            Ok(template) => template,
-            Err(error) => {
-                self.script_error(node, &error, "the expression does not parse");
-                return None;
-            }
-        };
+        let template = self.group_name(node, "api-${{ params.region }}")?;
         match of {
             GroupOf::Defaults if template.expressions().next().is_some() => {
                 let message = "`group` in `defaults` holds an expression";
