@@ -376,11 +376,16 @@ impl RunState {
                 Ok(())
             }
             Record::StageExpanded { stage, items, .. } => self.expand(stage, items),
-            Record::ChildStarted { stage, child, .. } => {
-                let stage = self.waiting_stage(stage)?;
-                stage.status = StageStatus::Running;
-                stage.retry_at = None;
+            Record::ChildStarted {
+                stage: name,
+                child,
+                at,
+                ..
+            } => {
+                let stage = self.waiting_stage(name)?;
+                stage.begin(*at);
                 stage.child = Some(child.clone());
+                self.begin_whole(name, *at);
                 Ok(())
             }
             Record::StagePassed {
@@ -446,16 +451,19 @@ impl RunState {
             return Err(self.bad(what));
         }
         let (name, at) = (id.stage.clone(), attempt.assigned_at);
-        stage.status = StageStatus::Running;
-        stage.retry_at = None;
-        stage.started_at.get_or_insert(at);
+        stage.begin(at);
         stage.attempts.push(attempt);
+        self.begin_whole(&name, at);
+        Ok(())
+    }
+
+    /// With its first item a stage begins.
+    fn begin_whole(&mut self, name: &StageName, at: Timestamp) {
         if name.place().is_some()
             && let Some(whole) = self.stages.get_mut(name.stage())
         {
             whole.started_at.get_or_insert(at);
         }
-        Ok(())
     }
 
     fn fail_attempt(

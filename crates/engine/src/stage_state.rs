@@ -275,6 +275,13 @@ impl StageState {
             .is_some_and(|last| last.token == *token && last.end == Some(AttemptEnd::Succeeded))
     }
 
+    /// It runs from now on, if it does not already.
+    pub(crate) fn begin(&mut self, at: Timestamp) {
+        self.status = StageStatus::Running;
+        self.retry_at = None;
+        self.started_at.get_or_insert(at);
+    }
+
     pub(crate) fn end(&mut self, status: StageStatus, at: Timestamp) {
         self.status = status;
         self.ended_at = Some(at);

@@ -36,6 +36,8 @@ pub(crate) const RUNS: Table = Table {
         ("failure_stage", Kind::Text),
         ("failure_code", Kind::Text),
         ("failure_message", Kind::Text),
+        ("parent_run", Kind::Text),
+        ("parent_stage", Kind::Text),
     ],
 };
 
@@ -65,6 +67,9 @@ pub(crate) fn row(run: &StoredRun) -> Vec<Value> {
     row.extend(counts(&state.summary().stages));
     row.push(state.cancel_reason.clone().into());
     row.extend(failure(state.failure.as_ref()));
+    let parent = submitted.parent.as_ref();
+    row.push(parent.map(|it| it.run.to_string()).into());
+    row.push(parent.map(|it| it.stage.to_string()).into());
     row
 }
 

@@ -31,6 +31,8 @@ pub(crate) const STAGES: Table = Table {
         ("skip_reason", Kind::Text),
         ("failure_code", Kind::Text),
         ("failure_message", Kind::Text),
+        ("child_run", Kind::Text),
+        ("reused_run", Kind::Text),
     ],
 };
 
@@ -63,6 +65,8 @@ fn row(run: &RunState, sequence: u64, name: &StageName, stage: &StageState) -> V
         .collect();
     let attempts = u64::try_from(stage.attempts.len()).unwrap_or(u64::MAX);
     let failure = stage.failure.as_ref();
+    let reused = last.filter(|_| stage.outcome.is_some());
+    let reused = reused.and_then(|last| last.reused());
     let metrics = match &stage.outcome {
         Some(outcome) => json(&outcome.metrics, outcome.metrics.is_empty()),
         None => Value::Text(None),
@@ -88,5 +92,7 @@ fn row(run: &RunState, sequence: u64, name: &StageName, stage: &StageState) -> V
         stage.skip_reason.clone().into(),
         failure.map(|it| it.diagnostic.code.to_string()).into(),
         failure.map(|it| it.diagnostic.message.clone()).into(),
+        stage.child.as_ref().map(|it| it.run.to_string()).into(),
+        reused.map(|it| it.attempt.run.to_string()).into(),
     ]
 }
