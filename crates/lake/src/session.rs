@@ -128,8 +128,20 @@ fn config(options: &SessionOptions) -> SessionConfig {
         .with_target_partitions(options.threads.max(1))
         .with_parquet_pruning(true)
         .with_collect_statistics(true);
+    let execution = &mut config.options_mut().execution;
+    execution.sort_spill_reservation_bytes = execution
+        .sort_spill_reservation_bytes
+        .min(merge_reservation(options));
     settle(&mut config);
     config
+}
+
+/// What each partition of a sort sets aside for merging what it spilled: of little memory no more than an
+/// eighth for all of them together, or the sorts of a query keep one another from beginning.
+fn merge_reservation(options: &SessionOptions) -> usize {
+    let partitions = u64::try_from(options.threads.max(1)).unwrap_or(u64::MAX);
+    let share = options.memory_limit / partitions.saturating_mul(8);
+    usize::try_from(share).unwrap_or(usize::MAX)
 }
 
 /// Memory of so many bytes, beyond which queries go on in a folder, which is made; without one they fail.
