@@ -47,6 +47,12 @@ stages:
       seed: 7
       starts: 2
   segments_local: { uses: segmentation/kmeans, parallelism: local, with: *segments }
+  assigned:
+    uses: segmentation/assign
+    with: &assigned
+      rows: "${{ stages.scaled_local }}"
+      centres: "${{ stages.segments_local.outputs.centres }}"
+  assigned_local: { uses: segmentation/assign, parallelism: local, with: *assigned }
 "#;
 
 /// K-means that takes its time: many starts, each until nobody changes segment.
@@ -89,6 +95,7 @@ fn scalings_scores_and_segments_of_two_workers_are_those_of_one() {
         // Four passes for the borders, and the rows.
         ("rfm", &["segments"], 6),
         ("segments", &["segments", "centres"], 10),
+        ("assigned", &["segments"], 2),
     ] {
         let local = format!("{stage}_local");
         assert_eq!(spread(&cluster, &run, &local), Vec::<u64>::new());
