@@ -252,6 +252,11 @@ impl Cluster {
         debug_assert!(fresh >= index);
     }
 
+    /// Kills all workers with SIGKILL.
+    pub fn drop_workers(&mut self) {
+        self.workers.clear();
+    }
+
     /// Kills a worker with SIGKILL.
     pub fn kill_worker(&mut self, index: usize) {
         kill(&mut self.workers[index].process);

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use marquetry_coordinator::{Collected, History, Upkeep};
-use marquetry_history::Archive;
 use marquetry_history::collect::{Collector, Rules};
+use marquetry_history::{Archive, Compaction};
 use marquetry_journal::{ArchiveBatch, Journal, JournalReader, StoredRun};
 use marquetry_lake::{Lake, SessionOptions};
 use marquetry_types::{Diagnostic, Timestamp};
@@ -17,6 +17,10 @@ use crate::place::Place;
 
 /// A collection within a server rests for nine tenths of its time.
 const REST: u32 = 9;
+/// So many small files of a day are put together.
+const SMALL_FILES: usize = 16;
+/// How long files stay that were put together: a query that had found them is done by then.
+const READERS: Duration = Duration::from_secs(15 * 60);
 /// Memory of a query over history.
 const QUERY_MEMORY: u64 = 1024 * 1024 * 1024;
 
@@ -67,6 +71,7 @@ impl Keeping {
             archive_after: keep.archive_after,
             keep_for: unless_zero(keep.keep_runs_for),
             keep_runs: (keep.keep_runs > 0).then_some(keep.keep_runs),
+            compact_every: unless_zero(keep.compact_every),
             collect_every: unless_zero(keep.collect_every),
         }
     }
@@ -76,18 +81,33 @@ fn unless_zero(duration: Duration) -> Option<Duration> {
     (!duration.is_zero()).then_some(duration)
 }
 
+/// Does what takes some milliseconds, which the threads of the coordinator do not have.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Diagnostic> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Diagnostic::new(marquetry_types::codes::INTERNAL, error.to_string()))
+}
+
 #[async_trait]
 impl History for Keeping {
     async fn archive(&self, batch: &ArchiveBatch, runs: Vec<StoredRun>) -> Result<(), Diagnostic> {
-        // Putting rows together takes some milliseconds, which the threads of the coordinator do not have.
         let (archive, batch, handle) = (self.archive.clone(), batch.clone(), Handle::current());
-        let writing =
-            tokio::task::spawn_blocking(move || handle.block_on(archive.write(&batch, &runs)));
-        let written = writing.await.map_err(|error| {
-            Diagnostic::new(marquetry_types::codes::INTERNAL, error.to_string())
-        })?;
+        let written = aside(move || handle.block_on(archive.write(&batch, &runs))).await?;
         written?;
         Ok(())
+    }
+
+    async fn compact(&self) -> Result<u64, Diagnostic> {
+        let (archive, handle) = (self.archive.clone(), Handle::current());
+        let rules = Compaction {
+            now: Timestamp::now(),
+            least: SMALL_FILES,
+            patience: READERS,
+            rest: REST,
+        };
+        let done = aside(move || handle.block_on(archive.compact(&rules))).await?;
+        Ok(done?.merged)
     }
 
     async fn collect(&self) -> Result<Collected, Diagnostic> {

@@ -4,6 +4,7 @@
 //! coordinator and done by the worker, both of which live in this process and talk gRPC over a pipe.
 
 mod approvals;
+mod archived_runs;
 mod arguments;
 mod cluster;
 mod commands;
@@ -12,6 +13,8 @@ mod embedded;
 mod failure;
 mod keeping;
 mod kept_logs;
+mod listening;
+mod opening;
 mod output;
 mod place;
 mod progress;
@@ -96,7 +99,7 @@ fn obey(arguments: &Arguments) -> Result<(), Failure> {
             Command::Retire(arguments) => commands::workflows::retire(common, arguments).await,
             Command::Schedules => commands::workflows::schedules(common).await,
             Command::Backfill(arguments) => commands::workflows::backfill(common, arguments).await,
-            Command::Doctor => commands::doctor::examine(common).await,
+            Command::Doctor(arguments) => commands::doctor::examine(common, arguments).await,
             Command::Sql(arguments) => commands::sql::query(common, arguments).await,
             Command::Collect(arguments) => commands::collect::run(common, arguments).await,
             Command::Backup(arguments) => commands::backup::backup(common, arguments).await,

@@ -186,10 +186,10 @@ fn spinner() -> ProgressStyle {
 
 /// How long it took and what came out.
 fn success(stage: &v1::Stage) -> String {
-    let took = stage.attempts.last().and_then(|attempt| {
-        let start = marquetry_proto::timestamp_from_wire(attempt.assigned_at.as_ref()?);
-        let end = marquetry_proto::timestamp_from_wire(attempt.finished_at.as_ref()?);
-        Some(output::between(start, end))
+    let (start, end) = (stage.started_at.as_ref(), stage.finished_at.as_ref());
+    let took = start.zip(end).map(|(start, end)| {
+        let [start, end] = [start, end].map(marquetry_proto::timestamp_from_wire);
+        output::between(start, end)
     });
     let mut parts: Vec<String> = took.into_iter().collect();
     let outputs = stage.outcome.iter().flat_map(|outcome| &outcome.outputs);

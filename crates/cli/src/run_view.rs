@@ -24,6 +24,9 @@ pub(crate) struct SummaryView {
     pub(crate) stages_succeeded: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<Diagnostic>,
+    /// It has left the journal, and is in the archive alone.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_archived: bool,
 }
 
 /// A run with its stages.
@@ -39,8 +42,40 @@ pub(crate) struct RunView {
     pub(crate) params: Map<String, Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<Diagnostic>,
+    /// The stage of another run that it is part of, if it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) parent: Option<ParentView>,
+    /// The datasets that its workflow names as outputs, once it succeeded.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) outputs: BTreeMap<String, OutputView>,
+    /// The numbers that its workflow names as outputs, once it succeeded.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) metrics: BTreeMap<String, f64>,
     /// In an order in which they can run.
     pub(crate) stages: Vec<StageView>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct ParentView {
+    pub(crate) run: String,
+    pub(crate) stage: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct ChildView {
+    pub(crate) run: String,
+    pub(crate) workflow: String,
+    pub(crate) version: u64,
+}
+
+/// What an attempt that computed nothing looked at.
+#[derive(Debug, Serialize)]
+pub(crate) struct ReusedView {
+    pub(crate) run: String,
+    pub(crate) stage: String,
+    pub(crate) attempt: u32,
+    #[serde(serialize_with = "as_text")]
+    pub(crate) computed_at: Timestamp,
 }
 
 #[derive(Debug, Serialize)]
@@ -49,6 +84,11 @@ pub(crate) struct StageView {
     pub(crate) kind: String,
     pub(crate) status: &'static str,
     pub(crate) needs: Vec<String>,
+    /// When its first attempt began, or its first item's, since it was last opened.
+    #[serde(serialize_with = "as_optional_text")]
+    pub(crate) started_at: Option<Timestamp>,
+    #[serde(serialize_with = "as_optional_text")]
+    pub(crate) finished_at: Option<Timestamp>,
     pub(crate) attempts: Vec<AttemptView>,
     pub(crate) outputs: BTreeMap<String, OutputView>,
     pub(crate) metrics: BTreeMap<String, f64>,
@@ -68,6 +108,9 @@ pub(crate) struct StageView {
     /// How its items stand, if it has some.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) items: Option<ItemsView>,
+    /// The run that it began last, if it runs a workflow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) child: Option<ChildView>,
 }
 
 #[derive(Debug, Serialize)]
@@ -102,6 +145,9 @@ pub(crate) struct AttemptView {
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) help: Option<String>,
+    /// What was computed before and it looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reused: Option<ReusedView>,
 }
 
 #[derive(Debug, Serialize)]

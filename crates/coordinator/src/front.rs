@@ -1,6 +1,7 @@
 //! What stands between the network and the services: TLS, tokens, health, reflection, metrics, and signs
 //! of life on connections.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::Stream;
@@ -37,7 +38,7 @@ pub struct Front {
     /// Who is let in.
     pub tokens: Tokens,
     /// Where metrics and probes are served over plain HTTP to whoever asks, if they are.
-    pub metrics: Option<TcpListener>,
+    pub metrics: Option<Arc<TcpListener>>,
 }
 
 /// A server's side of TLS, all of it PEM.
@@ -68,6 +69,23 @@ pub(crate) struct Services {
     pub(crate) workflows: WorkflowServiceServer<Workflows>,
 }
 
+/// What any server of ours begins with: signs of life, and TLS where there is a certificate.
+pub(crate) fn server(front: &Front) -> Result<Server, tonic::transport::Error> {
+    let server = Server::builder()
+        .tcp_nodelay(true)
+        .http2_keepalive_interval(Some(KEEPALIVE.0))
+        .http2_keepalive_timeout(Some(KEEPALIVE.1));
+    let Some(tls) = &front.tls else {
+        return Ok(server);
+    };
+    let identity = Identity::from_pem(&tls.certificate, &tls.key);
+    let mut config = ServerTlsConfig::new().identity(identity);
+    if let Some(authority) = &tls.client_authority {
+        config = config.client_ca_root(Certificate::from_pem(authority));
+    }
+    server.tls_config(config)
+}
+
 /// Serves until `ended`.
 pub(crate) async fn serve<C>(
     front: Front,
@@ -80,8 +98,8 @@ pub(crate) async fn serve<C>(
 where
     C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
 {
-    let _shows = front.metrics.map(|listener| {
-        let serves = metrics::serve(listener, metrics.clone(), role.clone());
+    let _shows = front.metrics.as_ref().map(|listener| {
+        let serves = metrics::serve(Arc::clone(listener), metrics.clone(), role.clone());
         AbortOnDrop(tokio::spawn(serves))
     });
     let (reporter, health) = tonic_health::server::health_reporter();
@@ -90,19 +108,7 @@ where
         .register_encoded_file_descriptor_set(marquetry_proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1();
-    let mut server = Server::builder()
-        .tcp_nodelay(true)
-        .http2_keepalive_interval(Some(KEEPALIVE.0))
-        .http2_keepalive_timeout(Some(KEEPALIVE.1));
-    if let Some(tls) = &front.tls {
-        let identity = Identity::from_pem(&tls.certificate, &tls.key);
-        let mut config = ServerTlsConfig::new().identity(identity);
-        if let Some(authority) = &tls.client_authority {
-            config = config.client_ca_root(Certificate::from_pem(authority));
-        }
-        server = server.tls_config(config)?;
-    }
-    let mut router = server
+    let mut router = server(&front)?
         .layer(CallsLayer::new(metrics))
         .layer(AccessLayer::new(front.tokens))
         .add_service(services.runs)
@@ -120,7 +126,7 @@ where
         .await
 }
 
-struct AbortOnDrop(tokio::task::JoinHandle<()>);
+pub(crate) struct AbortOnDrop(pub(crate) tokio::task::JoinHandle<()>);
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {
@@ -128,25 +134,31 @@ impl Drop for AbortOnDrop {
     }
 }
 
-/// Says of the services whether this coordinator leads, so that a load balancer finds the leader. The
-/// process as a whole, the service without a name, is well in either role.
+/// Says of the services whether this coordinator leads, for as long as it has a role.
 async fn tell_health(reporter: HealthReporter, mut role: watch::Receiver<Role>) {
     loop {
-        let status = match &*role.borrow_and_update() {
-            Role::Leading(_) => ServingStatus::Serving,
-            Role::Following(_) => ServingStatus::NotServing,
-        };
-        for service in [
-            "RunService",
-            "WorkerService",
-            "ClusterService",
-            "WorkflowService",
-        ] {
-            let service = format!("marquetry.v1.{service}");
-            reporter.set_service_status(service, status).await;
-        }
+        let now = role.borrow_and_update().clone();
+        tell_role(&reporter, &now).await;
         if role.changed().await.is_err() {
             return;
         }
+    }
+}
+
+/// Says of the services whether this coordinator leads, so that a load balancer finds the leader. The
+/// process as a whole, the service without a name, is well in either role.
+pub(crate) async fn tell_role(reporter: &HealthReporter, role: &Role) {
+    let status = match role {
+        Role::Leading(_) => ServingStatus::Serving,
+        Role::Following(_) => ServingStatus::NotServing,
+    };
+    for service in [
+        "RunService",
+        "WorkerService",
+        "ClusterService",
+        "WorkflowService",
+    ] {
+        let service = format!("marquetry.v1.{service}");
+        reporter.set_service_status(service, status).await;
     }
 }

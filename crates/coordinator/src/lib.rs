@@ -29,8 +29,10 @@ mod request;
 mod run_ends;
 mod run_service;
 mod scheduler;
+mod submissions;
 mod upkeep;
 mod views;
+mod waiting;
 mod worker_service;
 mod workflow_service;
 
@@ -42,3 +44,4 @@ pub use in_process::{InProcess, in_process};
 pub use leadership::Role;
 pub use log_stream::LogStore;
 pub use upkeep::{Collected, History, Upkeep};
+pub use waiting::serve_waiting;

@@ -1,6 +1,7 @@
 //! The task that owns the engine: it decides, commits, then acts.
 
 mod acting;
+mod lookups;
 mod peers;
 mod restoring;
 mod telling;
@@ -11,11 +12,12 @@ use std::time::{Duration, Instant};
 
 use marquetry_engine::{Decision, Engine, Input, Rejection};
 use marquetry_journal::{Deployed, Deployment, Journal, JournalError};
-use marquetry_types::{Epoch, RunId, StageName, Timestamp, WorkerId};
+use marquetry_types::{Epoch, RunId, StageName, WorkerId};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use self::lookups::Lookups;
 use self::peers::Peers;
 use self::restoring::RESTORE_PAUSE;
 use crate::CoordinatorConfig;
@@ -27,6 +29,7 @@ use crate::recent_requests::RecentRequests;
 use crate::refusals::{answer_of_journal, refusal_of_journal, refusal_of_rejection};
 use crate::request::{Begun, Outbound, Refusal, Reply, Request};
 use crate::scheduler::Scheduler;
+use crate::submissions;
 use crate::upkeep::Caretaker;
 
 /// Requests that share a commit at most: more would make the first of them wait.
@@ -44,6 +47,8 @@ pub(crate) struct Reign {
     lines: HashMap<WorkerId, (u64, Outbound)>,
     /// Who takes parts of queries.
     peers: Peers,
+    /// What the engine asked of the journal.
+    lookups: Lookups,
     /// Runs that this reign began or resumed, to be restored whatever was taken up at the start.
     own: HashSet<RunId>,
     /// Clients' request ids of late, so that of two that come at once one makes a run.
@@ -114,6 +119,7 @@ impl Reign {
             engine,
             lines: HashMap::new(),
             peers: Peers::new(),
+            lookups: Lookups::default(),
             own: HashSet::new(),
             request_ids: RecentRequests::default(),
             scheduler: Scheduler::default(),
@@ -156,8 +162,12 @@ impl Reign {
                         return Ended::ShutDown;
                     }
                 }
+                answer = self.lookups.next() => pending.push(Request::Worker(answer)),
                 () = sleep(wait) => {}
             }
+            // Whatever else comes: those who ask much must not keep answers waiting.
+            let answers = std::iter::from_fn(|| self.lookups.ready());
+            pending.extend(answers.map(Request::Worker));
             let Err(error) = self.serve(pending.drain(..)).await else {
                 failures = 0;
                 continue;
@@ -426,8 +436,7 @@ impl Reign {
         if self.scheduler.next().is_none_or(|next| next > now) {
             return Ok(());
         }
-        let new_run = || RunId::new(Timestamp::now(), rand::random());
-        for submission in self.scheduler.due(now, new_run) {
+        for submission in self.scheduler.due(now, submissions::new_run) {
             self.own.insert(submission.run.clone());
             let decided = self.step(Input::Submit(submission));
             self.collect(decided, batch)?;

@@ -89,7 +89,7 @@ pub(crate) enum Request {
         hello: WorkerHello,
         outbound: Outbound,
     },
-    /// A message of a worker.
+    /// A message of a worker, or the answer to what the engine asked.
     Worker(Input),
 }
 

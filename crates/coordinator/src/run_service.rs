@@ -1,6 +1,6 @@
 //! Runs: submitting, reading, watching, stopping and resuming them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +14,10 @@ use marquetry_proto::v1::run_service_server::RunService;
 use marquetry_proto::v1::watch_run_response::Event;
 use marquetry_proto::{from_prost_value, status_from_diagnostics, status_with_metadata, v1};
 use marquetry_types::{
-    Diagnostic, Diagnostics, Epoch, InvalidName, RunId, StageName, TRACEPARENT, Timestamp, codes,
+    Diagnostic, Diagnostics, Epoch, InvalidName, RunId, StageName, TRACEPARENT, codes,
 };
-use marquetry_workflow::{Bundle, ParamInput, StageCatalogue, Workflow};
+use marquetry_workflow::{Bundle, StageCatalogue, Workflow};
 use prost::Message;
-use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_stream::wrappers::ReceiverStream;
@@ -32,7 +31,7 @@ use crate::recent_workflows::{Key, Known, RecentWorkflows};
 use crate::request::{Begun, Refusal, Reply, Request};
 use crate::run_ends::{End, wait_from_wire};
 use crate::workflow_service::{check_name, not_deployed};
-use crate::{bundles, views};
+use crate::{bundles, submissions, views};
 
 /// Bytes of all parameters of a run.
 const PARAM_BYTES: usize = 1024 * 1024;
@@ -234,26 +233,23 @@ impl RunService for Runs {
             (Some(_), _) => return Err(bad_request("`bundle` and `workflow` stand together")),
         };
         check_size(&request.params)?;
-        let given: BTreeMap<String, ParamInput> = request
-            .params
-            .into_iter()
-            .map(|(name, value)| match from_prost_value(value) {
-                Value::String(text) => (name, ParamInput::Text(text)),
-                other => (name, ParamInput::Value(other)),
-            })
-            .collect();
-        let params = workflow.resolve_params(&given).map_err(invalid)?;
-        let group = workflow.group(&params).map_err(|error| {
-            let message = format!("the name of the concurrency group: {}", error.message);
-            invalid(Diagnostic::new(error.code(), message).into())
-        })?;
+        let given = request.params.into_iter();
+        let given = given.map(|(name, value)| (name, submissions::given(from_prost_value(value))));
+        let made = submissions::submission(
+            submissions::new_run(),
+            workflow,
+            String::new(),
+            base_dir,
+            &given.collect(),
+        );
+        let made = made.map_err(invalid)?;
         // Only what is run is kept.
         let bundle = match files {
             Files::Sent(bundle, key) => {
                 let bundle = self.store(&bundle).await?;
                 if let Some(key) = key {
                     let known = Known {
-                        workflow: Arc::new((*workflow).clone()),
+                        workflow: Arc::new((*made.workflow).clone()),
                         bundle: bundle.clone(),
                     };
                     self.recent.put(epoch, key, known);
@@ -263,15 +259,11 @@ impl RunService for Runs {
             Files::Kept(digest) => digest,
         };
         let submission = Submission {
-            run: RunId::new(Timestamp::now(), rand::random()),
-            workflow,
             bundle,
-            params,
             request_id,
-            base_dir,
-            group,
-            schedule: None,
             trace,
+            ignores_cache: request.no_cache,
+            ..made
         };
         let run = submission.run.clone();
         let end = wait.map(|_| self.end_of(&run)).transpose()?;

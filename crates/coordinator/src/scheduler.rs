@@ -10,6 +10,8 @@ use marquetry_schedule::Occurrence;
 use marquetry_types::{RunId, ScheduleName, Timestamp};
 use marquetry_workflow::{ParamInput, ScheduleSpec};
 
+use crate::submissions;
+
 /// A schedule of a current version.
 #[derive(Debug, Clone)]
 struct Plan {
@@ -135,19 +137,15 @@ pub(crate) fn submission(
 ) -> Result<Submission, String> {
     let given = spec.params.iter();
     let given = given.map(|(name, value)| (name.clone(), ParamInput::Value(value.clone())));
-    let workflow = &deployment.workflow;
-    let params = workflow
-        .resolve_params(&given.collect())
-        .map_err(|errors| errors.to_string())?;
-    let group = workflow.group(&params).map_err(|error| error.to_string())?;
-    Ok(Submission {
+    let made = submissions::submission(
         run,
-        workflow: workflow.clone(),
-        bundle: deployment.bundle.clone(),
-        params,
+        deployment.workflow.clone(),
+        deployment.bundle.clone(),
+        deployment.base_dir.clone(),
+        &given.collect(),
+    );
+    Ok(Submission {
         request_id: is_backfill.then(|| backfill_request(deployment, spec, occurrence)),
-        base_dir: deployment.base_dir.clone(),
-        group,
         schedule: Some(Scheduled {
             schedule: spec.name.to_string(),
             at: occurrence.at,
@@ -155,7 +153,7 @@ pub(crate) fn submission(
             interval_end: occurrence.interval_end,
             is_backfill,
         }),
-        trace: None,
+        ..made.map_err(|errors| errors.to_string())?
     })
 }
 

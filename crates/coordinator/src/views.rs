@@ -19,6 +19,15 @@ pub(crate) fn run(state: &RunState, waiting: &dyn Fn(&StageName) -> Option<Waiti
             .filter(|name| name.place().is_none())
             .filter_map(|name| stage(state, name, waiting(name)))
             .collect(),
+        outputs: (state.status == RunStatus::Succeeded).then(|| (&state.outputs).into()),
+        parent: state
+            .submitted
+            .parent
+            .as_ref()
+            .map(|parent| v1::ParentStage {
+                run_id: parent.run.to_string(),
+                stage: parent.stage.to_string(),
+            }),
     }
 }
 
@@ -83,10 +92,17 @@ pub(crate) fn stage(run: &RunState, name: &StageName, waits: Option<Waiting>) ->
             })
             .collect(),
         items: state.items.as_ref().map(|_| counts(state.item_counts)),
+        started_at: state.started_at.map(timestamp_to_wire),
+        finished_at: state.ended_at.map(timestamp_to_wire),
         waiting: waits.as_ref().map(waiting),
         approval: state.approval.as_ref().map(|approval| v1::Approval {
             by: approval.by.clone(),
             comment: approval.comment.clone(),
+        }),
+        child: state.child.as_ref().map(|child| v1::ChildRun {
+            run_id: child.run.to_string(),
+            workflow: child.workflow.clone(),
+            workflow_version: child.version,
         }),
     })
 }
@@ -107,6 +123,7 @@ fn waiting(waiting: &Waiting) -> v1::Waiting {
         Waiting::Retry(_) => v1::WaitingFor::Retry,
         Waiting::Approval { .. } => v1::WaitingFor::Approval,
         Waiting::Until(_) => v1::WaitingFor::Time,
+        Waiting::Run { .. } => v1::WaitingFor::Run,
         Waiting::Concurrency { .. } => v1::WaitingFor::Concurrency,
         Waiting::Rate { .. } => v1::WaitingFor::Rate,
         Waiting::Slot { .. } => v1::WaitingFor::Slot,
@@ -165,5 +182,11 @@ fn attempt(attempt: &AttemptState) -> v1::Attempt {
         assigned_at: Some(timestamp_to_wire(attempt.assigned_at)),
         finished_at: attempt.finished_at.map(timestamp_to_wire),
         failure,
+        reused: attempt.reused().map(|reused| v1::Reused {
+            run_id: reused.attempt.run.to_string(),
+            stage: reused.attempt.stage.to_string(),
+            attempt: reused.attempt.attempt.0,
+            computed_at: Some(timestamp_to_wire(reused.computed_at)),
+        }),
     }
 }

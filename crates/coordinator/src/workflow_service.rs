@@ -5,7 +5,7 @@ use marquetry_journal::{Deployment, Deployments, Page};
 use marquetry_proto::v1::workflow_service_server::WorkflowService;
 use marquetry_proto::{timestamp_from_wire, timestamp_to_wire, v1};
 use marquetry_schedule::When;
-use marquetry_types::{Diagnostic, RunId, Timestamp, codes};
+use marquetry_types::{Diagnostic, Timestamp, codes};
 use marquetry_workflow::ScheduleSpec;
 use tonic::{Request as GrpcRequest, Response, Status};
 
@@ -15,6 +15,7 @@ use crate::run_service::{
     Runs, bad_request, check_comment, must_lead, page_size, status_of_journal, status_of_refusal,
 };
 use crate::scheduler::{ScheduleView, submission};
+use crate::submissions;
 
 /// The most runs of one backfill.
 const MOST_RUNS: usize = 1000;
@@ -152,7 +153,7 @@ impl WorkflowService for Workflows {
         let occurrences = occurrences.map_err(|error| bad_request(&error.to_string()))?;
         let mut runs = Vec::with_capacity(occurrences.len());
         for occurrence in occurrences {
-            let run = RunId::new(Timestamp::now(), rand::random());
+            let run = submissions::new_run();
             let submission = submission(&deployment, spec, occurrence, true, run);
             let submission = submission.map_err(|why| bad_request(&why))?;
             let begun = self.runs.begin(submission).await?;
@@ -203,13 +204,16 @@ pub(crate) fn check_name(name: &str) -> Result<(), Status> {
 
 /// That a workflow, or a version of it, is not deployed.
 pub(crate) fn not_deployed(name: &str, version: u64) -> Status {
+    status_of_refusal(Refusal::NotFound(why_not_deployed(name, version)))
+}
+
+pub(crate) fn why_not_deployed(name: &str, version: u64) -> Diagnostic {
     let message = match version {
         0 => format!("there is no deployed workflow `{name}`"),
         version => format!("there is no version {version} of workflow `{name}`"),
     };
-    let diagnostic = Diagnostic::new(codes::NOT_DEPLOYED, message)
-        .help("`marquetry workflows` lists those that are; `marquetry deploy FILE` deploys one");
-    status_of_refusal(Refusal::NotFound(diagnostic))
+    Diagnostic::new(codes::NOT_DEPLOYED, message)
+        .help("`marquetry workflows` lists those that are; `marquetry deploy FILE` deploys one")
 }
 
 /// Those that can be read; the others are told in the log.

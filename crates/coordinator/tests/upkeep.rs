@@ -21,6 +21,7 @@ struct Files {
     writes: Mutex<u32>,
     /// Writes that fail, before those that do not.
     fails: Mutex<u32>,
+    compactions: Mutex<u32>,
 }
 
 impl Files {
@@ -45,6 +46,11 @@ impl History for Files {
         let name = (batch.epoch.0, batch.number);
         self.files.lock().unwrap().insert(name, runs);
         Ok(())
+    }
+
+    async fn compact(&self) -> Result<u64, Diagnostic> {
+        *self.compactions.lock().unwrap() += 1;
+        Ok(0)
     }
 
     async fn collect(&self) -> Result<Collected, Diagnostic> {
@@ -174,6 +180,30 @@ async fn by_age_everything_that_ended_long_ago_goes() {
     eventually(async || house.listed().await == 0).await;
     assert_eq!(files.runs(), ids(2));
     shutdown.cancel();
+}
+
+#[tokio::test]
+async fn the_archive_is_compacted_as_often_as_is_asked_for_and_never_by_default() {
+    for (every, is_expected) in [(Some(Duration::from_millis(1)), true), (None, false)] {
+        let house = House::with_runs(1).await;
+        let files = Arc::new(Files::default());
+        let upkeep = Upkeep {
+            compact_every: every,
+            keep_runs: Some(0),
+            ..upkeep(&files)
+        };
+        let (_coordinator, shutdown) = house.serve("c1", upkeep).await;
+        let compactions = || *files.compactions.lock().unwrap();
+        match is_expected {
+            true => eventually(async || compactions() > 1).await,
+            false => {
+                // It has been round once when an old run is discarded.
+                eventually(async || house.listed().await == 0).await;
+                assert_eq!(compactions(), 0);
+            }
+        }
+        shutdown.cancel();
+    }
 }
 
 #[tokio::test]

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use marquetry_types::{FencingToken, Parallelism, Peer, RunId, StageKind, TraceContext, WorkerId};
+use marquetry_types::{
+    FencingToken, Parallelism, Peer, RunId, StageKind, StageName, TraceContext, WorkerId,
+};
 use serde_json::Value;
 
-use crate::Record;
+use crate::{Lookup, Record};
 
 /// The engine's answer to an input.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -101,6 +103,16 @@ pub enum Action {
     TellPeers {
         /// In a fixed order.
         peers: Vec<Peer>,
+    },
+    /// Look something up in the journal, and say it with [`Input::LookedUp`](crate::Input::LookedUp),
+    /// whatever comes of it.
+    LookUp {
+        /// For which run.
+        run: RunId,
+        /// For which of its stages.
+        stage: StageName,
+        /// What.
+        lookup: Box<Lookup>,
     },
     /// The run ended and leaves the working set.
     RunEnded {

@@ -7,7 +7,7 @@ use marquetry_types::{
 use marquetry_workflow::Retry;
 
 use crate::shelf::Shelved;
-use crate::{Action, Decision, Engine, Record, Rejection, backoff};
+use crate::{Action, CacheEntry, Decision, Engine, Record, Rejection, backoff};
 
 impl Engine {
     pub(crate) fn finished(
@@ -68,12 +68,23 @@ impl Engine {
             Ok(shelved) => shelved,
             Err(failure) => return self.fail(token, failure, now, decision),
         };
+        let stage = run.stages.get(&token.attempt.stage);
+        let grant = stage.and_then(|stage| stage.granted());
+        let used = grant.and_then(|grant| grant.cache.as_ref());
+        let cache = used.map(|used| CacheEntry {
+            key: used.key.clone(),
+            computed_at: used
+                .reuses
+                .as_ref()
+                .map_or(now, |reused| reused.computed_at),
+        });
         Ok(self.record(
             Record::StageSucceeded {
                 token,
                 outcome,
                 published,
                 withheld,
+                cache,
                 at: now,
             },
             decision,
@@ -102,6 +113,18 @@ impl Engine {
                 diagnostic: Diagnostic::new(codes::STAGE_INTERNAL, message)
                     .help("this is an error of the plugin that provides the stage kind"),
             };
+        }
+        let stage = run.stages.get(&token.attempt.stage);
+        let grant = stage.and_then(|stage| stage.granted());
+        if grant.is_some_and(|grant| grant.is_reuse()) && !is_cancelled {
+            // What was computed before is not to be had: it is computed now, at once.
+            let record = Record::AttemptFailed {
+                token,
+                failure,
+                retry_at: Some(now),
+                at: now,
+            };
+            return Ok(self.record(record, decision)?);
         }
         let retry = run
             .workflow()

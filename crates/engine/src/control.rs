@@ -1,6 +1,6 @@
-//! Stages that take no worker: they wait for a person or for a time.
+//! Stages that take no worker: they wait for a person, for a time or for another run.
 
-use marquetry_types::{Diagnostic, FailureClass, RunId, StageName, Timestamp, codes};
+use marquetry_types::{Diagnostic, FailureClass, Outcome, RunId, StageName, Timestamp, codes};
 use marquetry_workflow::{ControlKind, wait_until};
 use serde_json::Value;
 
@@ -22,6 +22,7 @@ impl Engine {
             return Ok(());
         };
         match control {
+            ControlKind::Run => self.want_child(run, stage, options, now, decision),
             ControlKind::Approval => {
                 live.awaits_approval.insert(stage);
                 Ok(())
@@ -52,6 +53,7 @@ impl Engine {
             run: run.clone(),
             stage,
             approval,
+            outcome: Outcome::default(),
             at: now,
         };
         Ok(self.record(record, decision)?)

@@ -99,6 +99,13 @@ impl Engine {
             "the stage took {} s with all its attempts, longer than its timeout",
             took.as_secs()
         ));
+        if let Some(child) = standing.awaited_child() {
+            // With the run that it waits for it ends itself.
+            let child = child.run.clone();
+            let reason = format!("stage `{stage}` of run {run} outlived its timeout");
+            self.cancel(&child, reason, now, decision)?;
+            return Ok(true);
+        }
         let is_gathering = standing.granted().is_some();
         let has_open = items.iter().any(|item| {
             let item = state.stages.get(item);

@@ -3,15 +3,17 @@
 
 use marquetry_script::{ScriptError, StatusFlags};
 use marquetry_types::{
-    AttemptId, Diagnostic, FailureClass, FencingToken, RunId, StageName, Timestamp, WorkerId, codes,
+    AttemptId, Diagnostic, FailureClass, FencingToken, Outcome, RunId, StageName, Timestamp,
+    WorkerId, codes,
 };
 use marquetry_workflow::{Condition, ConfigValue, ControlKind, Stage, Throttle};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::backlog::{Demand, Turn};
+use crate::caching::reuse_kind;
 use crate::fan::{Gathered, gather_kind, gathered};
 use crate::live_run::LiveRun;
 use crate::scope::{reduce_datasets, scope};
@@ -113,6 +115,12 @@ impl Engine {
                 }
             }
         }
+        if !self.knows_cached(run, index, now, decision) {
+            return Ok(());
+        }
+        let Some(live) = self.runs.get_mut(run) else {
+            return Ok(());
+        };
         let uses = live.state.workflow().stage(&name).map(|stage| &stage.uses);
         if let Some(control) = uses.and_then(ControlKind::of) {
             let options = live.options.get(&index).cloned().unwrap_or_default();
@@ -224,16 +232,32 @@ impl Engine {
             (None, Some(failure)) => (RunStatus::Failed, Some(failure)),
             (None, None) => (RunStatus::Succeeded, None),
         };
+        let given = match status {
+            RunStatus::Succeeded => live.state.evaluate_outputs(),
+            _ => Ok(Outcome::default()),
+        };
+        let (status, failure, outputs) = match given {
+            Ok(outputs) => (status, failure, outputs),
+            Err(diagnostic) => {
+                let failure = RunFailure {
+                    stage: None,
+                    diagnostic,
+                };
+                (RunStatus::Failed, Some(failure), Outcome::default())
+            }
+        };
         self.record(
             Record::RunFinished {
                 run: run.clone(),
                 status,
                 failure,
+                outputs,
                 at: now,
             },
             decision,
         )?;
         self.touched.remove(run);
+        self.child_ended(run, now, decision)?;
         decision.actions.push(Action::RunEnded { run: run.clone() });
         let group = self
             .run(run)
@@ -316,7 +340,7 @@ impl Engine {
             return Ok(());
         };
         let options = live.options.get(&turn.index).cloned().unwrap_or_default();
-        let assignment = self.assignment(live, name, stage, options);
+        let assignment = self.assignment(live, turn.index, stage, options);
         let token = assignment.token.clone();
         let timeout = stage.timeout;
         // An item publishes nothing: what gathers them does.
@@ -330,6 +354,7 @@ impl Engine {
             worker: worker.clone(),
             learns_from,
             slot: bounds.and_then(|bounds| Some(bounds.slot.as_ref()?.group.clone())),
+            cache: live.cache_use(turn.index),
             at: now,
         };
         if let Some(rate) = bounds.and_then(|bounds| bounds.rate.as_ref()) {
@@ -350,12 +375,18 @@ impl Engine {
     fn assignment(
         &self,
         live: &LiveRun,
-        name: &StageName,
+        index: usize,
         stage: &Stage,
         mut options: Value,
     ) -> Assignment {
         let run = &live.state;
-        self.shelf.put_policies(run, &mut options);
+        let name = live.name(index).unwrap_or(&stage.name);
+        let reuse = live.reuses.get(&index);
+        let reuse = reuse.and_then(|reuse| reuse.found.as_ref());
+        match reuse {
+            Some(found) => options = json!({ "outcome": found.outcome }),
+            None => self.shelf.put_policies(run, &mut options),
+        }
         let attempt = run.stages.get(name).map(crate::StageState::next_attempt);
         let attempt = AttemptId {
             run: run.id().clone(),
@@ -370,6 +401,7 @@ impl Engine {
             },
             kind: match run.stages.get(name).and_then(|state| state.items.as_ref()) {
                 Some(_) => gather_kind(&stage.uses),
+                None if reuse.is_some() => reuse_kind(&stage.uses),
                 None => stage.uses.clone(),
             },
             options,
@@ -491,7 +523,7 @@ fn in_stage(error: &ScriptError, stage: &StageName, what: &str) -> Diagnostic {
 }
 
 /// A seed that follows from the names of workflow and stage.
-fn seed(workflow: &str, stage: &StageName) -> u64 {
+pub(crate) fn seed(workflow: &str, stage: &StageName) -> u64 {
     let digest = blake3::hash(format!("{workflow}/{stage}").as_bytes());
     let [a, b, c, d, e, f, g, h, ..] = *digest.as_bytes();
     u64::from_le_bytes([a, b, c, d, e, f, g, h])

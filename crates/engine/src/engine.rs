@@ -141,13 +141,21 @@ impl Engine {
                 }
             }
             let run = state.id().clone();
-            let granted: Vec<_> = state
-                .grants()
-                .map(|(token, _)| token.attempt.stage.clone())
-                .collect();
+            let running = |(name, stage): (&StageName, &StageState)| {
+                let runs = stage.granted().is_some() || stage.awaited_child().is_some();
+                runs.then(|| name.clone())
+            };
+            let running: Vec<_> = state.stages.iter().filter_map(running).collect();
+            for (name, stage) in &state.stages {
+                if stage.awaited_child().is_some() {
+                    engine
+                        .timers
+                        .arm(now, Timer::Child(run.clone(), name.clone()));
+                }
+            }
             engine.enter(state);
             engine.join_group(&run);
-            for stage in granted {
+            for stage in running {
                 if let Some(due) = engine.deadline(&run, &stage) {
                     engine.timers.arm(due, Timer::Deadline(run.clone(), stage));
                 }
@@ -238,6 +246,9 @@ impl Engine {
                 is_approved,
                 approval,
             } => self.approve(&run, stage, is_approved, approval, now, &mut decision)?,
+            Input::LookedUp { run, stage, found } => {
+                self.looked_up(&run, &stage, found, now, &mut decision)?;
+            }
             Input::Tick => {}
         }
         self.settle(now, &mut decision)?;
@@ -291,7 +302,7 @@ impl Engine {
     }
 
     /// Refuses a run whose group is full, where its workflow says so.
-    fn check_group(
+    pub(crate) fn check_group(
         &self,
         group: Option<&String>,
         concurrency: Option<&Concurrency>,
@@ -375,7 +386,7 @@ impl Engine {
         self.touched.insert(run);
     }
 
-    fn submit(
+    pub(crate) fn submit(
         &mut self,
         submission: Submission,
         now: Timestamp,
@@ -391,6 +402,8 @@ impl Engine {
             group,
             schedule,
             trace,
+            parent,
+            ignores_cache,
         } = submission;
         let pins = self.shelf.pins(&workflow);
         let submitted = RunSubmitted {
@@ -405,6 +418,8 @@ impl Engine {
             schedule,
             trace,
             pins,
+            parent,
+            ignores_cache,
         };
         self.take_place(&submitted, now, decision)?;
         let run = submitted.run.clone();
@@ -454,10 +469,11 @@ impl Engine {
             reason,
             at: now,
         };
-        Ok(self.record(record, decision)?)
+        self.record(record, decision)?;
+        self.cancel_children(run, now, decision)
     }
 
-    fn resume(
+    pub(crate) fn resume(
         &mut self,
         state: RunState,
         from: BTreeSet<StageName>,
@@ -523,6 +539,7 @@ impl Engine {
             Timer::Deadline(run, stage) => {
                 self.end_if_late(&run, &stage, now, decision)?;
             }
+            Timer::Child(run, stage) => self.check_child(&run, stage, now, decision)?,
             Timer::Timeout(token) => self.outlived(&token, now, decision)?,
             // Granting follows in any case.
             Timer::Token(_) => {}

@@ -8,7 +8,7 @@ use marquetry_types::{
 use marquetry_workflow::Workflow;
 use serde_json::{Map, Value};
 
-use crate::{Approval, RunState, Scheduled};
+use crate::{Approval, Found, Parent, RunState, Scheduled};
 
 /// A checked workflow with resolved parameters, to be run.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +31,10 @@ pub struct Submission {
     pub schedule: Option<Scheduled>,
     /// The caller's span, if it has one.
     pub trace: Option<TraceContext>,
+    /// The stage that it is begun by; the engine says it.
+    pub parent: Option<Parent>,
+    /// Its stages are computed, whatever was computed before.
+    pub ignores_cache: bool,
 }
 
 /// What a worker says of itself when it connects.
@@ -134,6 +138,15 @@ pub enum Input {
         is_approved: bool,
         /// Who, and what they say.
         approval: Approval,
+    },
+    /// What a stage asked the journal is answered.
+    LookedUp {
+        /// The stage's run.
+        run: RunId,
+        /// The stage.
+        stage: StageName,
+        /// The answer.
+        found: Found,
     },
     /// Time moved on.
     Tick,

@@ -13,6 +13,8 @@ mod agent;
 mod attempts;
 mod backlog;
 mod backoff;
+mod caching;
+mod children;
 mod config;
 mod control;
 mod deadlines;
@@ -23,6 +25,7 @@ mod gauges;
 mod groups;
 mod input;
 mod live_run;
+mod lookup;
 mod membership;
 mod record;
 mod run_state;
@@ -42,7 +45,11 @@ pub use config::EngineConfig;
 pub use engine::{Engine, Rejection};
 pub use gauges::Gauges;
 pub use input::{Input, Submission, WorkerHello};
-pub use record::{Approval, Record, RunSubmitted, Scheduled, Withheld};
+pub use lookup::{Cached, Child, Found, Lookup};
+pub use record::{
+    Approval, CacheEntry, CacheUse, ChildRun, Parent, Record, Remembered, RunSubmitted, Scheduled,
+    Withheld,
+};
 pub use run_state::{BadRecord, RunFailure, RunState, RunStatus, RunSummary, StageCounts};
 pub use stage_state::{AttemptEnd, AttemptState, ItemCounts, StageState, StageStatus};
 pub use views::{QueueView, WorkerView};

@@ -8,6 +8,7 @@ use marquetry_types::{StageName, Timestamp, WorkerId};
 use serde_json::{Map, Value};
 
 use crate::backlog::{Demand, Turn};
+use crate::caching::{Reuse, reuse_kind};
 use crate::fan::{Fan, gather_kind};
 use crate::scope::scope as scope_of;
 use crate::throttles::Bounds;
@@ -38,6 +39,8 @@ pub(crate) struct LiveRun {
     pub(crate) awaits_approval: BTreeSet<StageName>,
     /// Options of the stages that may run, by stage, as they were evaluated once.
     pub(crate) options: BTreeMap<usize, Value>,
+    /// By stage whose outputs are used again: what is known of them.
+    pub(crate) reuses: BTreeMap<usize, Reuse>,
 }
 
 impl LiveRun {
@@ -53,6 +56,7 @@ impl LiveRun {
             open: 0,
             decidable: Vec::new(),
             options: BTreeMap::new(),
+            reuses: BTreeMap::new(),
             state,
             place,
         };
@@ -92,7 +96,7 @@ impl LiveRun {
                 let limit = self.state.workflow().stage(name);
                 let limit = limit.and_then(|stage| stage.for_each.as_ref()?.limit);
                 let fan = self.fans.entry(parent).or_insert_with(|| Fan::new(limit));
-                if stage.granted().is_some() {
+                if stage.granted().is_some() || stage.awaited_child().is_some() {
                     fan.activate(index);
                 }
             }
@@ -174,6 +178,7 @@ impl LiveRun {
             Record::CancelRequested { .. } | Record::RunResumed { .. }
         ) {
             self.options.clear();
+            self.reuses.clear();
             self.awaits_approval.clear();
             self.take_stock();
             return Ok(());
@@ -192,6 +197,7 @@ impl LiveRun {
         if state.status.is_terminal() {
             self.open = self.open.saturating_sub(1);
             self.options.remove(&index);
+            self.reuses.remove(&index);
             self.scopes.remove(&index);
             self.awaits_approval.remove(stage);
             for &dependent in &self.dependents[index] {
@@ -217,14 +223,24 @@ impl LiveRun {
         self.state.stages.get_index(index).map(|(name, _)| name)
     }
 
-    /// What a stage asks of a worker.
-    pub(crate) fn demand(&self, index: usize) -> Option<&Demand> {
-        self.demands.get(index).map(Arc::as_ref)
+    /// What a stage asks of a worker now: to look at what is there already, or to compute.
+    pub(crate) fn demand(&self, index: usize) -> Option<Arc<Demand>> {
+        let demand = self.demands.get(index)?;
+        let reuse = self.reuses.get(&index);
+        if reuse.is_none_or(|reuse| reuse.found.is_none()) {
+            return Some(Arc::clone(demand));
+        }
+        Some(Arc::new(Demand {
+            kind: reuse_kind(&demand.kind),
+            version: 0,
+            bounds: None,
+            ..Demand::clone(demand)
+        }))
     }
 
     /// What a stage asks of a worker, and its turn among those that ask for the same.
     pub(crate) fn turn(&self, index: usize) -> Option<(Arc<Demand>, Turn)> {
-        let demand = Arc::clone(self.demands.get(index)?);
+        let demand = self.demand(index)?;
         let stage = self.state.workflow().stage(self.name(index)?)?;
         let run = self.state.id().clone();
         Some((demand, Turn::new(stage, self.place, index, run)))

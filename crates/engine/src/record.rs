@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use marquetry_types::{
-    FencingToken, Outcome, Publication, Published, RunId, StageFailure, StageName, Timestamp,
-    TraceContext, WorkerId,
+    AttemptId, FencingToken, Outcome, Publication, Published, RunId, StageFailure, StageName,
+    Timestamp, TraceContext, WorkerId,
 };
 use marquetry_workflow::Workflow;
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,54 @@ pub struct Scheduled {
     pub interval_end: Timestamp,
     /// It catches up on what was past when somebody asked for it, and is no step of the schedule.
     pub is_backfill: bool,
+}
+
+/// The stage of another run that began a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// The other run.
+    pub run: RunId,
+    /// Its stage.
+    pub stage: StageName,
+}
+
+/// A run that a stage began.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChildRun {
+    /// The run.
+    pub run: RunId,
+    /// Its workflow.
+    pub workflow: String,
+    /// The workflow's version.
+    pub version: u64,
+}
+
+/// What an attempt has to do with the cache.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheUse {
+    /// The content of its stage.
+    pub key: String,
+    /// It does not compute, but looks whether what another attempt gave is still there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reuses: Option<Remembered>,
+}
+
+/// An outcome that was computed before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remembered {
+    /// The attempt that gave it last.
+    pub attempt: AttemptId,
+    /// When it was computed.
+    pub computed_at: Timestamp,
+}
+
+/// What a success leaves to be used again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheEntry {
+    /// The content of the stage.
+    pub key: String,
+    /// When it was computed.
+    pub computed_at: Timestamp,
 }
 
 /// The beginning of a run, with all that it needs to go on anywhere.
@@ -59,6 +107,12 @@ pub struct RunSubmitted {
     /// reads or publishes and is not among them had no version yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pins: Vec<Published>,
+    /// The stage that began it, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
+    /// Its stages are computed, whatever was computed before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ignores_cache: bool,
 }
 
 /// An output that should have been published, and was not.
@@ -105,6 +159,9 @@ pub enum Record {
         /// The concurrency group of stages in which it counts.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         slot: Option<String>,
+        /// For a stage whose outputs are used again: its content.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cache: Option<CacheUse>,
         /// When.
         at: Timestamp,
     },
@@ -143,6 +200,9 @@ pub enum Record {
         /// What it did not publish, for somebody else was first.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         withheld: Vec<Withheld>,
+        /// Where it is to be used again: as what.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cache: Option<CacheEntry>,
         /// When.
         at: Timestamp,
     },
@@ -157,6 +217,17 @@ pub enum Record {
         /// When.
         at: Timestamp,
     },
+    /// A stage began a run of a deployed workflow, or goes on with it, and waits for its end.
+    ChildStarted {
+        /// The run.
+        run: RunId,
+        /// The stage.
+        stage: StageName,
+        /// What it waits for.
+        child: ChildRun,
+        /// When.
+        at: Timestamp,
+    },
     /// A stage that takes no worker is over: what it waited for came.
     StagePassed {
         /// The run.
@@ -166,6 +237,9 @@ pub enum Record {
         /// Who approved, if it waited for that.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         approval: Option<Approval>,
+        /// What it gave, if it waited for another run.
+        #[serde(default, skip_serializing_if = "is_nothing")]
+        outcome: Outcome,
         /// When.
         at: Timestamp,
     },
@@ -218,9 +292,16 @@ pub enum Record {
         status: RunStatus,
         /// The first failure, where there is one.
         failure: Option<RunFailure>,
+        /// What it gives to whoever asked for it, if it succeeded.
+        #[serde(default, skip_serializing_if = "is_nothing")]
+        outputs: Outcome,
         /// When.
         at: Timestamp,
     },
+}
+
+fn is_nothing(outcome: &Outcome) -> bool {
+    *outcome == Outcome::default()
 }
 
 impl Record {
@@ -235,6 +316,7 @@ impl Record {
             | Self::StageSucceeded { token, .. } => &token.attempt.run,
             Self::RunAdmitted { run, .. }
             | Self::StageExpanded { run, .. }
+            | Self::ChildStarted { run, .. }
             | Self::StagePassed { run, .. }
             | Self::StageSkipped { run, .. }
             | Self::StageFailed { run, .. }
@@ -253,6 +335,7 @@ impl Record {
             | Self::AttemptLost { token, .. }
             | Self::StageSucceeded { token, .. } => Some(&token.attempt.stage),
             Self::StageExpanded { stage, .. }
+            | Self::ChildStarted { stage, .. }
             | Self::StagePassed { stage, .. }
             | Self::StageSkipped { stage, .. }
             | Self::StageFailed { stage, .. } => Some(stage),
@@ -286,6 +369,26 @@ impl Record {
         })
     }
 
+    /// What it leaves to be used again: the key, who gave it, what, and when that was computed.
+    #[must_use]
+    pub fn cached(&self) -> Option<(&str, crate::Cached)> {
+        let Self::StageSucceeded {
+            token,
+            outcome,
+            cache: Some(entry),
+            ..
+        } = self
+        else {
+            return None;
+        };
+        let cached = crate::Cached {
+            attempt: token.attempt.clone(),
+            outcome: outcome.clone(),
+            computed_at: entry.computed_at,
+        };
+        Some((&entry.key, cached))
+    }
+
     /// When it was decided.
     #[must_use]
     pub fn at(&self) -> Timestamp {
@@ -293,6 +396,7 @@ impl Record {
             Self::RunSubmitted(submitted) => submitted.at,
             Self::RunAdmitted { at, .. }
             | Self::StageExpanded { at, .. }
+            | Self::ChildStarted { at, .. }
             | Self::StagePassed { at, .. }
             | Self::AttemptAssigned { at, .. }
             | Self::AttemptFailed { at, .. }

@@ -111,6 +111,9 @@ pub struct RunState {
     /// When it last began: when it was admitted by its concurrency group, or resumed.
     #[serde(default)]
     pub begun_at: Option<Timestamp>,
+    /// What it gives to whoever asked for it, once it succeeded.
+    #[serde(default)]
+    pub outputs: Outcome,
     /// Whether it may begin stages: a run of a concurrency group waits for its turn.
     #[serde(default = "admitted")]
     pub is_admitted: bool,
@@ -153,6 +156,7 @@ impl RunState {
             finished_at: None,
             failure: None,
             begun_at: None,
+            outputs: Outcome::default(),
             is_admitted,
         }
     }
@@ -310,6 +314,7 @@ impl RunState {
                 worker,
                 learns_from,
                 slot,
+                cache,
                 at,
             } => {
                 let attempt = AttemptState {
@@ -317,6 +322,7 @@ impl RunState {
                     worker: worker.clone(),
                     learns_from: *learns_from,
                     slot: slot.clone(),
+                    cache: cache.clone(),
                     assigned_at: *at,
                     finished_at: None,
                     end: None,
@@ -352,6 +358,7 @@ impl RunState {
                 outcome,
                 published,
                 withheld,
+                cache: _,
                 at,
             } => {
                 let stage = self.granted_stage(token)?;
@@ -363,15 +370,23 @@ impl RunState {
                 Ok(())
             }
             Record::StageExpanded { stage, items, .. } => self.expand(stage, items),
+            Record::ChildStarted { stage, child, .. } => {
+                let stage = self.waiting_stage(stage)?;
+                stage.status = StageStatus::Running;
+                stage.retry_at = None;
+                stage.child = Some(child.clone());
+                Ok(())
+            }
             Record::StagePassed {
                 stage,
                 approval,
+                outcome,
                 at,
                 ..
             } => {
-                let stage = self.waiting_stage(stage)?;
+                let stage = self.ungranted_stage(stage)?;
                 stage.end(StageStatus::Succeeded, *at);
-                stage.outcome = Some(Outcome::default());
+                stage.outcome = Some(outcome.clone());
                 stage.approval.clone_from(approval);
                 Ok(())
             }
@@ -386,8 +401,13 @@ impl RunState {
             Record::StageFailed {
                 stage, failure, at, ..
             } => {
-                let stage = self.waiting_stage(stage)?;
-                stage.end(StageStatus::Failed, *at);
+                let end = match self.cancel_reason {
+                    // It waited for a run that was cancelled with this one.
+                    Some(_) => StageStatus::Cancelled,
+                    None => StageStatus::Failed,
+                };
+                let stage = self.ungranted_stage(stage)?;
+                stage.end(end, *at);
                 stage.failure = Some(failure.clone());
                 Ok(())
             }
@@ -396,6 +416,7 @@ impl RunState {
             Record::RunFinished {
                 status,
                 failure,
+                outputs,
                 at,
                 ..
             } => {
@@ -404,6 +425,7 @@ impl RunState {
                 }
                 self.status = *status;
                 self.failure.clone_from(failure);
+                self.outputs.clone_from(outputs);
                 self.finished_at = Some(*at);
                 Ok(())
             }
@@ -417,9 +439,16 @@ impl RunState {
             let what = format!("attempt {id} is out of order");
             return Err(self.bad(what));
         }
+        let (name, at) = (id.stage.clone(), attempt.assigned_at);
         stage.status = StageStatus::Running;
         stage.retry_at = None;
+        stage.started_at.get_or_insert(at);
         stage.attempts.push(attempt);
+        if name.place().is_some()
+            && let Some(whole) = self.stages.get_mut(name.stage())
+        {
+            whole.started_at.get_or_insert(at);
+        }
         Ok(())
     }
 
@@ -432,8 +461,10 @@ impl RunState {
     ) -> Result<(), BadRecord> {
         let is_cancelled = self.cancel_reason.is_some();
         let stage = self.granted_stage(token)?;
+        // Looking for what was computed before is no try at computing it.
+        let is_try = !stage.granted().is_some_and(AttemptState::is_reuse);
         stage.end_attempt(AttemptEnd::Failed(failure.clone()), at);
-        stage.failed_attempts = stage.failed_attempts.saturating_add(1);
+        stage.failed_attempts = stage.failed_attempts.saturating_add(is_try.into());
         stage.retry_at = retry_at;
         if is_cancelled {
             stage.end(StageStatus::Cancelled, at);
@@ -502,6 +533,7 @@ impl RunState {
         self.cancel_reason = None;
         self.finished_at = None;
         self.failure = None;
+        self.outputs = Outcome::default();
         for (name, stage) in &mut self.stages {
             let is_again = match name.place() {
                 None => again.contains(name),
@@ -509,6 +541,7 @@ impl RunState {
             };
             if stage.status != StageStatus::Succeeded || is_again {
                 stage.reopen(!is_whole(name));
+                stage.is_anew = from.contains(name);
             }
         }
         Ok(())
@@ -559,6 +592,18 @@ impl RunState {
                 what: format!("{token} is not granted"),
             }),
         }
+    }
+
+    /// The stage, if it waits for anything but an attempt that is granted.
+    fn ungranted_stage(&mut self, name: &StageName) -> Result<&mut StageState, BadRecord> {
+        let awaits = self.stages.get(name).and_then(StageState::awaited_child);
+        if awaits.is_none() {
+            return self.waiting_stage(name);
+        }
+        let what = format!("there is no stage `{name}`");
+        let run = self.submitted.run.clone();
+        let stage = self.stages.get_mut(name);
+        stage.ok_or(BadRecord { run, what })
     }
 
     /// The stage, if it waits for an attempt.

@@ -6,7 +6,7 @@ use marquetry_types::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Approval, Withheld};
+use crate::{Approval, CacheUse, ChildRun, Remembered, Withheld};
 
 /// Where a stage stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -78,6 +78,9 @@ pub struct AttemptState {
     /// The concurrency group of stages in which it counts until it ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slot: Option<String>,
+    /// For a stage whose outputs are used again: its content, and whether it only looks at what is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheUse>,
     /// When it was granted.
     pub assigned_at: Timestamp,
     /// When it ended.
@@ -148,6 +151,10 @@ pub struct StageState {
     pub failed_attempts: u32,
     /// Attempts that were lost since the run began or was last resumed.
     pub lost_attempts: u32,
+    /// When the first attempt since it was last opened was granted: its own, or an item's. From here to
+    /// [`ended_at`](Self::ended_at) is what it took, with the pauses between attempts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
     /// When it ended, one way or another.
     #[serde(default)]
     pub ended_at: Option<Timestamp>,
@@ -164,6 +171,27 @@ pub struct StageState {
     /// whole; of a stage with items, for those to come. No attempt of a run has the token of another.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub attempts_before: u32,
+    /// The run that it began last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub child: Option<ChildRun>,
+    /// Somebody wants it computed, whatever was computed before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_anew: bool,
+}
+
+impl AttemptState {
+    /// What it looks at, if it does not compute, but looks whether what another attempt gave is still
+    /// there.
+    #[must_use]
+    pub fn reused(&self) -> Option<&Remembered> {
+        self.cache.as_ref()?.reuses.as_ref()
+    }
+
+    /// Whether it looks at what another attempt gave.
+    #[must_use]
+    pub fn is_reuse(&self) -> bool {
+        self.reused().is_some()
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
@@ -184,11 +212,14 @@ impl StageState {
             retry_at: None,
             failed_attempts: 0,
             lost_attempts: 0,
+            started_at: None,
             ended_at: None,
             approval: None,
             items: None,
             item_counts: ItemCounts::default(),
             attempts_before: 0,
+            child: None,
+            is_anew: false,
         }
     }
 
@@ -206,6 +237,19 @@ impl StageState {
     #[must_use]
     pub fn granted(&self) -> Option<&AttemptState> {
         self.attempts.last().filter(|attempt| attempt.end.is_none())
+    }
+
+    /// The run that it waits for.
+    #[must_use]
+    pub fn awaited_child(&self) -> Option<&ChildRun> {
+        let child = self.child.as_ref();
+        child.filter(|_| self.status == StageStatus::Running && self.granted().is_none())
+    }
+
+    /// Whether what was known of it was not there when it was looked at.
+    pub(crate) fn was_refused_reuse(&self) -> bool {
+        let mut ends = self.attempts.iter().filter(|attempt| attempt.is_reuse());
+        ends.any(|attempt| matches!(attempt.end, Some(AttemptEnd::Failed(_))))
     }
 
     /// The number that the next attempt will have.
@@ -255,6 +299,7 @@ impl StageState {
             attempts: std::mem::take(&mut self.attempts),
             published: std::mem::take(&mut self.published),
             attempts_before: self.attempts_before,
+            child: self.child.take(),
             items,
             ..Self::new()
         };

@@ -16,6 +16,8 @@ pub(crate) enum Timer {
     Grace(WorkerId, u64),
     /// A stage may have outlived its own timeout, all attempts included.
     Deadline(RunId, StageName),
+    /// A stage may wait for a run that could not be restored.
+    Child(RunId, StageName),
     /// A bucket has a token again.
     Token(String),
     /// An attempt may have outlived its stage's timeout.

@@ -30,6 +30,13 @@ pub enum Waiting {
     },
     /// A time.
     Until(Timestamp),
+    /// A run of another workflow.
+    Run {
+        /// The run; none as long as it has not begun.
+        run: Option<RunId>,
+        /// The workflow.
+        workflow: String,
+    },
     /// A slot of a concurrency group of stages.
     Concurrency {
         /// The group.
@@ -70,6 +77,7 @@ impl Waiting {
             Self::Retry(_) => "retry",
             Self::Approval { .. } => "approval",
             Self::Until(_) => "until",
+            Self::Run { .. } => "run",
             Self::Concurrency { .. } => "concurrency",
             Self::Rate { .. } => "rate",
             Self::Slot { .. } => "slot",
@@ -106,6 +114,14 @@ impl fmt::Display for Waiting {
                 message: Some(message),
             } => write!(formatter, "approval: {message}"),
             Self::Until(at) => write!(formatter, "{at}"),
+            Self::Run {
+                run: Some(run),
+                workflow,
+            } => write!(formatter, "run {run} of workflow `{workflow}`"),
+            Self::Run {
+                run: None,
+                workflow,
+            } => write!(formatter, "a run of workflow `{workflow}` to begin"),
             Self::Concurrency {
                 group,
                 limit,
@@ -143,6 +159,12 @@ impl RunState {
     pub fn waiting(&self, name: &StageName) -> Option<Waiting> {
         let state = self.stages.get(name)?;
         let declared = self.workflow().stage(name)?;
+        if let Some(child) = state.awaited_child() {
+            return Some(Waiting::Run {
+                run: Some(child.run.clone()),
+                workflow: child.workflow.clone(),
+            });
+        }
         if !state.waits() || self.status != RunStatus::Running {
             return None;
         }
@@ -168,6 +190,10 @@ impl RunState {
         }
         Some(match ControlKind::of(&declared.uses) {
             Some(ControlKind::Approval) => Waiting::Approval { message: None },
+            Some(ControlKind::Run) => Waiting::Run {
+                run: None,
+                workflow: String::new(),
+            },
             Some(ControlKind::Until) | None => Waiting::Slot { workers: None },
         })
     }
@@ -193,6 +219,16 @@ impl Engine {
                     .map(str::to_owned);
                 Waiting::Approval { message }
             }
+            Waiting::Run {
+                run: None,
+                workflow,
+            } => {
+                let named = options.and_then(|options| options.get("workflow")?.as_str());
+                Waiting::Run {
+                    run: None,
+                    workflow: named.map_or(workflow, str::to_owned),
+                }
+            }
             Waiting::Slot { .. } => {
                 let declared = live.state.workflow().stage(name)?;
                 let from = live.state.open_since(name);
@@ -204,13 +240,14 @@ impl Engine {
                         let demand = live.demand(index)?;
                         let bounds = demand.bounds.as_deref();
                         let held = bounds.and_then(|bounds| self.throttles.waiting(bounds));
-                        held.unwrap_or_else(|| self.workers.why_none_is_free(demand))
+                        held.unwrap_or_else(|| self.workers.why_none_is_free(&demand))
                     }
                 }
             }
             Waiting::Needs(_)
             | Waiting::Retry(_)
             | Waiting::Until(_)
+            | Waiting::Run { .. }
             | Waiting::Concurrency { .. }
             | Waiting::Rate { .. }
             | Waiting::Worker { .. } => waiting,

@@ -14,6 +14,7 @@
 use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use bytes::Bytes;
 use marquetry_journal::{ArchiveBatch, StoredRun};
@@ -36,7 +37,7 @@ pub(crate) fn folder(table: &Table) -> String {
 /// The archive of a lake.
 #[derive(Debug, Clone)]
 pub struct Archive {
-    lake: Lake,
+    pub(crate) lake: Lake,
 }
 
 /// What a batch was written as.
@@ -97,7 +98,7 @@ impl Archive {
             path: path.clone(),
             reason: error.to_string(),
         })?;
-        let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let size = size(&bytes);
         self.lake.put(&path, Bytes::from(bytes)).await?;
         Ok(size)
     }
@@ -109,13 +110,25 @@ fn day(at: Timestamp) -> String {
 }
 
 fn encode(batch: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
+    let mut bytes = Vec::new();
+    let mut writer = writer(&mut bytes, batch.schema())?;
+    writer.write(batch)?;
+    writer.close()?;
+    Ok(bytes)
+}
+
+/// Writes a file of the archive.
+pub(crate) fn writer(
+    bytes: &mut Vec<u8>,
+    schema: SchemaRef,
+) -> Result<ArrowWriter<&mut Vec<u8>>, ArrowError> {
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_created_by(concat!("marquetry ", env!("CARGO_PKG_VERSION")).to_owned())
         .build();
-    let mut bytes = Vec::new();
-    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties))?;
-    writer.write(batch)?;
-    writer.close()?;
-    Ok(bytes)
+    Ok(ArrowWriter::try_new(bytes, schema, Some(properties))?)
+}
+
+pub(crate) fn size(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }

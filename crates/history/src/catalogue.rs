@@ -18,7 +18,7 @@ use datafusion::datasource::listing::{
 };
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
-use datafusion::prelude::{DataFrame, SessionContext, col};
+use datafusion::prelude::{DataFrame, SessionContext};
 use marquetry_journal::JournalReader;
 use marquetry_lake::{LAKE_URL, Lake, SessionOptions};
 use marquetry_types::{PublishedKind, PublishedName};
@@ -26,6 +26,7 @@ use marquetry_types::{PublishedKind, PublishedName};
 use crate::HistoryError;
 use crate::archive::folder;
 use crate::columns::{Table, Value};
+use crate::latest::{DAY, Latest};
 use crate::runs::{self, RUNS};
 use crate::stages::{self, STAGES};
 
@@ -33,8 +34,6 @@ use crate::stages::{self, STAGES};
 const AT_ONCE: usize = 500;
 /// The schema of published tables.
 const PUBLISHED: &str = "tables";
-/// The name of the parts of a view while it is made, which no query can mean.
-const PARTS: &str = "\u{1}all";
 
 /// What queries are about: a lake, and the journal where there is one.
 pub struct Catalogue {
@@ -157,8 +156,7 @@ impl Catalogue {
         let [runs, stages] = self.unarchived().await?;
         for (table, unarchived) in [(RUNS, runs), (STAGES, stages)] {
             if wanted.contains(table.name) {
-                let view = self.view(session, &table, unarchived).await?;
-                session.register_table(table.name, view)?;
+                session.register_table(table.name, self.latest(&table, unarchived)?)?;
             }
         }
         Ok(())
@@ -194,9 +192,8 @@ impl Catalogue {
     }
 
     /// A table as queries see it.
-    async fn view(
+    fn latest(
         &self,
-        session: &SessionContext,
         table: &Table,
         unarchived: Vec<RecordBatch>,
     ) -> Result<Arc<dyn TableProvider>, HistoryError> {
@@ -204,31 +201,18 @@ impl Catalogue {
         let url = ListingTableUrl::parse(format!("{LAKE_URL}{}/", folder(table)))?;
         let options = ListingOptions::new(Arc::new(ParquetFormat::default()))
             .with_file_extension(".parquet")
-            .with_table_partition_cols(vec![("date".to_owned(), DataType::Date32)]);
+            .with_table_partition_cols(vec![(DAY.to_owned(), DataType::Date32)]);
         let config = ListingTableConfig::new(url)
             .with_listing_options(options)
             .with_schema(Arc::clone(&schema));
-        let archived: Arc<dyn TableProvider> = Arc::new(ListingTable::try_new(config)?);
-        let unarchived = MemTable::try_new(Arc::clone(&schema), vec![unarchived])?;
-        let columns: Vec<_> = table.columns.iter().map(|(name, _)| col(*name)).collect();
-        let archived = session.read_table(archived)?.select(columns.clone())?;
-        let all = archived.union(session.read_table(Arc::new(unarchived))?.select(columns)?)?;
-        session.register_table(PARTS, all.into_view())?;
-        // Of a run that went on after it was archived, stages of an earlier state need not be there any more.
-        let latest = match table.name == RUNS.name {
-            true => "row_number() OVER (PARTITION BY run ORDER BY sequence DESC) = 1",
-            false => {
-                "row_number() OVER (PARTITION BY run, stage ORDER BY sequence DESC) = 1
-                 AND sequence = max(sequence) OVER (PARTITION BY run)"
-            }
-        };
-        let names: Vec<&str> = table.columns.iter().map(|(name, _)| *name).collect();
-        let sql = format!(
-            "SELECT {} FROM \"{PARTS}\" QUALIFY {latest}",
-            names.join(", ")
-        );
-        let view = session.sql(&sql).await?.into_view();
-        session.deregister_table(PARTS)?;
-        Ok(view)
+        Ok(Arc::new(Latest {
+            keys: match table.name == RUNS.name {
+                true => &["run"],
+                false => &["run", "stage"],
+            },
+            archived: Arc::new(ListingTable::try_new(config)?),
+            unarchived: Arc::new(MemTable::try_new(Arc::clone(&schema), vec![unarchived])?),
+            schema,
+        }))
     }
 }

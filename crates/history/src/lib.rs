@@ -9,10 +9,13 @@ mod archive;
 mod catalogue;
 pub mod collect;
 mod columns;
+mod compact;
 mod error;
+mod latest;
 mod runs;
 mod stages;
 
 pub use archive::{Archive, SavedRows};
 pub use catalogue::Catalogue;
+pub use compact::{Change, Compacted, Compaction};
 pub use error::HistoryError;

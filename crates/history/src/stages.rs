@@ -46,7 +46,7 @@ fn row(run: &RunState, sequence: u64, name: &StageName, stage: &StageState) -> V
         let (whole, _) = name.as_str().rsplit_once('.')?;
         run.workflow().stage(&whole.parse().ok()?)
     });
-    let started_at = stage.attempts.first().map(|it| it.assigned_at);
+    let started_at = stage.started_at;
     let last = stage.attempts.last();
     let outputs = stage
         .outcome

@@ -157,6 +157,7 @@ impl World {
                     run: run.clone(),
                     status: RunStatus::Succeeded,
                     failure: None,
+                    outputs: Outcome::default(),
                     at,
                 });
                 records.push(Record::RunResumed {
@@ -181,6 +182,7 @@ impl World {
                 worker: "w1".parse().unwrap(),
                 learns_from: None,
                 slot: None,
+                cache: None,
                 at,
             });
             match end {
@@ -229,6 +231,7 @@ impl World {
                         },
                         published,
                         withheld: Vec::new(),
+                        cache: None,
                         at,
                     });
                 }
@@ -242,6 +245,7 @@ impl World {
                     None => RunStatus::Cancelled,
                 },
                 failure: None,
+                outputs: Outcome::default(),
                 at,
             });
         }

@@ -16,6 +16,15 @@ pub enum JournalError {
         /// What the file system or the database said.
         reason: String,
     },
+    /// The database of the journal does not answer, or lets nobody in at the moment: nothing was read or
+    /// written, and the same request may succeed later with nothing changed.
+    #[error("the journal {journal} cannot be reached: {reason}")]
+    Away {
+        /// The URL without its password.
+        journal: String,
+        /// What the network or the database said.
+        reason: String,
+    },
     /// The journal was written by a version of Marquetry that stores it in another way.
     #[error(
         "the journal {journal} has format {found}, and this version of marquetry reads format {known}"
@@ -150,7 +159,10 @@ impl JournalError {
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::Open { .. } | Self::Storage { .. } | Self::Doubtful { .. } => codes::JOURNAL,
+            Self::Open { .. }
+            | Self::Away { .. }
+            | Self::Storage { .. }
+            | Self::Doubtful { .. } => codes::JOURNAL,
             Self::UnknownFormat { .. }
             | Self::Damaged { .. }
             | Self::DamagedBundle { .. }
@@ -182,6 +194,9 @@ impl JournalError {
             Self::Open { .. } => Some(
                 "check that the folder exists, may be written and has room, or that the database \
                  answers and lets this user in",
+            ),
+            Self::Away { .. } => Some(
+                "start the database, or check the URL's host and port and the network in between; a server waits for it",
             ),
             Self::UnknownFormat { found, known, .. } if found > known => {
                 Some("use the newer marquetry that wrote it, or another data folder")

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use marquetry_engine::{Record, RunState, RunStatus, RunSummary};
+use marquetry_engine::{Cached, Record, RunState, RunStatus, RunSummary};
 use marquetry_types::{Epoch, Publication, PublishedKind, PublishedName, RunId, Timestamp};
 
 use crate::history::History;
@@ -90,6 +90,9 @@ pub trait JournalReader: Send + Sync {
         name: &PublishedName,
         version: Option<u64>,
     ) -> Result<Option<Publication>, JournalError>;
+
+    /// What a stage of this content gave last, if a run that gave it is still kept.
+    async fn cached(&self, key: &str) -> Result<Option<Cached>, JournalError>;
 
     /// The bytes put under `digest`, or nothing.
     ///
@@ -213,6 +216,10 @@ impl<T: ReadThrough> JournalReader for T {
         version: Option<u64>,
     ) -> Result<Option<Publication>, JournalError> {
         self.reader().find_published(kind, name, version).await
+    }
+
+    async fn cached(&self, key: &str) -> Result<Option<Cached>, JournalError> {
+        self.reader().cached(key).await
     }
 
     async fn get_bundle(&self, digest: &str) -> Result<Option<Vec<u8>>, JournalError> {

@@ -9,6 +9,7 @@
 
 mod archive;
 mod backup;
+mod cached;
 mod deployment;
 mod envelope;
 mod error;

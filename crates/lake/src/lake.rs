@@ -137,6 +137,18 @@ impl Lake {
         object.bytes().await.map_err(failed)
     }
 
+    /// The size of an object in bytes; none if there is no such object.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn size(&self, path: &str) -> Result<Option<u64>, LakeError> {
+        match self.store.head(&ObjectPath::from(path)).await {
+            Ok(object) => Ok(Some(object.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(LakeError::store("read", self.address(path), error)),
+        }
+    }
+
     /// The objects below a folder.
     ///
     /// # Errors
@@ -234,6 +246,7 @@ impl Lake {
             digest,
             rows: manifest.rows,
             bytes: manifest.bytes(),
+            content: manifest.content_digest(),
         })
     }
 }

@@ -1,5 +1,7 @@
 //! The manifest: what a dataset is made of.
 
+use std::collections::HashMap;
+
 use arrow::datatypes::SchemaRef;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
@@ -136,10 +138,57 @@ impl Manifest {
         })
     }
 
+    /// BLAKE3, in hexadecimal, of columns and objects, wherever these lie; see
+    /// [`DatasetRef::content`](marquetry_types::DatasetRef). None if an object in the lake has no digest.
+    pub(crate) fn content_digest(&self) -> Option<String> {
+        let mut hasher = blake3::Hasher::new();
+        let mut add = |part: &str| {
+            // With its length, so that no two lists of parts read the same.
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part.as_bytes());
+        };
+        add_metadata(self.schema.metadata(), &mut add);
+        for field in self.schema.fields() {
+            add(field.name());
+            add(&format!("{:?} {}", field.data_type(), field.is_nullable()));
+            add_metadata(field.metadata(), &mut add);
+        }
+        for file in &self.files {
+            match &file.location {
+                FileLocation::InLake { .. } => add(file.digest.as_deref()?),
+                FileLocation::Source {
+                    url,
+                    etag,
+                    last_modified,
+                } => {
+                    add(url);
+                    add(etag.as_deref().unwrap_or_default());
+                    add(&format!(
+                        "{} {}",
+                        last_modified.timestamp_millis(),
+                        file.bytes
+                    ));
+                }
+            }
+        }
+        Some(hasher.finalize().to_hex().to_string())
+    }
+
     /// Bytes of all its objects.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
+    }
+}
+
+/// Its entries by key: a map has them in no order.
+fn add_metadata(metadata: &HashMap<String, String>, add: &mut impl FnMut(&str)) {
+    let mut entries: Vec<_> = metadata.iter().collect();
+    entries.sort_unstable();
+    add(&entries.len().to_string());
+    for (key, value) in entries {
+        add(key);
+        add(value);
     }
 }
 

@@ -28,6 +28,7 @@ pub fn describe<Options: JsonSchema>(kind: &str, version: u32, summary: &str) ->
         outputs: Vec::new(),
         metrics: Vec::new(),
         example: String::new(),
+        is_pure: false,
     })
 }
 
@@ -56,6 +57,13 @@ impl DescriptorBuilder {
         self.0
             .metrics
             .push(OutputDescriptor::new(name, description));
+        self
+    }
+
+    /// Its outputs follow from its options, its inputs, the files that it names and its seed, and from
+    /// nothing else: `cache: true` may use them again.
+    pub const fn pure(mut self) -> Self {
+        self.0.is_pure = true;
         self
     }
 

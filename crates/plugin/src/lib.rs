@@ -16,6 +16,7 @@ mod output;
 mod panel;
 mod registry;
 mod reporter;
+mod reuse;
 pub mod testing;
 
 pub use context::{StageContext, StageSetup};

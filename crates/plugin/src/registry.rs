@@ -9,6 +9,7 @@ use marquetry_workflow::StageCatalogue;
 
 use crate::StageHandler;
 use crate::gather::Gather;
+use crate::reuse::Reuse;
 
 /// Handlers by the name of their kind, and the functions that their queries call.
 #[derive(Clone, Default)]
@@ -28,7 +29,8 @@ impl Registry {
     /// same kind the later one counts.
     #[must_use]
     pub fn new(handlers: Vec<Arc<dyn StageHandler>>) -> Self {
-        let by_kind = std::iter::once(Gather::handler())
+        let by_kind = [Gather::handler(), Reuse::handler()]
+            .into_iter()
             .chain(handlers)
             .map(|it| (it.descriptor().kind.to_string(), it));
         Self {

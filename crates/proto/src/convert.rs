@@ -227,6 +227,7 @@ impl From<&DatasetRef> for v1::Dataset {
             digest: dataset.digest.clone(),
             rows: dataset.rows,
             bytes: dataset.bytes,
+            content: dataset.content.clone().unwrap_or_default(),
         }
     }
 }
@@ -238,6 +239,7 @@ impl From<v1::Dataset> for DatasetRef {
             digest: wire.digest,
             rows: wire.rows,
             bytes: wire.bytes,
+            content: (!wire.content.is_empty()).then_some(wire.content),
         }
     }
 }

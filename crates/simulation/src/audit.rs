@@ -39,6 +39,8 @@ pub enum Invariant {
     SlotLimit,
     /// A coordinator grants no faster than a rate limit says.
     RateLimit,
+    /// A stage waits for one run at most, which is in the journal, and ends in the commit in which that does.
+    OneChild,
     /// When faults cease every run ends, and its stages ended consistently.
     EveryRunEnds,
     /// What a coordinator sends follows from what is durable.
@@ -60,6 +62,7 @@ impl fmt::Display for Invariant {
             Self::GroupLimit => "no more of a group than its limit",
             Self::SlotLimit => "no more attempts of a group than its limit",
             Self::RateLimit => "no faster than the rate",
+            Self::OneChild => "a stage ends with its run",
             Self::EveryRunEnds => "every run ends",
             Self::CommitThenAct => "commit, then act",
             Self::MemoryIsFold => "memory is the fold of the records",
@@ -99,6 +102,14 @@ pub(crate) struct Audit {
     slots: BTreeSet<FencingToken>,
     /// When grants of the group with a rate came, of the latest epoch: every coordinator has a clock of its own.
     paced: (Epoch, Vec<Timestamp>),
+    /// The runs that stages wait for.
+    children: BTreeMap<Place, RunId>,
+    /// Runs that have ended.
+    over: BTreeSet<RunId>,
+    /// The outputs that attempts gave for a content.
+    known: BTreeMap<String, BTreeSet<Vec<String>>>,
+    /// The content of a stage, of attempts that look at what is known of it.
+    reuses: BTreeMap<FencingToken, String>,
     versions: BTreeMap<(PublishedKind, PublishedName), u64>,
     learns_from: BTreeMap<FencingToken, u64>,
 }
@@ -123,7 +134,29 @@ impl Audit {
             let what = format!("epoch {epoch} appends in epoch {}", self.latest);
             return Err((Invariant::LatestEpoch, what));
         }
-        records.iter().try_for_each(|record| self.record(record))
+        records.iter().try_for_each(|record| self.record(record))?;
+        let vain = self
+            .children
+            .iter()
+            .find(|(_, child)| self.over.contains(*child));
+        if let Some(((run, stage), child)) = vain {
+            let what = format!("{run}/{stage} waits for run {child}, which is over");
+            return Err((Invariant::OneChild, what));
+        }
+        Ok(())
+    }
+
+    /// A stage that waited for a run ends, and so must that have. Says whether it is one.
+    fn leaves_child(&mut self, run: &RunId, stage: &StageName) -> Result<bool, Breach> {
+        let child = self.children.remove(&(run.clone(), stage.clone()));
+        match child {
+            None => Ok(false),
+            Some(child) if self.over.contains(&child) => Ok(true),
+            Some(child) => {
+                let what = format!("{run}/{stage} ends before run {child}, which it waits for");
+                Err((Invariant::OneChild, what))
+            }
+        }
     }
 
     fn record(&mut self, record: &Record) -> Result<(), Breach> {
@@ -168,8 +201,24 @@ impl Audit {
                     return Err((Invariant::OneOutput, what));
                 }
             }
-            Record::StagePassed { run, stage, .. } => {
+            Record::ChildStarted {
+                run, stage, child, ..
+            } => {
                 self.may_begin(run, stage)?;
+                let child = &child.run;
+                let is_known = self.workflows.contains_key(child);
+                let is_awaited = self.children.values().any(|other| other == child);
+                let place = (run.clone(), stage.clone());
+                let before = self.children.insert(place, child.clone());
+                if before.is_some() || is_awaited || !is_known {
+                    let what = format!("{run}/{stage} waits for run {child}, after {before:?}");
+                    return Err((Invariant::OneChild, what));
+                }
+            }
+            Record::StagePassed { run, stage, .. } => {
+                if !self.leaves_child(run, stage)? {
+                    self.may_begin(run, stage)?;
+                }
                 let place = (run.clone(), stage.clone());
                 if self.ended.insert(place, StageStatus::Succeeded).is_some() {
                     let what = format!("{run}/{stage} passes after it ended");
@@ -180,9 +229,13 @@ impl Audit {
                 token,
                 worker,
                 learns_from,
+                cache,
                 at,
                 ..
             } => {
+                if let Some(cache) = cache.as_ref().filter(|cache| cache.reuses.is_some()) {
+                    self.reuses.insert(token.clone(), cache.key.clone());
+                }
                 self.is_within_bounds(token, *at)?;
                 self.may_begin(&token.attempt.run, &token.attempt.stage)?;
                 self.learns_from
@@ -221,6 +274,7 @@ impl Audit {
                 token,
                 outcome,
                 published,
+                cache,
                 ..
             } => {
                 self.ends(token)?;
@@ -229,9 +283,23 @@ impl Audit {
                     let what = format!("{token} succeeds after its stage ended");
                     return Err((Invariant::OneOutput, what));
                 }
-                let is_own =
-                    |output: &marquetry_types::DatasetRef| output.manifest == token.to_string();
-                if !outcome.outputs.values().all(is_own) {
+                let outputs: Vec<String> = outcome
+                    .outputs
+                    .values()
+                    .map(|output| output.manifest.clone())
+                    .collect();
+                let is_right = match self.reuses.get(token) {
+                    None => outputs.iter().all(|output| *output == token.to_string()),
+                    Some(key) => self
+                        .known
+                        .get(key)
+                        .is_some_and(|known| known.contains(&outputs)),
+                };
+                if let Some(entry) = cache {
+                    let known = self.known.entry(entry.key.clone()).or_default();
+                    known.insert(outputs);
+                }
+                if !is_right {
                     let what = format!("{token} commits the output of another attempt");
                     return Err((Invariant::OneOutput, what));
                 }
@@ -259,6 +327,7 @@ impl Audit {
                     .insert((run.clone(), stage.clone()), StageStatus::Skipped);
             }
             Record::StageFailed { run, stage, .. } => {
+                self.leaves_child(run, stage)?;
                 self.ended
                     .insert((run.clone(), stage.clone()), StageStatus::Failed);
             }
@@ -267,6 +336,7 @@ impl Audit {
             }
             Record::RunResumed { run, from, .. } => {
                 self.resumed.insert(run.clone());
+                self.over.remove(run);
                 self.cancelled.remove(run);
                 let mut again = from.clone();
                 let stages = self.workflows.get(run).map(|workflow| &workflow.stages);
@@ -286,6 +356,11 @@ impl Audit {
             }
             Record::RunFinished { run, .. } => {
                 self.admitted.remove(run);
+                self.over.insert(run.clone());
+                if let Some((_, child)) = self.children.iter().find(|((of, _), _)| of == run) {
+                    let what = format!("run {run} ends before run {child}, which is part of it");
+                    return Err((Invariant::OneChild, what));
+                }
                 if let Some((_, token)) = self.live.iter().find(|((of, _), _)| of == run) {
                     let what = format!("run {run} ends while {token} is granted");
                     return Err((Invariant::OneLease, what));
@@ -299,10 +374,9 @@ impl Audit {
     fn is_within_bounds(&mut self, token: &FencingToken, at: Timestamp) -> Result<(), Breach> {
         let workflow = self.workflows.get(&token.attempt.run);
         let stage = workflow.and_then(|workflow| workflow.stage(&token.attempt.stage));
-        // What gathers items runs in no group.
-        let throttle = stage
-            .filter(|_| !self.items.contains_key(&place(token)))
-            .map(|stage| &stage.throttle);
+        // What gathers items runs in no group, and neither does what looks at what there is.
+        let computes = !self.items.contains_key(&place(token)) && !self.reuses.contains_key(token);
+        let throttle = stage.filter(|_| computes).map(|stage| &stage.throttle);
         if throttle.is_some_and(|throttle| throttle.concurrency.is_some()) {
             self.slots.insert(token.clone());
             if self.slots.len() > SLOTS as usize {

@@ -139,6 +139,8 @@ impl World {
                     base_dir: None,
                     schedule: None,
                     trace: None,
+                    parent: None,
+                    ignores_cache: false,
                 };
                 Request::Submit(Box::new(submission), call)
             }

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use marquetry_engine::{
-    Action, Decision, Engine, EngineConfig, Input, Record, Rejection, RunState, StageStatus,
-    Submission, WorkerHello,
+    Action, Decision, Engine, EngineConfig, Input, Lookup, Record, Rejection, RunState,
+    StageStatus, Submission, WorkerHello,
 };
 use marquetry_types::{Epoch, FencingToken, RunId, StageName, Timestamp, WorkerId};
 
@@ -38,6 +38,7 @@ pub(crate) enum Request {
     Resume(RunId, Option<StageName>, Call),
     Attach(WorkerHello, Line),
     Worker(Input),
+    LookedUp(Box<Input>),
 }
 
 /// What happens to a coordinator.
@@ -53,6 +54,8 @@ pub(crate) enum Happening {
     Appended(Result<(), AppendError>),
     RenewDue(Epoch),
     Renewed(Epoch, bool),
+    /// What the reign of that epoch asked for.
+    LookedUp(Epoch, Box<Input>),
 }
 
 /// What a coordinator wants done.
@@ -62,6 +65,7 @@ pub(crate) enum Effect {
     Load,
     Append(Epoch, Vec<Record>),
     Renew(Epoch),
+    LookUp(Epoch, RunId, StageName, Box<Lookup>),
     CampaignAfter(u64),
     RenewAfter(u64, Epoch),
     ServeNow,
@@ -189,6 +193,11 @@ impl Coordinator {
                     }
                 }
             }
+            Happening::LookedUp(epoch, input) => {
+                if self.epoch() == Some(epoch) {
+                    self.arrived(Request::LookedUp(input), &mut effects);
+                }
+            }
         }
         effects
     }
@@ -238,6 +247,7 @@ impl Coordinator {
         match self.mutation {
             Some(Mutation::ForgetsGrantOnRestore) => runs.iter_mut().for_each(forget_grant),
             Some(Mutation::ForgetsRunOnRestore) => drop(runs.pop()),
+            Some(Mutation::ForgetsChildrenOnRestore) => runs.iter_mut().for_each(forget_children),
             Some(Mutation::ForgetsSlotsOnRestore) => runs.iter_mut().for_each(forget_slots),
             _ => {}
         }
@@ -445,6 +455,7 @@ impl Reign {
                 self.send(&hello.worker.clone(), hello.session, welcome, effects);
                 self.take_input(now, Input::WorkerConnected(hello), batch)
             }
+            Request::LookedUp(input) => self.take_input(now, *input, batch),
             Request::Worker(mut input) => {
                 if let Input::WorkerDisconnected { worker, session } = &input
                     && self
@@ -543,6 +554,9 @@ impl Reign {
                         effects.push(Effect::Close(line));
                     }
                 }
+                Action::LookUp { run, stage, lookup } => {
+                    effects.push(Effect::LookUp(self.epoch, run, stage, lookup));
+                }
                 Action::RunEnded { run } => self.engine.release(&run),
             }
         }
@@ -563,7 +577,7 @@ fn refuse(request: Request, effects: &mut Vec<Effect>) {
             effects.push(Effect::Answer(call, Answer::Unavailable));
         }
         Request::Attach(_, line) => effects.push(Effect::Close(line)),
-        Request::Worker(_) => {}
+        Request::Worker(_) | Request::LookedUp(_) => {}
     }
 }
 
@@ -577,6 +591,16 @@ fn forget_grant(state: &mut RunState) {
                     "it was forgotten".to_owned(),
                 ));
             }
+        }
+    }
+}
+
+/// A mutation: a stage that waits for a run begins another one.
+fn forget_children(state: &mut RunState) {
+    for stage in state.stages.values_mut() {
+        if stage.awaited_child().is_some() {
+            stage.status = StageStatus::Pending;
+            stage.child = None;
         }
     }
 }
@@ -634,6 +658,7 @@ fn mutate(mutation: Option<Mutation>, reign: &Reign, decision: &mut Decision) {
                     worker,
                     learns_from: None,
                     slot: None,
+                    cache: None,
                     at,
                 });
             }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use marquetry_engine::{Record, RunState, RunStatus};
+use marquetry_engine::{Cached, Record, RunState, RunStatus};
 use marquetry_types::{Epoch, Published, PublishedKind, PublishedName, RunId};
 
 use crate::Mutation;
@@ -44,6 +44,8 @@ pub(crate) struct Journal {
     runs: BTreeMap<RunId, RunState>,
     requests: BTreeMap<String, RunId>,
     published: BTreeMap<(PublishedKind, PublishedName), Published>,
+    /// What stages gave, by their content.
+    cached: BTreeMap<String, Cached>,
     mutation: Option<Mutation>,
 }
 
@@ -130,6 +132,9 @@ impl Journal {
         }
         self.runs.extend(changed);
         self.requests.extend(requests);
+        let cached = records.iter().filter_map(Record::cached);
+        self.cached
+            .extend(cached.map(|(key, cached)| (key.to_owned(), cached)));
         for publication in records.iter().flat_map(Record::publications) {
             let published = publication.published;
             self.published
@@ -140,6 +145,10 @@ impl Journal {
 
     pub(crate) fn run(&self, run: &RunId) -> Option<&RunState> {
         self.runs.get(run)
+    }
+
+    pub(crate) fn cached(&self, key: &str) -> Option<&Cached> {
+        self.cached.get(key)
     }
 
     pub(crate) fn runs(&self) -> impl Iterator<Item = &RunState> {

@@ -22,10 +22,14 @@ pub enum Mutation {
     ForgetsRunOnRestore,
     /// A coordinator that takes over forgets which slots of concurrency groups are taken.
     ForgetsSlotsOnRestore,
+    /// A coordinator that takes over forgets which runs stages wait for.
+    ForgetsChildrenOnRestore,
     /// A coordinator grants a stage as soon as what it needs is granted.
     GrantsBeforeNeeds,
     /// A worker forgets a result that it cannot report at once.
     WorkerDropsResult,
+    /// A worker says of what was computed before that it is there, and gives what it likes.
+    WorkerInventsOutputs,
     /// A worker obeys whoever speaks.
     WorkerObeysDeposed,
     /// A repeated request makes another run.
@@ -36,7 +40,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::ActsBeforeCommit,
         Self::AcknowledgesBeforeCommit,
         Self::JournalIgnoresEpoch,
@@ -45,8 +49,10 @@ impl Mutation {
         Self::ForgetsGrantOnRestore,
         Self::ForgetsRunOnRestore,
         Self::ForgetsSlotsOnRestore,
+        Self::ForgetsChildrenOnRestore,
         Self::GrantsBeforeNeeds,
         Self::WorkerDropsResult,
+        Self::WorkerInventsOutputs,
         Self::WorkerObeysDeposed,
         Self::ForgetsRequestIds,
         Self::SkipsVersion,

@@ -1,13 +1,14 @@
 //! The way to the journal and back: it may be slow, refuse, or leave it open what it did.
 
-use marquetry_engine::Record;
-use marquetry_types::Epoch;
+use marquetry_engine::{Child, Found, Input, Lookup, Record, RunStatus};
+use marquetry_types::{Epoch, RunId, StageName, Timestamp};
 
 use crate::Fault;
 use crate::audit::Invariant;
 use crate::coordinator::{Happening, LEASE};
 use crate::journal::AppendError;
 use crate::message::Endpoint;
+use crate::workload;
 use crate::world::{Event, World};
 
 /// What is asked of the journal.
@@ -17,6 +18,7 @@ pub(crate) enum JournalCall {
     Load,
     Append(Epoch, Vec<Record>),
     Renew(Epoch),
+    LookUp(Epoch, RunId, StageName, Lookup),
 }
 
 impl World {
@@ -75,6 +77,10 @@ impl World {
             JournalCall::Renew(epoch) => {
                 Happening::Renewed(epoch, self.journal.renew(epoch, now, LEASE))
             }
+            JournalCall::LookUp(epoch, run, stage, lookup) => {
+                let found = self.look_up(lookup);
+                Happening::LookedUp(epoch, Box::new(Input::LookedUp { run, stage, found }))
+            }
         };
         let back = (Endpoint::Journal, Endpoint::Coordinator(place));
         let (delay, answer) = match self.blocked_until(back.0, back.1) {
@@ -82,6 +88,26 @@ impl World {
             Some(_) => (self.dice.between(1000, 3000), unheard),
         };
         self.after(delay, Event::Coordinator(place, life, Box::new(answer)));
+    }
+
+    /// What the journal says of what a stage asks. One workflow is deployed, which runs no other.
+    fn look_up(&mut self, lookup: Lookup) -> Found {
+        let (previous, request) = match lookup {
+            Lookup::Cached { key, .. } => return Found::Cached(self.journal.cached(&key).cloned()),
+            Lookup::Child { previous, request } => (previous, request),
+        };
+        let previous = previous.and_then(|run| self.journal.run(&run));
+        // Sometimes another version was deployed meanwhile, so that a new run begins.
+        let is_same = self.dice.chance(700);
+        if let Some(state) = previous.filter(|it| is_same || it.status == RunStatus::Running) {
+            return Found::Child(Child::Previous(Box::new(state.clone()), 1));
+        }
+        let entropy = u128::from(self.dice.between(1, u64::MAX - 1));
+        let run = RunId::new(Timestamp::from_millis(1), entropy);
+        Found::Child(match workload::child(run, &request.workflow) {
+            Some(submission) => Child::New(Box::new(submission), 1),
+            None => Child::Unknown,
+        })
     }
 
     pub(crate) fn append(&mut self, epoch: Epoch, records: &[Record]) -> Result<(), AppendError> {
@@ -109,6 +135,14 @@ fn refusal(call: &JournalCall, error: AppendError) -> Happening {
         JournalCall::Append(..) => Happening::Appended(Err(error)),
         // A renewal that fails is no reason to stop.
         JournalCall::Renew(epoch) => Happening::Renewed(*epoch, true),
+        JournalCall::LookUp(epoch, run, stage, lookup) => {
+            let found = match lookup {
+                Lookup::Cached { .. } => Found::Cached(None),
+                Lookup::Child { .. } => Found::Child(Child::Unknown),
+            };
+            let (run, stage) = (run.clone(), stage.clone());
+            Happening::LookedUp(*epoch, Box::new(Input::LookedUp { run, stage, found }))
+        }
     }
 }
 
@@ -125,6 +159,9 @@ fn recorded(record: &Record) -> String {
         Record::StageExpanded {
             run, stage, items, ..
         } => format!("{run}/{stage} has {} items", items.len()),
+        Record::ChildStarted {
+            run, stage, child, ..
+        } => format!("{run}/{stage} waits for run {}", child.run),
         Record::StagePassed { run, stage, .. } => format!("{run}/{stage} passed"),
         Record::StageSkipped { run, stage, .. } => format!("{run}/{stage} skipped"),
         Record::StageFailed { run, stage, .. } => format!("{run}/{stage} failed"),

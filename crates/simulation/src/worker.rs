@@ -10,7 +10,7 @@ use crate::audit::Invariant;
 use crate::coordinator::millis;
 use crate::message::{ToCoordinator, ToWorker};
 use crate::network::Stream;
-use crate::workload::{failure, success};
+use crate::workload::{REUSE, failure, reused, success};
 use crate::world::{Event, World};
 
 /// Between two heartbeats, in milliseconds.
@@ -306,8 +306,14 @@ impl World {
         } else {
             self.dice.between(0, 900)
         };
+        let gives = match reused(assignment).filter(|_| assignment.kind.as_str() == REUSE) {
+            // What was computed is gone now and then.
+            Some(_) if self.dice.chance(150) => failure(FailureClass::Invalid),
+            Some(outcome) if self.mutation != Some(Mutation::WorkerInventsOutputs) => outcome,
+            _ => success(&token),
+        };
         let (duration, result) = match self.dice.between(1, 100) {
-            _ if self.is_calm => (duration, success(&token)),
+            _ if self.is_calm => (duration, gives),
             1..=10 => (duration, failure(FailureClass::Transient)),
             11..=13 => (duration, failure(FailureClass::Invalid)),
             14..=15 => (duration, failure(FailureClass::Cancelled)),
@@ -323,7 +329,7 @@ impl World {
                 }
                 (u64::MAX, failure(FailureClass::Transient))
             }
-            _ => (duration, success(&token)),
+            _ => (duration, gives),
         };
         let cut = assignment.timeout.map_or(u64::MAX, millis);
         let (duration, result) = if duration > cut {

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use marquetry_engine::{Assignment, Submission};
 use marquetry_types::{
-    AttemptResult, DatasetRef, Diagnostic, FailureClass, FencingToken, Outcome, QueueName,
+    AttemptResult, DatasetRef, Diagnostic, FailureClass, FencingToken, Outcome, QueueName, RunId,
     StageFailure, StageKind, codes,
 };
 use marquetry_workflow::Workflow;
@@ -13,6 +14,9 @@ use crate::dice::Dice;
 
 /// The kind of every stage.
 pub(crate) const KIND: &str = "test/stage";
+
+/// The kind of attempts that look at what was computed before.
+pub(crate) const REUSE: &str = "dataset/reuse";
 
 /// The queue that not every worker serves.
 const BULK: &str = "bulk";
@@ -32,7 +36,7 @@ pub(crate) fn queues(is_bulky: bool) -> BTreeSet<QueueName> {
 
 /// What every worker can do.
 pub(crate) fn kinds() -> BTreeMap<StageKind, u32> {
-    let kinds = [KIND, "dataset/gather"].into_iter();
+    let kinds = [KIND, "dataset/gather", REUSE].into_iter();
     kinds
         .filter_map(|kind| Some((kind.parse().ok()?, 1)))
         .collect()
@@ -91,15 +95,33 @@ pub(crate) fn workflow(dice: &mut Dice) -> Option<Workflow> {
                 stage["for_each"]["limit"] = json!(dice.between(1, 2));
             }
         }
+        // Of the same name and options in any run: what one gives, the others use again. What publishes a
+        // policy learns, and is never the same.
+        if dice.chance(200) && index != 1 {
+            stage["cache"] = json!({});
+            if dice.chance(200) {
+                stage["cache"] = json!({"max_age": {"secs": dice.between(1, 20), "nanos": 0}});
+            }
+        }
         // Stages that take no worker.
         if index > 1 && dice.chance(80) {
+            if dice.chance(700) {
+                stage["for_each"] = Value::Null;
+            }
+            stage["uses"] = json!("workflow/run");
+            stage["with"] = json!({"map": {"workflow": {"scalar": CHILD}}});
+            stage["outputs"] = json!([]);
+            stage["cache"] = Value::Null;
+        } else if index > 1 && dice.chance(80) {
             let duration = format!("{}ms", dice.between(1, 4000));
             stage["for_each"] = Value::Null;
+            stage["cache"] = Value::Null;
             stage["uses"] = json!("wait/until");
             stage["with"] = json!({"map": {"duration": {"scalar": duration}}});
             stage["outputs"] = json!([]);
         } else if index > 1 && dice.chance(40) {
             stage["for_each"] = Value::Null;
+            stage["cache"] = Value::Null;
             stage["uses"] = json!("wait/approval");
             stage["outputs"] = json!([]);
             stage["stage_timeout"] = json!({"secs": dice.between(1, 10), "nanos": 0});
@@ -127,6 +149,42 @@ pub(crate) fn workflow(dice: &mut Dice) -> Option<Workflow> {
     serde_json::from_value(workflow).ok()
 }
 
+/// The name of the workflow that is deployed.
+const CHILD: &str = "child";
+
+/// A run of a deployed workflow, if there is one of that name.
+pub(crate) fn child(run: RunId, name: &str) -> Option<Submission> {
+    let stages = json!({
+        "first": {"name": "first", "uses": KIND, "with": {"map": {}}, "outputs": ["rows"]},
+        "last": {"name": "last", "uses": KIND, "with": {"map": {}}, "outputs": ["rows"], "needs": ["first"]},
+    });
+    let outputs = json!({"rows": {"value": {"scalar": "${{ stages.last }}"}, "needs": ["last"]}});
+    let workflow = json!({"name": CHILD, "stages": stages, "outputs": outputs});
+    Some(Submission {
+        run,
+        workflow: serde_json::from_value(workflow)
+            .ok()
+            .filter(|_| name == CHILD)?,
+        bundle: "b".to_owned(),
+        params: Map::new(),
+        request_id: None,
+        base_dir: None,
+        group: None,
+        schedule: None,
+        trace: None,
+        parent: None,
+        ignores_cache: false,
+    })
+}
+
+/// What an attempt that looks gives: the very outcome.
+pub(crate) fn reused(assignment: &Assignment) -> Option<AttemptResult> {
+    let outcome = assignment.options.get("outcome")?.clone();
+    serde_json::from_value(outcome)
+        .ok()
+        .map(AttemptResult::Succeeded)
+}
+
 /// What an attempt gives: an output that tells which attempt wrote it.
 pub(crate) fn success(token: &FencingToken) -> AttemptResult {
     let dataset = DatasetRef {
@@ -134,6 +192,7 @@ pub(crate) fn success(token: &FencingToken) -> AttemptResult {
         digest: "d".to_owned(),
         rows: u64::from(token.attempt.attempt.0),
         bytes: 1,
+        content: None,
     };
     AttemptResult::Succeeded(Outcome {
         outputs: [("rows".to_owned(), dataset)].into(),

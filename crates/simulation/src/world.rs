@@ -459,6 +459,10 @@ impl World {
             Effect::Append(epoch, records) => {
                 self.ask_journal(place, life, JournalCall::Append(epoch, records));
             }
+            Effect::LookUp(epoch, run, stage, lookup) => {
+                let call = JournalCall::LookUp(epoch, run, stage, *lookup);
+                self.ask_journal(place, life, call);
+            }
             Effect::Renew(epoch) => self.ask_journal(place, life, JournalCall::Renew(epoch)),
             Effect::CampaignAfter(delay) => {
                 let due = Box::new(Happening::CampaignDue);

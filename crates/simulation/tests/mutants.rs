@@ -36,6 +36,8 @@ fn every_broken_rule_is_noticed_by_the_promise_that_it_breaks() {
             Mutation::ForgetsGrantOnRestore => Invariant::OneLease,
             Mutation::ForgetsRunOnRestore => Invariant::EveryRunEnds,
             Mutation::ForgetsSlotsOnRestore => Invariant::SlotLimit,
+            Mutation::ForgetsChildrenOnRestore => Invariant::OneChild,
+            Mutation::WorkerInventsOutputs => Invariant::OneOutput,
             Mutation::GrantsBeforeNeeds => Invariant::NeedsFirst,
             Mutation::WorkerDropsResult => Invariant::NothingLost,
             Mutation::WorkerObeysDeposed => Invariant::LatestEpoch,

@@ -18,4 +18,16 @@ pub struct DatasetRef {
     pub rows: u64,
     /// Bytes of its data objects.
     pub bytes: u64,
+    /// BLAKE3, in hexadecimal, of its columns and objects, wherever they lie: the same for the same data in
+    /// two runs. An object counts by its bytes, one that lies at its source by its address and version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+}
+
+impl DatasetRef {
+    /// What stands for the data: the digest of its content, or of its manifest where that is not known.
+    #[must_use]
+    pub fn identity(&self) -> &str {
+        self.content.as_deref().unwrap_or(&self.digest)
+    }
 }

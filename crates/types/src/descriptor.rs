@@ -50,6 +50,11 @@ pub struct StageDescriptor {
     /// A `with` block that works, as YAML.
     #[serde(default)]
     pub example: String,
+    /// Whether its outputs follow from its options, its inputs, the files that it names and its seed, and
+    /// from nothing else, so that they may be used again. What reads the world outside, what decides and
+    /// what learns is not.
+    #[serde(default)]
+    pub is_pure: bool,
 }
 
 /// A named thing that a stage gives.

@@ -165,6 +165,8 @@ pub mod codes {
         UNKNOWN_WORKER = "MQ0709";
         /// No such deployed workflow.
         NOT_DEPLOYED = "MQ0710";
+        /// A run cannot be part of another one.
+        CHILD_REFUSED = "MQ0711";
 
         // MQ08: stages.
         /// The stage ran longer than its timeout.

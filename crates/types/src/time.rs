@@ -38,6 +38,13 @@ impl Timestamp {
         Self(self.0.saturating_add(milliseconds))
     }
 
+    /// This instant moved back by `duration`, held at the smallest instant there is.
+    #[must_use]
+    pub fn saturating_sub(self, duration: Duration) -> Self {
+        let milliseconds = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_sub(milliseconds))
+    }
+
     /// How long after `earlier` this instant is; zero if it is not after.
     #[must_use]
     pub fn saturating_since(self, earlier: Self) -> Duration {

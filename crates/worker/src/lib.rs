@@ -17,6 +17,7 @@ mod line;
 mod log_book;
 #[cfg(unix)]
 mod memory;
+mod panics;
 mod peers;
 mod secrets;
 mod spans;

@@ -9,6 +9,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
+use crate::panics::{self, Driving};
 use crate::stage::{Work, perform};
 
 /// The threads on which stages run.
@@ -23,9 +24,10 @@ pub(crate) struct Threads {
 impl Threads {
     /// Threads for the queries of all stages; each stage has one more for itself.
     pub(crate) fn new(threads: usize, registry: Arc<Registry>) -> std::io::Result<Self> {
+        panics::install();
         let runtime = Builder::new_multi_thread()
             .worker_threads(threads.max(1))
-            .thread_name("stage")
+            .thread_name(panics::THREAD_NAME)
             .enable_all()
             .build()?;
         Ok(Self {
@@ -55,6 +57,7 @@ impl Threads {
         let (handle, registry) = (runtime.handle().clone(), Arc::clone(&self.registry));
         let connections = self.connections.clone();
         let stage = runtime.spawn_blocking(move || {
+            let _driving = Driving::begin(&events);
             handle.block_on(async {
                 tokio::select! {
                     biased;
@@ -89,13 +92,7 @@ fn panicked(error: JoinError) -> StageFailure {
     let Ok(payload) = error.try_into_panic() else {
         return stopped();
     };
-    let what = match payload.downcast::<String>() {
-        Ok(text) => *text,
-        Err(payload) => match payload.downcast::<&'static str>() {
-            Ok(text) => (*text).to_owned(),
-            Err(_) => "it gave no reason".to_owned(),
-        },
-    };
+    let what = panics::message(payload.as_ref());
     let diagnostic = Diagnostic::new(codes::STAGE_PANIC, format!("the stage panicked: {what}"))
         .help("this is a bug in the stage; please report it with its log");
     StageFailure {

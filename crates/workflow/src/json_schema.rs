@@ -79,6 +79,12 @@ pub fn json_schema(catalogue: Option<&dyn StageCatalogue>) -> Value {
                 "type": ["array", "null"],
                 "items": {"$ref": "#/$defs/trigger"},
             },
+            "outputs": {
+                "description": "What a run gives to whoever asked for it: datasets and numbers, by name.",
+                "type": ["object", "null"],
+                "propertyNames": {"pattern": NAME_PATTERN},
+                "additionalProperties": {"$ref": "#/$defs/expression"},
+            },
             "stages": {
                 "description": "What a run does. Stages run as soon as what they need is there.",
                 "type": "object",
@@ -313,6 +319,15 @@ fn stage(descriptors: &[&StageDescriptor]) -> Value {
                 "anyOf": [
                     {"type": "string", "pattern": NAME_PATTERN},
                     {"type": "object", "additionalProperties": {"type": "string", "pattern": NAME_PATTERN}},
+                ],
+            },
+            "cache": {
+                "description": "Whether what the stage gave before, of the same content, is used again.",
+                "anyOf": [
+                    {"type": "boolean"},
+                    {"type": "object", "additionalProperties": false, "properties": {
+                        "max_age": {"$ref": "#/$defs/duration"},
+                    }},
                 ],
             },
             "description": {"type": ["string", "null"], "description": "What the stage is for."},

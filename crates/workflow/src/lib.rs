@@ -28,11 +28,11 @@ mod yaml;
 
 pub use bundle::Bundle;
 pub use catalogue::StageCatalogue;
-pub use control::{ControlKind, control_descriptors, wait_until};
+pub use control::{ChildRequest, ControlKind, control_descriptors, wait_until};
 pub use json_schema::json_schema;
 pub use model::{
-    Concurrency, Condition, ConfigValue, ForEach, OnConflict, Placement, Publish, Retry, RetryOn,
-    ScheduleSpec, Stage, Workflow,
+    Cache, Concurrency, Condition, ConfigValue, ForEach, OnConflict, Placement, Publish, Retry,
+    RetryOn, ScheduleSpec, Stage, Workflow, WorkflowOutput,
 };
 pub use options::check_options;
 pub use params::{ParamInput, ParamSpec, ParamType};

@@ -39,6 +39,19 @@ pub struct Workflow {
     /// When it runs by itself, in the order of the file; each under a name of its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub schedules: Vec<ScheduleSpec>,
+    /// What a run that succeeded gives to whoever asked for it, in the order of the file.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub outputs: IndexMap<String, WorkflowOutput>,
+}
+
+/// What a run gives under a name: a dataset or a number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkflowOutput {
+    /// An expression.
+    pub value: ConfigValue,
+    /// The stages that it reads.
+    #[serde(default)]
+    pub needs: BTreeSet<StageName>,
 }
 
 /// A schedule by which a workflow runs by itself.
@@ -173,6 +186,20 @@ pub struct Stage {
     /// The outputs that become versions of published things together with its success.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub publish: Vec<Publish>,
+    /// Whether what it gave before, of the same content, is used again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<Cache>,
+}
+
+/// A stage whose outputs are used again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cache {
+    /// How long ago they may have been computed; without one, however long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<Duration>,
+    /// Digests of the files that its options name, by path.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, String>,
 }
 
 /// Where a stage runs, and before which others.
@@ -315,6 +342,16 @@ impl ConfigValue {
                 .collect::<Result<Map<_, _>, _>>()
                 .map(Value::Object),
             Self::Policy(policy) => Ok(json!({POLICY_KEY: policy})),
+        }
+    }
+
+    /// Whether it holds a secret.
+    pub(crate) fn has_secret(&self) -> bool {
+        match self {
+            Self::Scalar(template) => template.expressions().any(secrets::reads_secret),
+            Self::List(items) => items.iter().any(Self::has_secret),
+            Self::Map(entries) => entries.values().any(Self::has_secret),
+            Self::Policy(_) => false,
         }
     }
 

@@ -96,6 +96,81 @@ stages:
 }
 
 #[test]
+fn a_run_gives_what_its_outputs_name_and_runs_other_workflows() {
+    let workflow = read(
+        "marquetry: v1
+name: countries
+params: { countries: { type: list, default: [de, fr] } }
+outputs:
+  customers: \"${{ stages.customers }}\"
+  silhouette: \"${{ stages.daily.metrics.silhouette }}\"
+stages:
+  daily:
+    uses: workflow/run
+    timeout: 1h
+    with: { workflow: daily, params: { segments: 6 } }
+  customers:
+    uses: features/customer
+    with: { orders: \"${{ stages.daily.outputs.orders }}\" }
+  each:
+    uses: workflow/run
+    for_each: { items: \"${{ params.countries }}\", limit: 2 }
+    with: { workflow: country, params: { country: \"${{ item }}\" } }
+",
+    );
+    let daily = stage(&workflow, "daily");
+    assert_eq!(
+        (daily.timeout, daily.stage_timeout),
+        (None, Some(Duration::from_secs(3600))),
+        "it has no attempts"
+    );
+    assert_eq!(needs(&workflow, "customers"), ["daily"]);
+    let outputs: Vec<(&str, Vec<&str>)> = workflow
+        .outputs
+        .iter()
+        .map(|(name, output)| {
+            let needs = output.needs.iter().map(StageName::as_str);
+            (name.as_str(), needs.collect())
+        })
+        .collect();
+    assert_eq!(
+        outputs,
+        [
+            ("customers", vec!["customers"]),
+            ("silhouette", vec!["daily"])
+        ]
+    );
+    assert!(stage(&workflow, "each").for_each.is_some());
+}
+
+#[test]
+fn a_cached_stage_knows_the_files_that_it_names() {
+    let text = "marquetry: v1
+name: shop
+stages:
+  orders: { uses: ingest/files, with: { path: x.csv } }
+  paid:
+    uses: features/sql
+    cache: { max_age: 7d }
+    with: { inputs: { orders: \"${{ stages.orders }}\" }, query_file: sql/orders.sql }
+  customers: { uses: features/customer, cache: true, with: { orders: \"${{ stages.paid }}\" } }
+  segments: { uses: segmentation/kmeans, cache: false, with: { rows: \"${{ stages.customers }}\", k: 3 } }
+";
+    let workflow = read(text);
+    let paid = stage(&workflow, "paid").cache.as_ref().unwrap();
+    assert_eq!(paid.max_age, Some(Duration::from_secs(7 * 86_400)));
+    let sql = catalogue::read_file("sql/orders.sql").unwrap();
+    let digest = blake3::hash(sql.as_bytes()).to_hex().to_string();
+    assert_eq!(
+        paid.files,
+        BTreeMap::from([("sql/orders.sql".to_owned(), digest)])
+    );
+    let customers = stage(&workflow, "customers").cache.as_ref().unwrap();
+    assert!(customers.files.is_empty() && customers.max_age.is_none());
+    assert!(stage(&workflow, "segments").cache.is_none());
+}
+
+#[test]
 fn secrets_stay_names() {
     let workflow = read(
         "marquetry: v1

@@ -41,6 +41,7 @@ impl Default for Sql {
     fn default() -> Self {
         let summary = "makes rows from its inputs by a SQL query";
         let descriptor = describe::<SqlOptions>("features/sql", 1, summary)
+            .pure()
             .description(
                 "The query is one SELECT in the SQL of Apache DataFusion, over the tables that \
                  `inputs` names; it reads nothing else and changes nothing. Sorts, joins and \

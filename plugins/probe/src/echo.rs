@@ -1,8 +1,10 @@
 //! `probe/echo`: says what it is told.
 
+use std::panic::panic_any;
+
 use async_trait::async_trait;
 use marquetry_plugin::{StageContext, StageError, StageHandler, describe};
-use marquetry_types::{LogLevel, Outcome, OutputDescriptor, StageDescriptor, codes};
+use marquetry_types::{LogLevel, Outcome, StageDescriptor, codes};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -15,6 +17,9 @@ struct Options {
     /// Fails with the message as its error.
     #[serde(default)]
     fails: bool,
+    /// Panics with the message, on a thread of its own and then on the stage's.
+    #[serde(default)]
+    panics: bool,
 }
 
 pub(crate) struct Echo {
@@ -23,9 +28,10 @@ pub(crate) struct Echo {
 
 impl Echo {
     pub(crate) fn new() -> Self {
-        let mut descriptor = describe::<Options>("probe/echo", 1, "says what it is told").build();
-        let bytes = OutputDescriptor::new("bytes", "bytes of the message");
-        descriptor.metrics.push(bytes);
+        let descriptor = describe::<Options>("probe/echo", 1, "says what it is told")
+            .pure()
+            .metric("bytes", "bytes of the message")
+            .build();
         Self { descriptor }
     }
 }
@@ -36,10 +42,21 @@ impl StageHandler for Echo {
         &self.descriptor
     }
 
+    #[expect(clippy::panic, reason = "what follows from a panic is tried with it")]
     async fn run(&self, mut stage: StageContext) -> Result<Outcome, StageError> {
-        let Options { message, fails } = stage.options()?;
+        let Options {
+            message,
+            fails,
+            panics,
+        } = stage.options()?;
         let field = serde_json::Value::from(message.as_str());
         stage.log(LogLevel::Info, &message, [("message", field)]);
+        if panics {
+            let told = message.clone();
+            // Its panic is the point.
+            let _ = std::thread::spawn(move || panic_any(told)).join();
+            panic_any(message);
+        }
         if fails {
             return Err(StageError::invalid(codes::STAGE_INTERNAL, message));
         }

@@ -25,7 +25,9 @@ pub(crate) struct Sleep {
 
 impl Sleep {
     pub(crate) fn new() -> Self {
-        let descriptor = describe::<Options>("probe/sleep", 1, "takes time").build();
+        let descriptor = describe::<Options>("probe/sleep", 1, "takes time")
+            .pure()
+            .build();
         Self { descriptor }
     }
 }

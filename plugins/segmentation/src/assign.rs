@@ -62,6 +62,7 @@ impl Default for Assign {
     fn default() -> Self {
         let summary = "put customers into the segments of given centres";
         let descriptor = describe::<AssignOptions>("segmentation/assign", 1, summary)
+            .pure()
             .description(DESCRIPTION)
             .output(
                 "segments",

@@ -102,6 +102,23 @@ fn finished_runs_are_archived_and_discarded_while_servers_are_killed_and_none_is
         let rows: Value = serde_json::from_slice(&output.stdout).unwrap();
         rows[0]["runs"] == runs.len()
     });
+    // A list of all has those that left the journal, once each, with a coordinator and without.
+    let all = [
+        run(&cluster, &["runs", "--all", "--output", "json"]),
+        of_journal(&cluster, &["runs", "--all", "--output", "json"]),
+    ];
+    for listed in all {
+        let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+        let listed = listed.as_array().unwrap();
+        let ids: Vec<_> = listed.iter().rev().map(|run| run["id"].clone()).collect();
+        assert_eq!(Value::from(ids), Value::from(runs.clone()));
+        let archived = listed.iter().filter(|run| run["is_archived"] == true);
+        assert_eq!(archived.count(), runs.len() - 2);
+    }
+    let latest = cluster.json(&["runs", "--all", "--limit", "3", "--status", "succeeded"]);
+    assert_eq!(latest.as_array().unwrap().len(), 3, "{latest:#}");
+    let none = cluster.json(&["runs", "--all", "--workflow", "it's none"]);
+    assert_eq!(none, Value::Array(Vec::new()));
     let csv = run(
         &cluster,
         &["sql", "select 1 as one, 'a,b' as two", "--format", "csv"],
@@ -117,6 +134,47 @@ fn finished_runs_are_archived_and_discarded_while_servers_are_killed_and_none_is
         "{}",
         said(&unknown)
     );
+}
+
+#[test]
+fn a_server_puts_small_files_of_the_archive_together() {
+    let more = ["--archive-after", "50ms", "--compact-every", "100ms"];
+    let mut cluster = Cluster::start(&more);
+    cluster.place.file("two.yaml", TWO);
+    cluster.add_worker(&[]);
+    let files = |cluster: &Cluster| {
+        let folder = cluster
+            .place
+            .path()
+            .join("marquetry-data/lake/history/v1/runs");
+        let days = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let files = days.flat_map(|day| std::fs::read_dir(day.path()).unwrap().flatten());
+        files
+            .map(|file| file.file_name().to_string_lossy().into_owned())
+            .collect::<Vec<_>>()
+    };
+    let mut runs = 0;
+    // One at a time, so that each is a batch of its own.
+    eventually("files are put together", || {
+        runs += submitted(&cluster, 1).len();
+        eventually("the run is archived", || {
+            let lake = [
+                "sql",
+                "select count(*) as runs from runs",
+                "--data-dir",
+                "none",
+            ];
+            let more = ["--lake", "marquetry-data/lake", "--output", "json"];
+            let output = cluster.command(&lake).args(more).output().unwrap();
+            let rows: Value = serde_json::from_slice(&output.stdout).unwrap();
+            rows[0]["runs"] == runs
+        });
+        files(&cluster)
+            .iter()
+            .any(|name| name.starts_with("merged-"))
+    });
+    assert_eq!(seen(&cluster)["runs"], runs);
+    assert_eq!(seen(&cluster)["ids"], runs);
 }
 
 #[test]

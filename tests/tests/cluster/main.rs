@@ -4,7 +4,10 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod access;
+mod away;
+mod caching;
 mod certificates;
+mod children;
 mod clients;
 mod collector;
 mod distributed;
@@ -20,6 +23,7 @@ mod network;
 mod object_store;
 mod operations;
 mod passes;
+mod ports;
 mod secrets;
 mod takeover;
 mod throttles;

@@ -23,6 +23,15 @@ stages:
     with: { message: \"${{ secrets.PASSWORD }}\", fails: true }
 ";
 
+const PANICS: &str = "
+marquetry: v1
+name: panics
+stages:
+  panic:
+    uses: probe/echo
+    with: { message: \"not ${{ secrets.PASSWORD }}\", panics: true }
+";
+
 /// Every file below a folder that holds a text.
 fn files_with(folder: &Path, text: &str) -> Vec<String> {
     let mut found = Vec::new();
@@ -82,6 +91,66 @@ fn a_secret_reaches_its_stage_and_no_file_and_no_message() {
         let log = std::fs::read_to_string(&log).unwrap();
         assert!(log.len() > 100 && !log.contains(value), "{log}");
     }
+}
+
+/// What a panic said is in the stage's log and in its failure, without the secret.
+fn panicked(logs: &Output, shown: &Value) {
+    let said = all_of(logs);
+    // Once on a thread that the stage started, and once on its own.
+    let told = said.lines().filter(|line| line.contains("it panicked at "));
+    let told: Vec<_> = told.collect();
+    assert_eq!(told.len(), 2, "{said}");
+    assert!(told.iter().all(|line| line.contains("not ***")), "{said}");
+    assert!(!said.contains(PASSWORD), "{said}");
+    let failed = stage(shown, "panic").to_string();
+    assert!(failed.contains("the stage panicked: not ***"), "{failed}");
+}
+
+#[test]
+fn a_panic_with_a_secret_in_its_message_tells_it_nowhere() {
+    let mut cluster = Cluster::start_with(
+        &[("MARQUETRY_SECRET_PASSWORD".to_owned(), PASSWORD.to_owned())],
+        &[],
+    );
+    cluster.place.file("panics.yaml", PANICS);
+    let logs = tempfile::tempdir().unwrap();
+    for isolation in ["process", "thread"] {
+        let log = logs.path().join(isolation);
+        cluster.add_logging_worker(&["--isolation", isolation, "--name", isolation], &log);
+        let run = cluster.submit("panics.yaml", &[]);
+        let shown = cluster.watch(&run);
+        let told = cluster.command(&["logs", &run]).output().unwrap();
+        panicked(&told, &shown);
+        assert_eq!(files_with(cluster.place.path(), PASSWORD), [""; 0]);
+        let log = std::fs::read_to_string(&log).unwrap();
+        assert!(
+            log.contains("a stage panicked") && !log.contains(PASSWORD),
+            "{log}"
+        );
+        cluster.drop_workers();
+    }
+}
+
+#[test]
+fn a_panic_in_one_process_tells_no_secret_either() {
+    let place = marquetry_tests::Place::new();
+    place.file("panics.yaml", PANICS);
+    let mut run: Command = place.command(&["run", "panics.yaml"]);
+    run.env("MARQUETRY_PROBES", "1");
+    run.env("MARQUETRY_SECRET_PASSWORD", PASSWORD);
+    let ended = run.output().unwrap();
+    assert!(!ended.status.success(), "{}", said(&ended));
+    let asked = |arguments: &[&str]| place.command(arguments).output().unwrap();
+    let shown = asked(&["show", "latest", "--output", "json"]);
+    let logs = asked(&["logs", "latest"]);
+    panicked(&logs, &serde_json::from_slice(&shown.stdout).unwrap());
+    assert!(
+        all_of(&ended).contains("a stage panicked"),
+        "{}",
+        said(&ended)
+    );
+    assert!(!all_of(&ended).contains(PASSWORD), "{}", said(&ended));
+    assert_eq!(files_with(place.path(), PASSWORD), [""; 0]);
 }
 
 #[test]

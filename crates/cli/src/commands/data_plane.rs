@@ -9,9 +9,9 @@ use marquetry_worker::DataPlaneConfig;
 
 use crate::arguments::{Common, DataPlaneArguments};
 use crate::cluster::{authority, bytes, text};
-use crate::commands::server::listen;
 use crate::commands::worker::this_program;
 use crate::failure::Failure;
+use crate::listening::listen;
 use crate::place::Place;
 use crate::stages::registry;
 

@@ -90,6 +90,11 @@ fn show(common: &Common, descriptor: &StageDescriptor) -> Result<(), Failure> {
             ))?;
         }
     }
+    if descriptor.is_pure {
+        output::line(
+            "\npure: with `cache: true` what it gave before, of the same content, is used again",
+        )?;
+    }
     if !descriptor.example.is_empty() {
         output::line(heading("example"))?;
         output::line(format!("  uses: {}\n  with:", descriptor.kind))?;

@@ -1,17 +1,21 @@
 //! `doctor`: whether what a cluster needs is there, and what to do where it is not.
 
+mod finding;
+mod holder;
+mod ports;
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use marquetry_journal::Location;
 use marquetry_proto::{timestamp_from_wire, v1};
 use marquetry_types::Timestamp;
-use serde::Serialize;
 
-use crate::arguments::{Common, Format};
+use self::finding::{Finding, State, show};
+use crate::arguments::{Common, Doctor, Format};
 use crate::cluster::Cluster;
 use crate::failure::Failure;
-use crate::output::{self, DIM, GREEN, RED, YELLOW};
+use crate::output;
 use crate::place::Place;
 
 /// The object that is written to see whether the lake takes it; each check writes it anew.
@@ -23,66 +27,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A lake that answers slower makes short stages slow.
 const SLOW: Duration = Duration::from_millis(500);
 
-/// How a check came out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum State {
-    Good,
-    /// It works, and somebody should know.
-    Warning,
-    Bad,
-}
-
-#[derive(Debug, Serialize)]
-struct Finding {
-    check: &'static str,
-    state: State,
-    /// What was seen.
-    seen: String,
-    /// What to do.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    advice: Option<String>,
-}
-
-impl Finding {
-    fn good(check: &'static str, seen: impl Into<String>) -> Self {
-        Self {
-            check,
-            state: State::Good,
-            seen: seen.into(),
-            advice: None,
-        }
-    }
-
-    fn warning(check: &'static str, seen: String, advice: &str) -> Self {
-        Self {
-            check,
-            state: State::Warning,
-            seen,
-            advice: Some(advice.to_owned()),
-        }
-    }
-
-    /// What a failure says, as a finding.
-    fn bad(check: &'static str, failure: &Failure) -> Self {
-        let first = failure
-            .diagnostics()
-            .and_then(|(all, _)| all.0.first().cloned());
-        Self {
-            check,
-            state: State::Bad,
-            seen: first
-                .as_ref()
-                .map_or_else(|| "it failed".to_owned(), |it| it.message.clone()),
-            advice: first.and_then(|it| it.help),
-        }
-    }
-}
-
 /// `marquetry doctor`
-pub(crate) async fn examine(common: &Common) -> Result<(), Failure> {
+pub(crate) async fn examine(common: &Common, arguments: &Doctor) -> Result<(), Failure> {
     let place = Place::of(common)?;
     let mut findings = vec![journal(&place).await, lake(&place).await];
+    findings.extend(ports::examine(common, arguments).await);
     // A cluster is looked at where one is meant: a laptop has none.
     if let Some(cluster) = Cluster::named(common)? {
         findings.extend(of_cluster(&cluster).await);
@@ -99,19 +48,6 @@ pub(crate) async fn examine(common: &Common) -> Result<(), Failure> {
     match is_bad {
         true => Err(Failure::Run),
         false => Ok(()),
-    }
-}
-
-fn show(finding: &Finding) -> Result<(), Failure> {
-    let mark = match finding.state {
-        State::Good => format!("{GREEN}✓{GREEN:#}"),
-        State::Warning => format!("{YELLOW}!{YELLOW:#}"),
-        State::Bad => format!("{RED}✗{RED:#}"),
-    };
-    output::line(format!("{mark} {}: {}", finding.check, finding.seen))?;
-    match &finding.advice {
-        Some(advice) => output::line(format!("  {DIM}{advice}{DIM:#}")),
-        None => Ok(()),
     }
 }
 
@@ -169,14 +105,11 @@ async fn lake(place: &Place) -> Finding {
             lake.location(),
             output::duration(PATIENCE)
         );
-        return Finding {
-            state: State::Bad,
-            ..Finding::warning(
-                CHECK,
-                seen,
-                "check the store's endpoint and keys in the environment, and the network to it",
-            )
-        };
+        return Finding::wrong(
+            CHECK,
+            seen,
+            "check the store's endpoint and keys in the environment, and the network to it",
+        );
     };
     let took = start.elapsed();
     let seen = format!(
@@ -188,14 +121,11 @@ async fn lake(place: &Place) -> Finding {
         Err(error) => Finding::bad(CHECK, &error.into()),
         Ok(read) if read != written => {
             let seen = format!("{} gives another object than was written", lake.location());
-            Finding {
-                state: State::Bad,
-                ..Finding::warning(
-                    CHECK,
-                    seen,
-                    "use a store that reads what was written, as S3 does",
-                )
-            }
+            Finding::wrong(
+                CHECK,
+                seen,
+                "use a store that reads what was written, as S3 does",
+            )
         }
         Ok(_) if took > SLOW => Finding::warning(
             CHECK,

@@ -113,11 +113,8 @@ async fn stage(
             .max()
             .or(Some(run.submitted.at)),
         needs: needs.iter().map(ToString::to_string).collect(),
-        started_at: state.attempts.first().map(|attempt| attempt.assigned_at),
-        finished_at: state
-            .attempts
-            .last()
-            .and_then(|attempt| attempt.finished_at),
+        started_at: state.started_at,
+        finished_at: state.ended_at,
         attempts: u32::try_from(state.attempts.len()).unwrap_or(u32::MAX),
         rows: outcome
             .outputs

@@ -83,6 +83,7 @@ pub(crate) async fn run(common: &Common, arguments: &Run) -> Result<(), Failure>
             .collect(),
         request_id: String::new(),
         base_dir,
+        no_cache: arguments.no_cache,
         ..v1::SubmitRunRequest::default()
     };
     let submitted = embedded

@@ -1,24 +1,33 @@
 //! `runs` and `show`, from the journal of a data folder or from a coordinator.
 
+use std::collections::BTreeSet;
+
 use marquetry_engine::RunStatus;
 use marquetry_journal::{Page, RunFilter};
 use marquetry_proto::v1;
 use marquetry_types::thousands;
 use marquetry_workflow::render;
 
+use crate::archived_runs;
 use crate::arguments::{Common, Format, OneRun, Runs, Status};
 use crate::cluster::Cluster;
 use crate::failure::Failure;
 use crate::output::{self, BOLD, DIM, GREEN, RED, YELLOW};
 use crate::place::Place;
-use crate::run_view::{RunView, SummaryView};
+use crate::run_view::{ParentView, RunView, SummaryView};
 
 /// `marquetry runs`
 pub(crate) async fn list(common: &Common, arguments: &Runs) -> Result<(), Failure> {
-    let runs = match Cluster::named(common)? {
+    let place = Place::of(common)?;
+    let mut runs = match Cluster::named(common)? {
         Some(cluster) => of_cluster(&cluster, arguments).await?,
-        None => of_journal(common, arguments).await?,
+        // The archive may be all that there is.
+        None if arguments.all && !place.has_journal() => Vec::new(),
+        None => of_journal(&place, arguments).await?,
     };
+    if arguments.all {
+        add_archived(&place, arguments, &mut runs).await?;
+    }
     if common.output == Format::Json {
         return output::json(&runs);
     }
@@ -29,7 +38,10 @@ pub(crate) async fn list(common: &Common, arguments: &Runs) -> Result<(), Failur
         vec![
             run.id,
             run.workflow,
-            run.status.to_owned(),
+            match run.is_archived {
+                true => format!("{}, archived", run.status),
+                false => run.status.to_owned(),
+            },
             format!("{}/{}", run.stages_succeeded, run.stages),
             run.submitted_at.to_string(),
             took.unwrap_or_default(),
@@ -39,15 +51,37 @@ pub(crate) async fn list(common: &Common, arguments: &Runs) -> Result<(), Failur
     output::line(output::table(&header, rows.collect()))
 }
 
-async fn of_journal(common: &Common, arguments: &Runs) -> Result<Vec<SummaryView>, Failure> {
-    let journal = Place::of(common)?.reader().await?;
+/// Adds what is in the archive alone. Ids are in the order in which runs were submitted, the latest highest.
+async fn add_archived(
+    place: &Place,
+    arguments: &Runs,
+    runs: &mut Vec<SummaryView>,
+) -> Result<(), Failure> {
+    let known: BTreeSet<String> = runs.iter().map(|run| run.id.clone()).collect();
+    let workflow = arguments.workflow.as_deref();
+    // Those that are known may all be archived, too.
+    let limit = arguments.limit.saturating_add(known.len());
+    let archived = archived_runs::list(place, status(arguments), workflow, limit).await?;
+    let more = archived.into_iter().filter(|run| !known.contains(&run.id));
+    runs.extend(more);
+    runs.sort_by(|a, b| b.id.cmp(&a.id));
+    runs.truncate(arguments.limit);
+    Ok(())
+}
+
+fn status(arguments: &Runs) -> Option<RunStatus> {
+    arguments.status.map(|status| match status {
+        Status::Running => RunStatus::Running,
+        Status::Succeeded => RunStatus::Succeeded,
+        Status::Failed => RunStatus::Failed,
+        Status::Cancelled => RunStatus::Cancelled,
+    })
+}
+
+async fn of_journal(place: &Place, arguments: &Runs) -> Result<Vec<SummaryView>, Failure> {
+    let journal = place.reader().await?;
     let filter = RunFilter {
-        status: arguments.status.map(|status| match status {
-            Status::Running => RunStatus::Running,
-            Status::Succeeded => RunStatus::Succeeded,
-            Status::Failed => RunStatus::Failed,
-            Status::Cancelled => RunStatus::Cancelled,
-        }),
+        status: status(arguments),
         name: arguments.workflow.clone(),
     };
     let page = Page::first(arguments.limit);
@@ -122,9 +156,13 @@ pub(crate) fn print(common: &Common, run: &RunView) -> Result<(), Failure> {
         run.status,
         took.unwrap_or_default(),
     ))?;
+    if let Some(ParentView { run, stage }) = &run.parent {
+        output::line(format!("{DIM}part of run {run}, stage {stage}{DIM:#}\n"))?;
+    }
     let rows = run.stages.iter().map(|stage| {
         let last = stage.attempts.last();
-        let took = last.and_then(|last| Some(output::between(last.started_at, last.finished_at?)));
+        let took = stage.started_at.zip(stage.finished_at);
+        let took = took.map(|(start, end)| output::between(start, end));
         let outputs: Vec<String> = stage
             .outputs
             .iter()
@@ -143,6 +181,13 @@ pub(crate) fn print(common: &Common, run: &RunView) -> Result<(), Failure> {
             (_, _, Some(approval)) => format!("approved by {}: {}", approval.by, approval.comment),
             (None, None, None) => outputs.join(", "),
         };
+        let child = stage.child.as_ref().filter(|_| stage.waiting_for.is_none());
+        let child = child.map(|it| format!("run {} of {}@{}", it.run, it.workflow, it.version));
+        let reused = last.filter(|last| last.end == Some("succeeded"));
+        let reused = reused.and_then(|last| last.reused.as_ref());
+        let reused = reused.map(|reused| format!("as in run {}", reused.run));
+        let parts = [child, Some(what).filter(|what| !what.is_empty()), reused];
+        let what = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
         let what = match &stage.items {
             None => what,
             Some(items) => {
@@ -182,6 +227,14 @@ pub(crate) fn print(common: &Common, run: &RunView) -> Result<(), Failure> {
                 "{YELLOW}not published{YELLOW:#} {output}: {reason}"
             ))?;
         }
+    }
+    for (name, dataset) in &run.outputs {
+        let rows = thousands(dataset.rows);
+        output::line(format!("{GREEN}output{GREEN:#} {name}: {rows} rows"))?;
+    }
+    for (name, value) in &run.metrics {
+        let value = output::figure(*value);
+        output::line(format!("{GREEN}output{GREEN:#} {name}: {value}"))?;
     }
     let mut figures = Vec::new();
     for stage in &run.stages {

@@ -1,36 +1,23 @@
 //! `server`: a coordinator for clients and workers elsewhere.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use marquetry_coordinator::{
-    AccessRole, Coordinator, CoordinatorConfig, Front, Role, ServerTls, TakeUp, Tokens, new_token,
-};
-use marquetry_engine::EngineConfig;
+use marquetry_coordinator::{AccessRole, Front, Role, ServerTls, Tokens, new_token};
 use marquetry_types::{Diagnostic, RunId, Timestamp, codes};
 use serde_json::json;
-use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpIncoming;
 
 use crate::arguments::{Common, Format, NewToken, Server, TokenRole};
 use crate::cluster::{bytes, text};
 use crate::failure::Failure;
-use crate::keeping::Keeping;
-use crate::kept_logs::KeptLogs;
+use crate::listening::listen;
+use crate::opening::Start;
 use crate::output;
 use crate::place::Place;
-use crate::stages::registry;
-
-/// The lease on a journal that one process has to itself: nobody else waits for its end.
-const SOLE_LEASE: Duration = Duration::from_secs(3600);
-/// The lease on a journal that others can take over. With their campaigns every half second a take-over
-/// takes at most half a second more.
-const SHARED_LEASE: Duration = Duration::from_secs(3);
-
-/// Connections that wait to be accepted: all workers of a large cluster come at once after a take-over.
-const BACKLOG: u32 = 4096;
 
 /// `marquetry server`
 pub(crate) async fn serve(common: &Common, arguments: &Server) -> Result<(), Failure> {
@@ -42,7 +29,7 @@ pub(crate) async fn serve(common: &Common, arguments: &Server) -> Result<(), Fai
         Some(wanted) => {
             let (listener, address) = listen("--metrics", wanted).await?;
             refuse_onlookers(arguments, address)?;
-            front.metrics = Some(listener);
+            front.metrics = Some(Arc::new(listener));
             Some(format!("http://{address}/metrics"))
         }
         None => None,
@@ -52,30 +39,25 @@ pub(crate) async fn serve(common: &Common, arguments: &Server) -> Result<(), Fai
         Some(url) => url.trim_end_matches('/').to_owned(),
         None => format!("{scheme}://{address}"),
     };
-    let location = place.journal();
-    let journal = marquetry_journal::open(&location).await?;
     let lake = place.lake().await?;
-    let history = Keeping::new(lake.clone(), Arc::clone(&journal), &place, &arguments.keep);
-    let config = CoordinatorConfig {
-        engine: EngineConfig::default(),
-        heartbeat_interval: Duration::from_secs(3),
-        lake: lake.location().to_owned(),
-        name: process_name("server"),
-        url: url.clone(),
-        lease: match location.is_shared() {
-            true => SHARED_LEASE,
-            false => SOLE_LEASE,
-        },
-        take_up: TakeUp::All,
-        upkeep: history.upkeep(&arguments.keep),
-    };
-    let shutdown = CancellationToken::new();
-    let coordinator = Coordinator::start(config, journal, registry(), shutdown.clone())
-        .await?
-        .with_logs(Arc::new(KeptLogs(lake.clone())));
-    let incoming = TcpIncoming::from(listener)
+    let mut incoming = TcpIncoming::from(listener)
         .with_nodelay(Some(true))
         .with_keepalive(Some(Duration::from_secs(10)));
+    let shutdown = CancellationToken::new();
+    let mut stop = pin!(stop_signal());
+    let start = Start {
+        place: &place,
+        lake: &lake,
+        url: &url,
+        keep: &arguments.keep,
+    };
+    let coordinator = tokio::select! {
+        started = start.coordinator(&front, &mut incoming, &shutdown) => started?,
+        () = &mut stop => {
+            output::note("stopping: the journal was never there");
+            return Ok(());
+        }
+    };
     let ready = Ready {
         url: &url,
         lake: lake.location(),
@@ -83,7 +65,7 @@ pub(crate) async fn serve(common: &Common, arguments: &Server) -> Result<(), Fai
     };
     announce(common, &ready, &coordinator.role().borrow())?;
     let signal = async {
-        stop_signal().await;
+        stop.await;
         output::note("stopping: runs go on when a coordinator is back");
         shutdown.cancel();
     };
@@ -132,47 +114,6 @@ fn announce(common: &Common, ready: &Ready<'_>, role: &Role) -> Result<(), Failu
     output::line(format!(
         "start workers with `marquetry worker --coordinator {url} --lake {lake}`"
     ))
-}
-
-/// Listens where an option says, and gives where that is.
-pub(crate) async fn listen(
-    option: &str,
-    wanted: &str,
-) -> Result<(TcpListener, SocketAddr), Failure> {
-    let cannot = |error: std::io::Error| cannot_listen(option, wanted, &error);
-    let mut last = None;
-    for address in tokio::net::lookup_host(wanted).await.map_err(cannot)? {
-        match listen_at(address) {
-            Ok(listener) => {
-                let address = listener.local_addr().map_err(Failure::internal)?;
-                return Ok((listener, address));
-            }
-            Err(error) => last = Some(error),
-        }
-    }
-    Err(cannot(last.unwrap_or_else(|| {
-        std::io::Error::other("the name stands for no address")
-    })))
-}
-
-fn listen_at(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = match address {
-        SocketAddr::V4(_) => TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => TcpSocket::new_v6()?,
-    };
-    // As `TcpListener::bind` does: a server that was killed is started again at once.
-    #[cfg(unix)]
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}
-
-fn cannot_listen(option: &str, address: &str, error: &std::io::Error) -> Failure {
-    let message = format!("cannot listen on {address}: {error}");
-    let help = format!("`{option}` takes an address and a free port, as in 127.0.0.1:7070");
-    Diagnostic::new(codes::BAD_ENDPOINT, message)
-        .help(help)
-        .into()
 }
 
 /// A server that others can reach lets nobody in without a token, nor sends one in the clear.

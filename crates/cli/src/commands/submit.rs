@@ -50,6 +50,7 @@ pub(crate) async fn submit(common: &Common, arguments: &Submit) -> Result<(), Fa
         },
         // Whoever waits here watches, and sees how far it is.
         wait: None,
+        no_cache: arguments.no_cache,
     };
     let submitted = cluster
         .call(|mut runs| {

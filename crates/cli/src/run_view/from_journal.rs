@@ -1,11 +1,13 @@
 //! Runs as the journal has them.
 
+use std::collections::BTreeMap;
+
 use marquetry_engine::{AttemptEnd, RunState, RunSummary, StageState};
-use marquetry_types::{StageName, codes};
+use marquetry_types::{DatasetRef, StageName, codes};
 
 use super::{
-    ApprovalView, AttemptView, ItemsView, OutputView, PublishedView, RunView, StageView,
-    SummaryView, WithheldView,
+    ApprovalView, AttemptView, ChildView, ItemsView, OutputView, ParentView, PublishedView,
+    ReusedView, RunView, StageView, SummaryView, WithheldView,
 };
 
 impl From<&RunSummary> for SummaryView {
@@ -22,6 +24,7 @@ impl From<&RunSummary> for SummaryView {
                 .failure
                 .as_ref()
                 .map(|failure| failure.diagnostic.clone()),
+            is_archived: false,
         }
     }
 }
@@ -40,6 +43,12 @@ impl From<&RunState> for RunView {
                 .failure
                 .as_ref()
                 .map(|failure| failure.diagnostic.clone()),
+            parent: run.submitted.parent.as_ref().map(|parent| ParentView {
+                run: parent.run.to_string(),
+                stage: parent.stage.to_string(),
+            }),
+            outputs: outputs(run.outputs.outputs.clone()),
+            metrics: run.outputs.metrics.clone(),
             stages: stages
                 .map(|(name, state)| stage(run, name, state))
                 .collect(),
@@ -50,14 +59,6 @@ impl From<&RunState> for RunView {
 fn stage(run: &RunState, name: &StageName, state: &StageState) -> StageView {
     let declared = run.workflow().stage(name);
     let outcome = state.outcome.clone().unwrap_or_default();
-    let outputs = outcome.outputs.into_iter().map(|(name, dataset)| {
-        let output = OutputView {
-            rows: dataset.rows,
-            bytes: dataset.bytes,
-            manifest: dataset.manifest,
-        };
-        (name, output)
-    });
     let attempts = state.attempts.iter().map(|attempt| AttemptView {
         attempt: attempt.token.attempt.attempt.0,
         worker: attempt.worker.to_string(),
@@ -82,6 +83,12 @@ fn stage(run: &RunState, name: &StageName, state: &StageState) -> StageView {
             AttemptEnd::Failed(failure) => failure.diagnostic.help.clone(),
             AttemptEnd::Succeeded | AttemptEnd::Lost(_) => None,
         }),
+        reused: attempt.reused().map(|reused| ReusedView {
+            run: reused.attempt.run.to_string(),
+            stage: reused.attempt.stage.to_string(),
+            attempt: reused.attempt.attempt.0,
+            computed_at: reused.computed_at,
+        }),
     });
     let published = state.published.iter().map(|version| PublishedView {
         kind: version.kind,
@@ -100,8 +107,10 @@ fn stage(run: &RunState, name: &StageName, state: &StageState) -> StageView {
             .unwrap_or_default(),
         status: state.status.as_str(),
         needs: needs.map(ToString::to_string).collect(),
+        started_at: state.started_at,
+        finished_at: state.ended_at,
         attempts: attempts.collect(),
-        outputs: outputs.collect(),
+        outputs: outputs(outcome.outputs),
         metrics: outcome.metrics,
         published: published.collect(),
         withheld: withheld.collect(),
@@ -121,5 +130,22 @@ fn stage(run: &RunState, name: &StageName, state: &StageState) -> StageView {
             by: approval.by.clone(),
             comment: approval.comment.clone(),
         }),
+        child: state.child.as_ref().map(|child| ChildView {
+            run: child.run.to_string(),
+            workflow: child.workflow.clone(),
+            version: child.version,
+        }),
     }
+}
+
+fn outputs(datasets: BTreeMap<String, DatasetRef>) -> BTreeMap<String, OutputView> {
+    let outputs = datasets.into_iter().map(|(name, dataset)| {
+        let output = OutputView {
+            rows: dataset.rows,
+            bytes: dataset.bytes,
+            manifest: dataset.manifest,
+        };
+        (name, output)
+    });
+    outputs.collect()
 }

@@ -1,11 +1,13 @@
 //! Runs as a coordinator sends them.
 
+use std::collections::{BTreeMap, HashMap};
+
 use marquetry_proto::{diagnostic_from_wire, from_prost_value, timestamp_from_wire, v1};
 use marquetry_types::{PublishedKind, Timestamp, codes};
 
 use super::{
-    ApprovalView, AttemptView, ItemsView, OutputView, PublishedView, RunView, StageView,
-    SummaryView, WithheldView,
+    ApprovalView, AttemptView, ChildView, ItemsView, OutputView, ParentView, PublishedView,
+    ReusedView, RunView, StageView, SummaryView, WithheldView,
 };
 
 impl From<v1::RunSummary> for SummaryView {
@@ -19,6 +21,7 @@ impl From<v1::RunSummary> for SummaryView {
             stages: wire.stages_total,
             stages_succeeded: wire.stages_succeeded,
             error: wire.failure.map(diagnostic_from_wire),
+            is_archived: false,
         }
     }
 }
@@ -27,6 +30,7 @@ impl From<v1::Run> for RunView {
     fn from(wire: v1::Run) -> Self {
         let summary = SummaryView::from(wire.summary.unwrap_or_default());
         let params = wire.params.unwrap_or_default().fields.into_iter();
+        let given = wire.outputs.unwrap_or_default();
         Self {
             id: summary.id,
             workflow: summary.workflow,
@@ -37,6 +41,12 @@ impl From<v1::Run> for RunView {
                 .map(|(name, value)| (name, from_prost_value(value)))
                 .collect(),
             error: summary.error,
+            parent: wire.parent.map(|parent| ParentView {
+                run: parent.run_id,
+                stage: parent.stage,
+            }),
+            outputs: outputs(given.outputs),
+            metrics: given.metrics.into_iter().collect(),
             stages: wire.stages.into_iter().map(stage).collect(),
         }
     }
@@ -72,14 +82,6 @@ fn at(wire: Option<&prost_types::Timestamp>) -> Timestamp {
 fn stage(wire: v1::Stage) -> StageView {
     let status = stage_status(wire.status());
     let outcome = wire.outcome.unwrap_or_default();
-    let outputs = outcome.outputs.into_iter().map(|(name, dataset)| {
-        let output = OutputView {
-            rows: dataset.rows,
-            bytes: dataset.bytes,
-            manifest: dataset.manifest,
-        };
-        (name, output)
-    });
     let published = wire.published.into_iter().map(|version| PublishedView {
         kind: match version.kind() {
             v1::PublishedKind::Policy => PublishedKind::Policy,
@@ -98,8 +100,10 @@ fn stage(wire: v1::Stage) -> StageView {
         kind: wire.kind,
         status,
         needs: wire.needs,
+        started_at: wire.started_at.as_ref().map(timestamp_from_wire),
+        finished_at: wire.finished_at.as_ref().map(timestamp_from_wire),
         attempts: wire.attempts.into_iter().map(attempt).collect(),
-        outputs: outputs.collect(),
+        outputs: outputs(outcome.outputs),
         metrics: outcome.metrics.into_iter().collect(),
         published: published.collect(),
         withheld: withheld.collect(),
@@ -116,7 +120,24 @@ fn stage(wire: v1::Stage) -> StageView {
             comment: approval.comment,
         }),
         skip_reason: (!wire.skip_reason.is_empty()).then_some(wire.skip_reason),
+        child: wire.child.map(|child| ChildView {
+            run: child.run_id,
+            workflow: child.workflow,
+            version: child.workflow_version,
+        }),
     }
+}
+
+fn outputs(datasets: HashMap<String, v1::Dataset>) -> BTreeMap<String, OutputView> {
+    let outputs = datasets.into_iter().map(|(name, dataset)| {
+        let output = OutputView {
+            rows: dataset.rows,
+            bytes: dataset.bytes,
+            manifest: dataset.manifest,
+        };
+        (name, output)
+    });
+    outputs.collect()
 }
 
 fn attempt(wire: v1::Attempt) -> AttemptView {
@@ -139,5 +160,11 @@ fn attempt(wire: v1::Attempt) -> AttemptView {
         why,
         code,
         help: help.filter(|help| !help.is_empty()),
+        reused: wire.reused.map(|reused| ReusedView {
+            run: reused.run_id,
+            stage: reused.stage,
+            attempt: reused.attempt,
+            computed_at: at(reused.computed_at.as_ref()),
+        }),
     }
 }

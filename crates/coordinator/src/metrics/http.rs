@@ -31,7 +31,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until it is dropped.
-pub(crate) async fn serve(listener: TcpListener, metrics: Metrics, role: watch::Receiver<Role>) {
+pub(crate) async fn serve(
+    listener: Arc<TcpListener>,
+    metrics: Metrics,
+    role: watch::Receiver<Role>,
+) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
     // Never closed.

@@ -122,7 +122,13 @@ impl Metrics {
                 Record::RunResumed { .. } => {
                     figures.runs_resumed.inc();
                 }
-                Record::AttemptAssigned { .. } => granted += 1,
+                Record::AttemptAssigned { cache, .. } => {
+                    granted += 1;
+                    if let Some(cache) = cache {
+                        let was_known = cache.reuses.is_some();
+                        figures.stages_cached.inc(was_known);
+                    }
+                }
                 Record::AttemptFailed { token, failure, .. } => {
                     figures.attempts_failed.inc(failure.class);
                     let run = engine.run(&token.attempt.run);
@@ -139,10 +145,18 @@ impl Metrics {
                     figures.stages_ended.inc(StageStatus::Succeeded)
                 }
                 Record::StageSkipped { .. } => figures.stages_ended.inc(StageStatus::Skipped),
-                Record::StageFailed { .. } => figures.stages_ended.inc(StageStatus::Failed),
+                Record::StageFailed { run, stage, .. } => {
+                    let run = engine.run(run);
+                    let stage = run.and_then(|run| run.stages.get(stage));
+                    // It may have waited for a run that was cancelled with its own: that is counted below.
+                    if stage.is_some_and(|stage| stage.status == StageStatus::Failed) {
+                        figures.stages_ended.inc(StageStatus::Failed);
+                    }
+                }
                 // No record of its own says that a stage was cancelled.
                 Record::CancelRequested { .. }
                 | Record::RunAdmitted { .. }
+                | Record::ChildStarted { .. }
                 | Record::StageExpanded { .. } => {}
                 Record::RunFinished { run, status, .. } => {
                     figures.runs_ended.inc(*status);

@@ -33,6 +33,7 @@ pub(super) struct Figures {
     pub(super) stage_wait: Histogram,
     pub(super) attempts_granted: Counter,
     pub(super) attempts_failed: Each<FailureClass>,
+    pub(super) stages_cached: Each<bool>,
     pub(super) attempts_lost: Counter,
     pub(super) workers_connected: Gauge,
     pub(super) worker_slots: Gauge,
@@ -112,6 +113,13 @@ impl Figures {
                     (FailureClass::ResourceExhausted, "resource_exhausted"),
                     (FailureClass::Cancelled, "cancelled"),
                 ],
+            ),
+            stages_cached: Each::register(
+                all,
+                "stages_cached",
+                "Attempts of stages with `cache`: whether they look at what was computed before, or compute",
+                "result",
+                &[(true, "hit"), (false, "miss")],
             ),
             attempts_lost: counter(
                 all,

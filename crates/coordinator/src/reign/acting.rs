@@ -130,6 +130,9 @@ impl Reign {
                 }
             }
             Action::TellPeers { peers } => self.peers_changed(peers),
+            Action::LookUp { run, stage, lookup } => {
+                self.lookups.ask(&self.journal, run, stage, *lookup);
+            }
             Action::RunEnded { run } => {
                 self.own.remove(&run);
                 self.engine.release(&run);

@@ -1,6 +1,6 @@
 //! Reading the journal: at the beginning of a reign, and whenever memory may not be what is durable.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use marquetry_engine::{Engine, EngineConfig, RunState, RunStatus};
@@ -9,6 +9,7 @@ use marquetry_types::RunId;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::lookups::Lookups;
 use super::peers::Peers;
 use super::{Ended, Reign};
 use crate::TakeUp;
@@ -28,17 +29,16 @@ impl Reign {
     pub(super) async fn restore(&mut self, takeover_grace: Duration) -> Result<(), JournalError> {
         self.lines.clear();
         self.peers = Peers::new();
+        self.lookups = Lookups::default();
         let published = self.journal.list_published(None).await?;
         let unfinished = self.journal.load_unfinished().await?;
         for (run, error) in &unfinished.damaged {
             tracing::error!(%run, %error, "a run cannot go on");
         }
-        let is_ours = |run: &RunId| self.config.take_up.includes(run) || self.own.contains(run);
-        let runs: Vec<_> = unfinished
-            .runs
-            .into_iter()
-            .filter(|state| state.status == RunStatus::Running && is_ours(state.id()))
-            .collect();
+        let mut runs = unfinished.runs;
+        runs.retain(|state| state.status == RunStatus::Running);
+        let ours: HashSet<RunId> = self.ours(&runs);
+        runs.retain(|state| ours.contains(state.id()));
         self.request_ids = RecentRequests::default();
         for state in &runs {
             if let Some(request_id) = &state.submitted.request_id {
@@ -57,6 +57,24 @@ impl Reign {
         self.scheduler = self.scheduled().await?;
         self.hub.tell_to_look_again();
         Ok(())
+    }
+
+    /// The runs to be taken up, and those that are part of them.
+    fn ours(&self, runs: &[RunState]) -> HashSet<RunId> {
+        let parents: HashMap<&RunId, Option<&RunId>> = runs
+            .iter()
+            .map(|run| (run.id(), run.submitted.parent.as_ref().map(|it| &it.run)))
+            .collect();
+        let is_ours = |run: &RunId| self.config.take_up.includes(run) || self.own.contains(run);
+        let above = |run: &RunState| {
+            let mut lineage = std::iter::successors(Some(run.id()), |run| *parents.get(run)?);
+            // Deeper than any lineage is: a circle in what is read ends here.
+            lineage.by_ref().take(64).any(is_ours)
+        };
+        runs.iter()
+            .filter(|run| above(run))
+            .map(|run| run.id().clone())
+            .collect()
     }
 
     /// The schedules as the journal has them. A coordinator that goes on with some runs only, within a

@@ -134,9 +134,11 @@ fn log(record: &Record, run: &RunState) {
         }
         Record::StageSucceeded { token, .. } => {
             let attempt = &token.attempt;
+            let stage = run.stages.get(&attempt.stage);
+            let is_reuse = stage.and_then(|stage| Some(stage.attempts.last()?.is_reuse()));
             tracing::info!(
                 run = id, stage = %attempt.stage, attempt = attempt.attempt.0, trace_id,
-                "a stage succeeded"
+                is_reuse = is_reuse.unwrap_or(false), "a stage succeeded"
             );
         }
         Record::StageFailed { stage, failure, .. } => {
@@ -148,6 +150,12 @@ fn log(record: &Record, run: &RunState) {
         }
         Record::StageSkipped { stage, reason, .. } => {
             tracing::info!(run = id, %stage, trace_id, reason, "a stage is skipped");
+        }
+        Record::ChildStarted { stage, child, .. } => {
+            tracing::info!(
+                run = id, %stage, trace_id, child = %child.run, workflow = child.workflow,
+                "a stage waits for a run of its own"
+            );
         }
         Record::StagePassed { stage, .. } => {
             tracing::info!(run = id, %stage, trace_id, "what a stage waited for came");

@@ -112,6 +112,7 @@ impl Cluster {
             outputs: Vec::new(),
             metrics: Vec::new(),
             example: String::new(),
+            is_pure: true,
         });
         let shutdown = CancellationToken::new();
         let journal = Arc::clone(&self.journal);
@@ -122,7 +123,7 @@ impl Cluster {
         let address = listener.local_addr().unwrap();
         let front = Front {
             tokens,
-            metrics: Some(listener),
+            metrics: Some(std::sync::Arc::new(listener)),
             ..Front::default()
         };
         let (pipes, incoming) = in_process();

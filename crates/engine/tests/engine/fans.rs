@@ -102,6 +102,40 @@ fn a_stage_runs_once_for_each_item_and_gathers_what_they_gave() {
 }
 
 #[test]
+fn a_stage_with_items_takes_from_its_first_item_to_its_end() {
+    let mut world = world();
+    let graph = workflow(vec![stage("a", &[], each(regions(2), Some(1)))]);
+    let first = world.step(submission(1, &graph));
+    let begun = world.state(1).stages["a.0"].attempts[0].assigned_at;
+    let mut open: Vec<_> = assignments(&first).into_iter().map(|it| it.2).collect();
+    while let Some(next) = open.pop() {
+        world.advance(Duration::from_secs(1));
+        open.extend(done(&mut world, 1, &next));
+    }
+    let took = |world: &World, name: &str| {
+        let stage = &world.state(1).stages[name];
+        let (start, end) = (stage.started_at.unwrap(), stage.ended_at.unwrap());
+        (start, end.saturating_since(start).as_secs())
+    };
+    assert_eq!(
+        took(&world, "a"),
+        (begun, 3),
+        "two items and what gathers them"
+    );
+    assert_eq!(took(&world, "a.1").1, 1);
+    // Done again from its beginning, it takes what that takes.
+    world.advance(Duration::from_secs(3600));
+    world.step(gatherer(2, Vec::new()));
+    let again = world.step(resumed(&world, 1, &["a"]));
+    let mut open: Vec<_> = assignments(&again).into_iter().map(|it| it.2).collect();
+    while let Some(next) = open.pop() {
+        world.advance(Duration::from_secs(1));
+        open.extend(done(&mut world, 2, &next));
+    }
+    assert_eq!(took(&world, "a").1, 3);
+}
+
+#[test]
 fn no_more_items_run_than_the_limit_says_over_restarts() {
     let mut world = world();
     let graph = workflow(vec![stage("a", &[], each(regions(7), Some(2)))]);

@@ -55,6 +55,8 @@ pub(crate) fn submission(number: u128, workflow: &Workflow) -> Input {
         group: workflow.group(&Map::new()).unwrap(),
         schedule: None,
         trace: None,
+        parent: None,
+        ignores_cache: false,
     })
 }
 
@@ -106,6 +108,7 @@ pub(crate) fn success(token: &FencingToken) -> AttemptResult {
         digest: "d".to_owned(),
         rows: u64::from(token.attempt.attempt.0),
         bytes: 1,
+        content: None,
     };
     AttemptResult::Succeeded(Outcome {
         outputs: BTreeMap::from([("rows".to_owned(), dataset)]),

@@ -118,6 +118,16 @@ pub(crate) const TABLES: &[Table] = &[
         columns: &[("digest", Text), ("runs", Number), ("put_at", Number)],
     },
     Table {
+        name: "cached_outcomes",
+        columns: &[
+            ("key", Text),
+            ("run_id", Text),
+            ("version", Number),
+            ("checksum", Number),
+            ("payload", Text),
+        ],
+    },
+    Table {
         name: "past_requests",
         columns: &[("request_id", Text), ("run_id", Text), ("summary", Text)],
     },

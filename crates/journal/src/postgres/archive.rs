@@ -74,6 +74,8 @@ WITH lead AS MATERIALIZED (
     WHERE digest = fewer.bundle
 ), snapshots_gone AS (
     DELETE FROM snapshots WHERE run_id IN (SELECT run_id FROM doomed)
+), cached_gone AS (
+    DELETE FROM cached_outcomes WHERE run_id IN (SELECT run_id FROM doomed)
 ), gone AS (
     DELETE FROM runs WHERE run_id IN (SELECT run_id FROM doomed)
 )

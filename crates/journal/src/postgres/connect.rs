@@ -1,5 +1,6 @@
 //! Reaching the database: where it is, and how a session with it begins.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use tokio_postgres::config::{Host, SslMode};
@@ -91,15 +92,21 @@ impl Place {
 
     /// A connection, whose other half runs as a task until the client is dropped.
     pub(super) async fn connect(&self, patience: Patience) -> Result<Client, JournalError> {
-        let failed = |reason: String| JournalError::Storage {
-            doing: "reach the journal's database",
-            reason,
-        };
-        let (config, connector) = self.session(patience);
-        let (client, connection) = config
-            .connect(connector)
+        self.try_connect(patience)
             .await
-            .map_err(|error| failed(cause(&error)))?;
+            .map_err(|error| JournalError::Storage {
+                doing: "reach the journal's database",
+                reason: cause(&error),
+            })
+    }
+
+    /// The same, for whoever tells a database that is away from one that refuses.
+    pub(super) async fn try_connect(
+        &self,
+        patience: Patience,
+    ) -> Result<Client, tokio_postgres::Error> {
+        let (config, connector) = self.session(patience);
+        let (client, connection) = config.connect(connector).await?;
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::warn!(
@@ -116,6 +123,34 @@ fn is_local(config: &Config) -> bool {
     let hosts = config.get_hosts();
     let is_tcp = |host: &Host| matches!(host, Host::Tcp(_));
     !hosts.is_empty() && !hosts.iter().any(is_tcp)
+}
+
+/// Whether the same may go well later although nobody changes what was asked: nobody listens, the network
+/// breaks, or the database starts, stops or is full of sessions. A user, a password, a database or a
+/// certificate that is wrong stays wrong.
+pub(super) fn is_away(error: &tokio_postgres::Error) -> bool {
+    if let Some(code) = error.code() {
+        // 08: the connection failed; 57P: the server starts, stops or crashed; 53300: no session is free.
+        let code = code.code();
+        return code.starts_with("08") || code.starts_with("57P0") || code == "53300";
+    }
+    if error.is_closed() {
+        return true;
+    }
+    let source = std::error::Error::source(error);
+    source
+        .and_then(|source| source.downcast_ref::<std::io::Error>())
+        .is_some_and(|error| {
+            // TLS hands its own errors down as those of the network.
+            let is_of_tls = error
+                .get_ref()
+                .is_some_and(|inner| inner.is::<rustls::Error>());
+            let is_refused = matches!(
+                error.kind(),
+                ErrorKind::PermissionDenied | ErrorKind::InvalidInput | ErrorKind::InvalidData
+            );
+            !is_of_tls && !is_refused
+        })
 }
 
 /// What the database, the network or TLS said; the library's own words say only where.

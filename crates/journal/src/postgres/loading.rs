@@ -149,13 +149,17 @@ async fn finish(
 /// `sequence, version, checksum, payload`, from the column `first` on.
 fn envelope_of(row: &Row, first: usize) -> Result<(u64, StoredEnvelope), JournalError> {
     let sequence = from_database(column(row, first)?);
-    let payload: String = column(row, first + 3)?;
-    let stored = StoredEnvelope {
-        version: column(row, first + 1)?,
-        checksum: column(row, first + 2)?,
+    Ok((sequence, envelope(row, first + 1)?))
+}
+
+/// `version, checksum, payload`, from the column `first` on.
+pub(super) fn envelope(row: &Row, first: usize) -> Result<StoredEnvelope, JournalError> {
+    let payload: String = column(row, first + 2)?;
+    Ok(StoredEnvelope {
+        version: column(row, first)?,
+        checksum: column(row, first + 1)?,
         payload: payload.into_bytes(),
-    };
-    Ok((sequence, stored))
+    })
 }
 
 fn column<'r, T: FromSql<'r>>(row: &'r Row, index: usize) -> Result<T, JournalError> {

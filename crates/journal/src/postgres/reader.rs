@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
-use marquetry_engine::{RunState, RunSummary};
+use marquetry_engine::{Cached, RunState, RunSummary};
 use marquetry_types::{Publication, PublishedKind, PublishedName, RunId, Timestamp};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{GenericClient, IsolationLevel};
@@ -14,9 +14,10 @@ use super::archive;
 use super::connect::{Place, cause};
 use super::deployments;
 use super::leadership;
-use super::loading::{self, Limits};
+use super::loading::{self, Limits, envelope};
 use super::patience::Patience;
 use super::statements::to_database;
+use crate::cached;
 use crate::history::History;
 use crate::rows::bundle_checksum;
 use crate::{
@@ -214,6 +215,14 @@ impl JournalReader for PostgresReader {
             }
         };
         Ok(found.into_iter().next())
+    }
+
+    async fn cached(&self, key: &str) -> Result<Option<Cached>, JournalError> {
+        let sql = "SELECT version, checksum, payload FROM cached_outcomes WHERE key = $1";
+        let row = self.client().await?.query_opt(sql, &[&key]).await;
+        let row = row.map_err(reading)?;
+        let stored = row.map(|row| envelope(&row, 0)).transpose()?;
+        Ok(stored.and_then(|stored| cached::open(key, &stored)))
     }
 
     async fn get_bundle(&self, digest: &str) -> Result<Option<Vec<u8>>, JournalError> {

@@ -4,7 +4,7 @@
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, GenericClient};
 
-use super::connect::{Place, cause};
+use super::connect::{Place, cause, is_away};
 use super::patience::Patience;
 use crate::JournalError;
 
@@ -137,6 +137,16 @@ const MIGRATIONS: &[&str] = &[
         run_id         text COLLATE \"C\" PRIMARY KEY
     );
 ",
+    "
+    CREATE TABLE cached_outcomes (
+        key            text PRIMARY KEY,
+        run_id         text COLLATE \"C\" NOT NULL,
+        version        bigint NOT NULL,
+        checksum       bigint NOT NULL,
+        payload        text NOT NULL
+    );
+    CREATE INDEX cached_outcomes_by_run ON cached_outcomes (run_id);
+",
 ];
 
 pub(super) const FORMAT: i64 = MIGRATIONS.len() as i64;
@@ -211,13 +221,8 @@ pub(super) async fn check(place: &Place) -> Result<(), JournalError> {
 }
 
 async fn connect(place: &Place, patience: Patience) -> Result<Client, JournalError> {
-    place.connect(patience).await.map_err(|error| match error {
-        JournalError::Storage { reason, .. } => JournalError::Open {
-            journal: place.shown.clone(),
-            reason,
-        },
-        other => other,
-    })
+    let connected = place.try_connect(patience).await;
+    connected.map_err(|error| refused(place, &error))
 }
 
 /// The format of the journal that is there, if there is one.
@@ -238,9 +243,10 @@ async fn format_of(
 }
 
 fn refused(place: &Place, error: &tokio_postgres::Error) -> JournalError {
-    JournalError::Open {
-        journal: place.shown.clone(),
-        reason: cause(error),
+    let (journal, reason) = (place.shown.clone(), cause(error));
+    match is_away(error) {
+        true => JournalError::Away { journal, reason },
+        false => JournalError::Open { journal, reason },
     }
 }
 

@@ -8,6 +8,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Statement};
 
 use crate::JournalError;
+use crate::cached::Entry;
 use crate::envelope::{Envelope, RECORD_VERSION, SNAPSHOT_VERSION};
 use crate::history::History;
 use crate::schedules::Step;
@@ -77,6 +78,12 @@ WITH lead AS MATERIALIZED (
     WHERE EXISTS (SELECT FROM lead)
     GROUP BY digest
     ON CONFLICT (digest) DO UPDATE SET runs = kept.runs + excluded.runs
+), put_cached AS (
+    INSERT INTO cached_outcomes (key, run_id, version, checksum, payload)
+    SELECT * FROM unnest($32::text[], $33::text[], $34::bigint[], $35::bigint[], $36::text[])
+    WHERE EXISTS (SELECT FROM lead)
+    ON CONFLICT (key) DO UPDATE SET run_id = excluded.run_id, version = excluded.version,
+        checksum = excluded.checksum, payload = excluded.payload
 )
 SELECT epoch FROM lead";
 
@@ -174,6 +181,8 @@ pub(super) struct Batch {
     published: Published,
     steps: Steps,
     line: Line,
+    /// Outcomes that may be used again; of two with a key the later one counts.
+    cached: BTreeMap<String, Entry>,
     /// The latest version of each published thing, this batch included.
     current: HashMap<(String, String), u64>,
 }
@@ -192,6 +201,9 @@ impl Batch {
             self.steps.workflows.push(step.workflow.to_owned());
             self.steps.schedules.push(step.schedule.to_owned());
             self.steps.instants.push(step.at.as_millis());
+        }
+        if let Some(entry) = Entry::of(record)? {
+            self.cached.insert(entry.key.clone(), entry);
         }
         self.line.follow(record);
         Ok(())
@@ -281,7 +293,14 @@ impl Batch {
         let line = &self.line;
         let finished: Vec<i64> = line.finished.values().copied().collect();
         let ended: Vec<&str> = line.finished.keys().map(RunId::as_str).collect();
-        let parameters: [&(dyn ToSql + Sync); 31] = [
+        let entries = self.cached.values();
+        let keys: Vec<&str> = entries.clone().map(|it| it.key.as_str()).collect();
+        let givers: Vec<&str> = entries.clone().map(|it| it.run.as_str()).collect();
+        let versions: Vec<i64> = entries.clone().map(|it| it.envelope.version).collect();
+        let checksums = entries.clone().map(|it| i64::from(it.envelope.checksum));
+        let checksums: Vec<i64> = checksums.collect();
+        let outcomes: Vec<&str> = entries.map(|it| it.envelope.payload.as_str()).collect();
+        let parameters: [&(dyn ToSql + Sync); 36] = [
             &epoch,
             &records.runs,
             &records.sequences,
@@ -313,6 +332,11 @@ impl Batch {
             &ended,
             &line.resumed,
             &line.bundles,
+            &keys,
+            &givers,
+            &versions,
+            &checksums,
+            &outcomes,
         ];
         Ok(client.query_opt(statement, &parameters).await?.is_some())
     }

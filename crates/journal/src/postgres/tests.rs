@@ -125,6 +125,7 @@ async fn rows(observer: &Client) -> i64 {
         "deployments",
         "deployments_current",
         "schedule_positions",
+        "cached_outcomes",
     ];
     let counts = tables.map(|table| format!("(SELECT count(*) FROM journal0.{table})"));
     let sql = format!("SELECT {}", counts.join(" + "));
@@ -287,10 +288,41 @@ async fn nothing_acknowledged_is_missing_after_the_server_was_killed() {
 #[tokio::test]
 async fn a_database_that_does_not_answer_is_told_without_its_password() {
     let url = "postgres://me:secret@127.0.0.1:1/runs";
-    let error = PostgresJournal::open(url).await.unwrap_err().to_string();
+    let error = PostgresJournal::open(url).await.unwrap_err();
+    assert!(matches!(error, JournalError::Away { .. }), "{error:?}");
+    let error = error.to_string();
     assert!(
-        error.starts_with("cannot open the journal postgres://me@127.0.0.1:1/runs: "),
+        error.starts_with("the journal postgres://me@127.0.0.1:1/runs cannot be reached: "),
         "{error}"
     );
     assert!(!error.contains("secret"), "{error}");
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_told_from_one_that_refuses() {
+    let Some(mut server) = PostgresServer::start() else {
+        return;
+    };
+    let journal = server.new_journal();
+    let open = |url: String| async move { PostgresJournal::open(&url).await };
+    let url = server.url();
+    for refused in [
+        url.replace("/postgres", "/nowhere"),
+        url.replace("marquetry@", "nobody:wrong@"),
+    ] {
+        let error = open(refused).await.unwrap_err();
+        assert!(matches!(error, JournalError::Open { .. }), "{error:?}");
+    }
+    drop(open(journal.clone()).await.unwrap());
+    let schema = journal.split_once("schema=").unwrap().1;
+    let newer = format!("UPDATE {schema}.schema_version SET version = version + 1");
+    stranger(&server).await.execute(&newer, &[]).await.unwrap();
+    let error = open(journal.clone()).await.unwrap_err();
+    assert!(
+        matches!(error, JournalError::UnknownFormat { .. }),
+        "{error:?}"
+    );
+    server.kill();
+    let error = open(journal).await.unwrap_err();
+    assert!(matches!(error, JournalError::Away { .. }), "{error:?}");
 }

@@ -189,6 +189,11 @@ pub(super) fn discard(
         write(connection, "DELETE FROM snapshots WHERE run_id = ?1", [run])?;
         write(
             connection,
+            "DELETE FROM cached_outcomes WHERE run_id = ?1",
+            [run],
+        )?;
+        write(
+            connection,
             "UPDATE bundle_uses SET runs = runs - 1 WHERE digest = ?1",
             [bundle],
         )?;

@@ -5,6 +5,7 @@
 
 mod archive;
 pub(crate) mod backup;
+mod cached;
 mod connect;
 mod deployments;
 mod leadership;
@@ -23,7 +24,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use async_trait::async_trait;
-use marquetry_engine::{RunState, RunSummary};
+use marquetry_engine::{Cached, RunState, RunSummary};
 use marquetry_types::{Publication, PublishedKind, PublishedName, RunId, Timestamp};
 
 use self::lock::WriterLock;
@@ -227,6 +228,13 @@ impl JournalReader for SqliteReader {
         let name = name.clone();
         self.readers
             .read(move |connection| publications::find(connection, kind, &name, version))
+            .await
+    }
+
+    async fn cached(&self, key: &str) -> Result<Option<Cached>, JournalError> {
+        let key = key.to_owned();
+        self.readers
+            .read(move |connection| cached::find(connection, &key))
             .await
     }
 

@@ -170,13 +170,16 @@ pub(super) fn load_history(
 
 /// `sequence, version, checksum, payload`, believing nothing: the payload need not be text.
 fn envelope_of(row: &Row<'_>) -> rusqlite::Result<(u64, StoredEnvelope)> {
-    let payload = row.get_ref(3)?.as_bytes()?.to_vec();
-    let stored = StoredEnvelope {
-        version: row.get(1)?,
-        checksum: row.get(2)?,
-        payload,
-    };
-    Ok((from_database(row.get(0)?), stored))
+    Ok((from_database(row.get(0)?), envelope(row, 1)?))
+}
+
+/// `version, checksum, payload`, from the column `first` on.
+pub(super) fn envelope(row: &Row<'_>, first: usize) -> rusqlite::Result<StoredEnvelope> {
+    Ok(StoredEnvelope {
+        version: row.get(first)?,
+        checksum: row.get(first + 1)?,
+        payload: row.get_ref(first + 2)?.as_bytes()?.to_vec(),
+    })
 }
 
 /// Every run without an end, the earliest first.

@@ -142,6 +142,17 @@ const MIGRATIONS: &[&str] = &[
         run_id      TEXT PRIMARY KEY
     ) STRICT, WITHOUT ROWID;
 ",
+    "
+    -- What stages gave, by their content, so that it is used again; it goes with its run.
+    CREATE TABLE cached_outcomes (
+        key         TEXT PRIMARY KEY,
+        run_id      TEXT NOT NULL,
+        version     INTEGER NOT NULL,
+        checksum    INTEGER NOT NULL,        -- CRC-32C over key, version and payload
+        payload     TEXT NOT NULL            -- JSON
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX cached_outcomes_by_run ON cached_outcomes (run_id);
+",
 ];
 
 /// The format that this version reads and writes.

@@ -15,8 +15,9 @@ use tokio::sync::mpsc;
 
 use super::lock::WriterLock;
 use super::rows::{self, storage};
-use super::{archive, deployments, leadership, publications, schedules};
+use super::{archive, cached, deployments, leadership, publications, schedules};
 use crate::JournalError;
+use crate::cached::Entry;
 use crate::histories::Histories;
 use crate::requests::{Answer, Done, LARGEST_GROUP, Request, Requests, Work};
 use crate::schedules::Step;
@@ -272,6 +273,9 @@ fn append(
         rows::insert_record(connection, run, history.sequence(), record)?;
         for publication in record.publications() {
             publications::put(connection, &publication)?;
+        }
+        if let Some(entry) = Entry::of(record)? {
+            cached::put(connection, &entry)?;
         }
         if let Some(step) = Step::of(record)? {
             schedules::advance(connection, step)?;

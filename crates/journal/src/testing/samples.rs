@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use marquetry_engine::{Record, RunState, RunStatus, RunSubmitted, Scheduled};
+use marquetry_engine::{CacheEntry, Record, RunState, RunStatus, RunSubmitted, Scheduled};
 use marquetry_types::{
     AttemptId, AttemptNumber, DatasetRef, Epoch, FencingToken, Outcome, Published, PublishedKind,
     RunId, Timestamp, WorkerId,
@@ -33,6 +33,8 @@ pub fn run_id(number: u64) -> RunId {
 pub fn begun_run(run: &RunId, name: &str, request_id: Option<&str>) -> Vec<Record> {
     let at = Timestamp::from_millis(BASE);
     let submitted = RunSubmitted {
+        parent: None,
+        ignores_cache: false,
         run: run.clone(),
         at,
         workflow: Box::new(workflow(name)),
@@ -47,6 +49,7 @@ pub fn begun_run(run: &RunId, name: &str, request_id: Option<&str>) -> Vec<Recor
     };
     let worker: WorkerId = "w1".parse().expect("a worker id");
     let assigned = Record::AttemptAssigned {
+        cache: None,
         token: token(run),
         worker,
         learns_from: None,
@@ -109,6 +112,7 @@ pub fn finished_run(run: &RunId, name: &str, request_id: Option<&str>) -> Vec<Re
         outcome: Outcome::default(),
         published: Vec::new(),
         withheld: Vec::new(),
+        cache: None,
         at,
     });
     let status = RunStatus::Succeeded;
@@ -116,8 +120,24 @@ pub fn finished_run(run: &RunId, name: &str, request_id: Option<&str>) -> Vec<Re
         run: run.clone(),
         status,
         failure: None,
+        outputs: Outcome::default(),
         at,
     });
+    records
+}
+
+/// The same, with its stage's outcome to be used again under a key.
+#[must_use]
+pub fn caching_run(run: &RunId, key: &str) -> Vec<Record> {
+    let mut records = finished_run(run, "retail", None);
+    for record in &mut records {
+        if let Record::StageSucceeded { cache, at, .. } = record {
+            *cache = Some(CacheEntry {
+                key: key.to_owned(),
+                computed_at: *at,
+            });
+        }
+    }
     records
 }
 
@@ -145,6 +165,7 @@ pub fn published(kind: PublishedKind, name: &str, version: u64) -> Published {
             digest: "d".to_owned(),
             rows: version,
             bytes: 1,
+            content: None,
         },
     }
 }

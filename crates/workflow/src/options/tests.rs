@@ -15,6 +15,7 @@ fn kind(options: Value) -> StageDescriptor {
         outputs: vec![OutputDescriptor::new("rows", "the rows")],
         metrics: Vec::new(),
         example: String::new(),
+        is_pure: false,
     }
 }
 

@@ -10,6 +10,7 @@ fn spec(declaration: Value) -> ParamSpec {
 
 fn workflow(params: &[(&str, Value)]) -> Workflow {
     Workflow {
+        outputs: indexmap::IndexMap::new(),
         name: "retail".to_owned(),
         description: None,
         params: params

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::graph::Needs;
 use super::stage::Header;
-use super::{Context, Reader, tidy};
+use super::{Context, Files, Reader, tidy};
 use crate::ConfigValue;
 use crate::options::{Dynamic, Finding, Instance, Known, On, pointer};
 use crate::words::quoted;
@@ -164,7 +164,7 @@ impl Reader<'_> {
             };
             let handled = match mark {
                 SchemaMark::Dataset => self.dataset(marked, &pointer),
-                SchemaMark::File => self.file(marked, &pointer, context.read_file, context.files),
+                SchemaMark::File => self.file(marked, &pointer, &mut context.files),
                 SchemaMark::Script => self.script(marked, &pointer),
                 SchemaMark::Policy | SchemaMark::PolicyUpdate => {
                     if let Some(name) = self.policy_name(marked, &pointer) {
@@ -269,13 +269,7 @@ impl Reader<'_> {
     }
 
     /// A file option names a file that travels with the workflow.
-    fn file(
-        &mut self,
-        item: &Item<'_>,
-        pointer: &str,
-        read_file: &dyn Fn(&str) -> Result<String, String>,
-        files: &mut std::collections::BTreeMap<String, String>,
-    ) -> bool {
+    fn file(&mut self, item: &Item<'_>, pointer: &str, files: &mut Files<'_>) -> bool {
         let subject = pointer::dotted(pointer);
         let span = item.node.span;
         let path = match &item.content {
@@ -298,9 +292,9 @@ impl Reader<'_> {
             self.error(span, codes::MISSING_FILE, &message, help);
             return true;
         }
-        let text = match files.get(path) {
+        let text = match files.texts.get(path) {
             Some(text) => Ok(text.clone()),
-            None => read_file(path),
+            None => (files.read)(path),
         };
         match text {
             Err(why) => {
@@ -312,7 +306,8 @@ impl Reader<'_> {
                 if path.ends_with(".rhai") {
                     self.script_file(span, path, &text);
                 }
-                files.insert(path.clone(), text);
+                files.texts.insert(path.clone(), text);
+                files.of_stage.insert(path.clone());
             }
         }
         true

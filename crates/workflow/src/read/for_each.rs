@@ -5,9 +5,8 @@ use marquetry_types::codes;
 use super::graph::Needs;
 use super::stage::Header;
 use super::{Context, Reader, keys};
-use crate::control::control_descriptor;
 use crate::yaml::{Entry, Node, Yaml};
-use crate::{ConfigValue, ForEach};
+use crate::{ConfigValue, ControlKind, ForEach};
 
 impl Reader<'_> {
     /// `for_each: LIST`, or `for_each: { items: LIST, limit: 10 }`.
@@ -18,8 +17,8 @@ impl Reader<'_> {
         context: &Context<'_>,
         needs: &mut Needs,
     ) -> Option<ForEach> {
-        let kind = header.descriptor.map(|descriptor| descriptor.kind.as_str());
-        if kind.is_some_and(|kind| control_descriptor(kind).is_some()) {
+        let control = header.descriptor.and_then(|it| ControlKind::of(&it.kind));
+        if control.is_some_and(|control| control != ControlKind::Run) {
             let message = "a stage that waits cannot run once for each item";
             let help = "let the stage after it have `for_each`";
             self.error(entry.key_span, codes::WRONG_VALUE, message, help);

@@ -36,6 +36,17 @@ impl Needs {
         self.tables.insert(name);
     }
 
+    /// Takes in what something else needs.
+    pub(super) fn absorb(&mut self, other: Self) {
+        other.names.iter().for_each(|name| self.add(name));
+        self.tables.extend(other.tables);
+    }
+
+    /// The published tables that it reads.
+    pub(super) fn tables(&self) -> impl Iterator<Item = &PublishedName> {
+        self.tables.iter()
+    }
+
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(String::as_str)
     }
@@ -58,9 +69,7 @@ impl<'a> Graph<'a> {
     /// The published tables that any stage reads.
     pub(super) fn tables(&self) -> BTreeSet<PublishedName> {
         let stages = self.stages.values();
-        stages
-            .flat_map(|needs| needs.tables.iter().cloned())
-            .collect()
+        stages.flat_map(|needs| needs.tables().cloned()).collect()
     }
 
     /// One problem for each cycle that a depth-first walk meets; a stage is in at most one of them.

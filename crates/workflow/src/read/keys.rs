@@ -29,6 +29,7 @@ pub(super) const TOP: Place = Place {
         "defaults",
         "concurrency",
         "on",
+        "outputs",
         "stages",
     ],
     later: &[],
@@ -80,9 +81,10 @@ pub(super) const STAGE: Place = Place {
         "concurrency",
         "rate",
         "publish",
+        "cache",
         "description",
     ],
-    later: &["cache"],
+    later: &[],
     synonyms: &[
         ("kind", "uses"),
         ("type", "uses"),
@@ -107,6 +109,20 @@ pub(super) const STAGE: Place = Place {
         ("pool", "concurrency"),
         ("rate_limit", "rate"),
         ("throttle", "rate"),
+        ("memoize", "cache"),
+        ("cached", "cache"),
+    ],
+};
+
+pub(super) const CACHE: Place = Place {
+    what: "`cache`",
+    keys: &["max_age"],
+    later: &[],
+    synonyms: &[
+        ("ttl", "max_age"),
+        ("expires", "max_age"),
+        ("expiration", "max_age"),
+        ("age", "max_age"),
     ],
 };
 

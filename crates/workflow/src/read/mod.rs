@@ -1,12 +1,14 @@
 //! The tree of a file, read as a workflow. Every error is collected, and one error does not make
 //! others: what could not be read is passed over by what depends on it.
 
+mod cache;
 mod concurrency;
 mod condition;
 mod config;
 mod for_each;
 mod graph;
 mod keys;
+mod outputs;
 mod params;
 mod placement;
 mod policy;
@@ -66,8 +68,11 @@ pub fn parse(
         Some(root) => {
             let mut context = Context {
                 catalogue,
-                read_file,
-                files: &mut files,
+                files: Files {
+                    read: read_file,
+                    texts: &mut files,
+                    of_stage: BTreeSet::new(),
+                },
                 validators: Validators::default(),
                 has_item: false,
                 has_secrets: false,
@@ -103,9 +108,7 @@ fn empty_file() -> Problem {
 /// What reading a stage draws on beside its own part of the file.
 struct Context<'a> {
     catalogue: &'a dyn StageCatalogue,
-    read_file: &'a dyn Fn(&str) -> Result<String, String>,
-    /// Files that the workflow names, as they are met.
-    files: &'a mut BTreeMap<String, String>,
+    files: Files<'a>,
     validators: Validators,
     /// Whether the stage that is read runs once for each item of a list, so that its options read `item`.
     has_item: bool,
@@ -117,6 +120,15 @@ struct Context<'a> {
     defaults: BTreeSet<String>,
     /// Every stage that is declared; `None` where its kind is missing or unknown.
     stages: IndexMap<String, Option<&'a StageDescriptor>>,
+}
+
+/// The files that the workflow names.
+struct Files<'a> {
+    read: &'a dyn Fn(&str) -> Result<String, String>,
+    /// Their texts by path, as they are met.
+    texts: &'a mut BTreeMap<String, String>,
+    /// Those that the stage names that is read.
+    of_stage: BTreeSet<String>,
 }
 
 /// Collects errors with their places.
@@ -237,6 +249,7 @@ impl Reader<'_> {
         let mut stages_entry = None;
         let mut concurrency_entry = None;
         let mut on_entry = None;
+        let mut outputs_entry = None;
         for entry in entries {
             match entry.key.as_str() {
                 "marquetry" => self.format_version(&entry.value),
@@ -247,6 +260,7 @@ impl Reader<'_> {
                 "stages" => stages_entry = Some(entry),
                 "concurrency" => concurrency_entry = Some(entry),
                 "on" => on_entry = Some(entry),
+                "outputs" => outputs_entry = Some(entry),
                 key => {
                     let advice = keys::DEFAULTS.keys.contains(&key).then(|| {
                         format!("put it under `defaults`, as in `defaults: {{ {key}: … }}`")
@@ -279,7 +293,10 @@ impl Reader<'_> {
             self.schedules(&entry.value, name.unwrap_or_default(), context)
         });
         let own_name = name.unwrap_or_default();
-        let (stages, tables) = self.stages(stages_entry?, own_name, &defaults, context);
+        let (stages, mut tables) = self.stages(stages_entry?, own_name, &defaults, context);
+        let outputs = outputs_entry.map(|entry| self.outputs(entry, context));
+        let (outputs, read) = outputs.unwrap_or_default();
+        tables.extend(read.tables().cloned());
         let params = std::mem::take(&mut context.params);
         Some(Workflow {
             name: name?.to_owned(),
@@ -292,6 +309,7 @@ impl Reader<'_> {
             tables,
             concurrency,
             schedules,
+            outputs,
         })
     }
 

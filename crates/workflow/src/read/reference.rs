@@ -5,6 +5,7 @@ use marquetry_types::{codes, is_secret_name};
 
 use super::graph::Needs;
 use super::{Context, Reader, there_are};
+use crate::ControlKind;
 use crate::options::Known;
 use crate::secrets;
 use crate::words::{quoted, suggestion};
@@ -268,10 +269,24 @@ impl Reader<'_> {
         let outputs = descriptor.outputs.iter().map(|output| output.name.as_str());
         let metrics = descriptor.metrics.iter().map(|metric| metric.name.as_str());
         let kind = &descriptor.kind;
+        // What the other workflow gives is not known here.
+        if ControlKind::of(kind) == Some(ControlKind::Run)
+            && let ["outputs", _, rest @ ..] = rest
+        {
+            return match rest {
+                [] => Known::Dataset,
+                _ => Known::Int,
+            };
+        }
         let first_output = |reader: &mut Self, known| {
             if descriptor.outputs.is_empty() {
                 let message = format!("the stage `{name}` has no output: `{kind}` gives none");
-                let help = format!("write `stages.{name}.metrics.NAME` or `stages.{name}.status`");
+                let help = match ControlKind::of(kind) {
+                    Some(ControlKind::Run) => format!(
+                        "write `stages.{name}.outputs.NAME` with a name of the other workflow's `outputs`"
+                    ),
+                    _ => format!("write `stages.{name}.metrics.NAME` or `stages.{name}.status`"),
+                };
                 reader.refuse(place, 2, &message, &help);
                 return Known::Unknown;
             }

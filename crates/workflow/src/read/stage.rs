@@ -14,9 +14,6 @@ use crate::words::{quoted, suggestion};
 use crate::yaml::{Entry, Node, Span, Yaml};
 use crate::{Stage, Throttle};
 
-/// Kinds of the format that this version does not do.
-const LATER_KINDS: [&str; 1] = ["workflow/"];
-
 /// What is known of a stage before its references are looked at.
 pub(super) struct Header<'n, 'c> {
     pub(super) entry: &'n Entry,
@@ -93,12 +90,6 @@ impl Reader<'_> {
     }
 
     fn unknown_kind(&mut self, node: &Node, kind: &str, context: &Context<'_>) {
-        if LATER_KINDS.iter().any(|family| kind.starts_with(family)) {
-            let message = format!("the stage kind {} is not in this version", quoted(kind));
-            let help = "leave the stage out; it is refused rather than skipped";
-            self.error(node.span, codes::NOT_IN_THIS_VERSION, &message, help);
-            return;
-        }
         if self.is_full() {
             self.error(node.span, codes::UNKNOWN_STAGE_KIND, "", "");
             return;
@@ -135,6 +126,7 @@ impl Reader<'_> {
         let mut with = None;
         let mut publish = Vec::new();
         let mut for_each = None;
+        let mut cache = None;
         let mut throttles = Vec::new();
         for entry in header.entries {
             match entry.key.as_str() {
@@ -144,6 +136,7 @@ impl Reader<'_> {
                 "if" => condition = self.condition(&entry.value, own, context, needs),
                 "for_each" => for_each = self.for_each(entry, header, context, needs),
                 "publish" => publish = self.publish(entry, header),
+                "cache" => cache = Some(entry),
                 "description" => description = self.description(&entry.value),
                 // They read `item`, as `with` does.
                 "concurrency" | "rate" => throttles.push(entry),
@@ -157,8 +150,10 @@ impl Reader<'_> {
         let for_each_span = header.entries.iter().find(|it| it.key == "for_each");
         context.has_item = for_each_span.is_some();
         context.has_secrets = header.control().is_none();
+        context.files.of_stage.clear();
         let with = self.with(with, header, context, needs);
         context.has_secrets = false;
+        let cache = cache.and_then(|entry| self.cache(entry, header, with.as_ref(), context));
         for entry in throttles {
             let mut of = GroupOf::Stage {
                 header,
@@ -214,6 +209,7 @@ impl Reader<'_> {
                     .collect()
             }),
             publish,
+            cache,
         })
     }
 
@@ -284,7 +280,7 @@ impl Reader<'_> {
 }
 
 /// The needs that are stages.
-fn declared(needs: &Needs, context: &Context<'_>) -> BTreeSet<StageName> {
+pub(super) fn declared(needs: &Needs, context: &Context<'_>) -> BTreeSet<StageName> {
     needs
         .names()
         .filter(|name| context.stages.contains_key(*name))

@@ -42,6 +42,7 @@ fn descriptor(kind: &str, options: Value, outputs: &[&str], metrics: &[&str]) ->
         outputs: named(outputs),
         metrics: named(metrics),
         example: String::new(),
+        is_pure: !kind.starts_with("ingest/"),
     }
 }
 

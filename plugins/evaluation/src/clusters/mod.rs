@@ -90,6 +90,7 @@ impl Default for Clusters {
     fn default() -> Self {
         let summary = "judge segments: separation, sizes, revenue, agreement";
         let descriptor = describe::<ClustersOptions>("evaluation/clusters", 1, summary)
+            .pure()
             .description(DESCRIPTION)
             .output(
                 "sizes",

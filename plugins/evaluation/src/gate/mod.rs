@@ -70,6 +70,7 @@ impl Default for Gate {
     fn default() -> Self {
         let summary = "let rows through only if figures pass their thresholds";
         let descriptor = describe::<GateOptions>("evaluation/gate", 1, summary)
+            .pure()
             .description(DESCRIPTION)
             .output("rows", "the rows, as they came in")
             .metric("checks", "checks made")

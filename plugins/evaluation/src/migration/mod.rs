@@ -71,6 +71,7 @@ impl Default for Migration {
     fn default() -> Self {
         let summary = "say who moved between segments since the last published version";
         let descriptor = describe::<MigrationOptions>("evaluation/migration", 1, summary)
+            .pure()
             .description(DESCRIPTION)
             .output(
                 "moves",

@@ -74,6 +74,7 @@ impl Default for Profile {
     fn default() -> Self {
         let summary = "say what distinguishes each segment, in numbers and words";
         let descriptor = describe::<ProfileOptions>("evaluation/profile", 1, summary)
+            .pure()
             .description(DESCRIPTION)
             .output(
                 "profile",

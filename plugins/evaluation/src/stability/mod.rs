@@ -90,6 +90,7 @@ impl Default for Stability {
     fn default() -> Self {
         let summary = "say whether segments come back when customers are drawn anew";
         let descriptor = describe::<StabilityOptions>("evaluation/stability", 1, summary)
+            .pure()
             .description(DESCRIPTION)
             .output(
                 "segments",

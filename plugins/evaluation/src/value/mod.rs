@@ -56,6 +56,7 @@ impl Default for ValueStage {
         let summary =
             "say what the customers of each segment did and brought in over a window of time";
         let descriptor = describe::<ValueOptions>("evaluation/value", 1, summary)
+            .pure()
             .description(DESCRIPTION)
             .output(
                 "segments",

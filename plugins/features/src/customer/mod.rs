@@ -36,6 +36,7 @@ impl Default for Customer {
     fn default() -> Self {
         let summary = "describes each customer by recency, frequency, money, rhythm and habits";
         let descriptor = describe::<CustomerOptions>("features/customer", 1, summary)
+            .pure()
             .description(
                 "Orders are lines grouped by customer and `order_id`; an order's time is its first \
                  line's. recency_days and tenure_days are days, with fractions, from the last and the \

@@ -32,6 +32,7 @@ impl Default for Scale {
     fn default() -> Self {
         let summary = "imputes, takes logarithms, scales and one-hot encodes columns";
         let descriptor = describe::<ScaleOptions>("features/scale", 1, summary)
+            .pure()
             .description(
                 "Numbers are imputed, then the logarithm of 1 + value is taken where `log1p` says so, \
                  then they are scaled as scikit-learn's StandardScaler or MinMaxScaler do; a constant \

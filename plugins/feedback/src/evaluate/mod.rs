@@ -54,6 +54,7 @@ impl Default for Evaluate {
     fn default() -> Self {
         let summary = "say what other policies would have earned on a log of decisions";
         let descriptor = describe::<EvaluateOptions>("feedback/evaluate", 1, summary)
+            .pure()
             .description(DESCRIPTION)
             .output(
                 "estimates",

@@ -65,6 +65,7 @@ impl Default for Content {
     fn default() -> Self {
         let summary = "write a message to each customer from a template by segment and channel";
         let descriptor = describe::<ContentOptions>("personalization/content", 1, summary)
+            .pure()
             .description(DESCRIPTION)
             .output(
                 "messages",

@@ -59,6 +59,7 @@ impl Default for Recommend {
     fn default() -> Self {
         let summary = "recommend products by what was bought together";
         let descriptor = describe::<RecommendOptions>("personalization/recommend", 1, summary)
+            .pure()
             .description(DESCRIPTION)
             .output("customers", "the customer, rank (from 1), item, score, because_of")
             .output("items", "item, similar, score, support (baskets with both), the best first")

@@ -66,6 +66,7 @@ impl Default for KMeansStage {
     fn default() -> Self {
         let summary = "cluster customers by k-means";
         let descriptor = describe::<KMeansStageOptions>("segmentation/kmeans", 2, summary)
+            .pure()
             .description(DESCRIPTION)
             .output("segments", "the key, segment (0, 1 …), and the distance from the segment's centre")
             .output("centres", "segment, customers, and the mean of each column: takes new customers with segmentation/assign")

@@ -91,6 +91,7 @@ impl Default for Rfm {
     fn default() -> Self {
         let summary = "score recency, frequency and monetary value, and name the segments";
         let descriptor = describe::<RfmOptions>("segmentation/rfm", 1, summary)
+            .pure()
             .description(DESCRIPTION)
             .output(
                 "segments",

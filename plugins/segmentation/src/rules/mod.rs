@@ -70,6 +70,7 @@ impl Default for Rules {
     fn default() -> Self {
         let summary = "put customers into segments by rules or a script";
         let descriptor = describe::<RulesOptions>("segmentation/rules", 1, summary)
+            .pure()
             .description(DESCRIPTION)
             .output(
                 "segments",

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test suite, by its nature")]
 
 mod archive;
+mod cached;
 mod damage;
 mod deployments;
 mod leading;
@@ -61,6 +62,8 @@ pub async fn run<S: Store>(empty_store: impl Fn() -> S) {
     schedules::positions_move_on_with_their_runs(&empty_store()).await;
     schedules::a_run_that_is_refused_moves_no_position(&empty_store()).await;
     schedules::schedules_of_any_name_are_told_apart(&empty_store()).await;
+    cached::the_last_outcome_of_a_content_is_found(&empty_store()).await;
+    cached::an_outcome_goes_with_its_run(&empty_store()).await;
     archive::finished_runs_are_archived_in_their_order_a_batch_at_a_time(&empty_store()).await;
     archive::a_resumed_run_is_archived_once_more(&empty_store()).await;
     archive::only_what_is_archived_and_old_is_discarded(&empty_store()).await;
@@ -73,5 +76,6 @@ pub async fn run<S: Store>(empty_store: impl Fn() -> S) {
 pub async fn survive_damage<D: Database>(empty_store: impl Fn() -> D) {
     damage::a_damaged_deployment_costs_no_other(&empty_store()).await;
     damage::a_damaged_deployment_is_replaced_by_the_next(&empty_store()).await;
+    cached::a_damaged_outcome_is_as_good_as_none(&empty_store()).await;
     archive::a_damaged_run_is_said_and_costs_no_other(&empty_store()).await;
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use marquetry_engine::{Record, RunState, RunSummary};
+use marquetry_engine::{Cached, Record, RunState, RunSummary};
 use marquetry_types::{Epoch, Publication, PublishedKind, PublishedName, RunId, Timestamp};
 
 pub use self::plan::{Fault, Faults, Gate, ReadFault};
@@ -217,6 +217,10 @@ impl<J: Journal> JournalReader for FaultyJournal<J> {
     ) -> Result<Option<Publication>, JournalError> {
         self.read(self.inner.find_published(kind, name, version))
             .await
+    }
+
+    async fn cached(&self, key: &str) -> Result<Option<Cached>, JournalError> {
+        self.read(self.inner.cached(key)).await
     }
 
     async fn get_bundle(&self, digest: &str) -> Result<Option<Vec<u8>>, JournalError> {

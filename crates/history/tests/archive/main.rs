@@ -1,6 +1,9 @@
 //! The archive: what is written is what was there, each run is seen once, whatever breaks off in between.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod compaction;
+mod pruning;
+
 use std::path::Path;
 use std::sync::Arc;
 
