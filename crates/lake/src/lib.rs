@@ -24,8 +24,8 @@ pub mod testing;
 
 pub use dataset_writer::{DatasetWriter, WriteOptions};
 pub use distributed::{
-    FragmentOptions, Functions, PLAN_VERSION, PeerLost, Peers, QueryListener, QueryNote, Spread,
-    fragment_routes,
+    FragmentOptions, Functions, PLAN_VERSION, PeerConnections, PeerLost, Peers, QueryListener,
+    QueryNote, Spread, fragment_routes,
 };
 pub use error::LakeError;
 pub use lake::{LOG_FOLDER, Lake, ObjectInfo};

@@ -15,8 +15,8 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 
 use marquetry_lake::{
-    FragmentOptions, Functions, Lake, LazySession, PLAN_VERSION, PeerLost, Peers, QueryNote,
-    SessionOptions, Spread, WriteOptions, fragment_routes, table,
+    FragmentOptions, Functions, Lake, LazySession, PLAN_VERSION, PeerConnections, PeerLost, Peers,
+    QueryNote, SessionOptions, Spread, WriteOptions, fragment_routes, table,
 };
 
 /// A lake with some lines of orders, and data planes over it.
@@ -27,6 +27,7 @@ struct House {
     planes: Vec<String>,
     /// What queries may call, here and there.
     functions: Functions,
+    connections: PeerConnections,
     notes: Arc<Mutex<Vec<QueryNote>>>,
 }
 
@@ -70,6 +71,7 @@ impl House {
             lines,
             planes: Vec::new(),
             functions,
+            connections: PeerConnections::default(),
             notes: Arc::default(),
         };
         for _ in 0..planes {
@@ -110,6 +112,7 @@ impl House {
             parallelism,
             peers: Peers::new(&membership, None),
             functions: self.functions.clone(),
+            connections: self.connections.clone(),
             listener: Arc::new(move |note| notes.lock().unwrap().push(note)),
         };
         let options = SessionOptions {
@@ -265,4 +268,18 @@ async fn a_worker_that_is_gone_is_told_from_a_query_that_is_wrong() {
     let lost = session.sql(QUERY).await.unwrap().collect().await;
     let lost = lost.unwrap_err();
     assert!(PeerLost::find(&lost).is_some(), "{lost:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_outlive_sessions_and_not_the_workers_they_lead_to() {
+    let mut house = House::new(3).await;
+    for _ in 0..3 {
+        let session = house.session(Parallelism::Cluster).await;
+        assert_eq!(rows(&session, QUERY).await.len(), 997);
+        assert_eq!(house.connections.count(), 3);
+    }
+    house.planes.pop();
+    let session = house.session(Parallelism::Cluster).await;
+    assert_eq!(house.connections.count(), 2);
+    assert_eq!(rows(&session, QUERY).await.len(), 997);
 }

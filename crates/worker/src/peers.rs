@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use marquetry_lake::{Functions, Peers, QueryNote, Spread};
+use marquetry_lake::{Functions, PeerConnections, Peers, QueryNote, Spread};
 use marquetry_plugin::StageEvents;
 use marquetry_types::{LogLevel, LogLine, Membership, Parallelism, Timestamp};
 use serde_json::Value;
@@ -20,6 +20,7 @@ pub(crate) struct Members {
 pub(crate) fn spread(
     parallelism: Parallelism,
     members: &Members,
+    connections: &PeerConnections,
     functions: &Functions,
     events: Arc<dyn StageEvents>,
 ) -> Spread {
@@ -27,6 +28,7 @@ pub(crate) fn spread(
     let spread = Spread {
         parallelism,
         peers,
+        connections: connections.clone(),
         functions: functions.clone(),
         listener: Arc::new(move |note| events.log(line(note))),
     };
@@ -119,6 +121,7 @@ mod tests {
             let spread = spread(
                 parallelism,
                 &members(versions),
+                &PeerConnections::default(),
                 &Functions::default(),
                 events,
             );

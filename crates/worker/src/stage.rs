@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use marquetry_lake::{Lake, LazySession, SessionOptions};
+use marquetry_lake::{Lake, LazySession, PeerConnections, SessionOptions};
 use marquetry_plugin::{Registry, StageContext, StageEvents, StageSetup};
 use marquetry_types::{
     AttemptId, Diagnostic, FailureClass, Outcome, Parallelism, StageFailure, TraceContext, codes,
@@ -40,17 +40,18 @@ pub(crate) struct Work {
     pub(crate) members: Members,
 }
 
-/// Does it, on the thread that drives this future, in a span of its own.
+/// Does it, on the thread that drives this future, in a span of its own. Connections to data planes are kept for
+/// whoever comes next.
 pub(crate) async fn perform(
     work: Work,
-    registry: &Registry,
+    (registry, connections): (&Registry, &PeerConnections),
     lake: Lake,
     events: Arc<dyn StageEvents>,
     cancellation: CancellationToken,
 ) -> Result<Outcome, StageFailure> {
     let span = spans::execute(&work);
     let done = async {
-        let result = handle(work, registry, lake, events, cancellation).await;
+        let result = handle(work, (registry, connections), lake, events, cancellation).await;
         // The stage's words may hold a secret, which the worker knows and takes out.
         spans::ended(&result, |failure| failure.diagnostic.code.as_str());
         result
@@ -60,7 +61,7 @@ pub(crate) async fn perform(
 
 async fn handle(
     work: Work,
-    registry: &Registry,
+    (registry, connections): (&Registry, &PeerConnections),
     lake: Lake,
     events: Arc<dyn StageEvents>,
     cancellation: CancellationToken,
@@ -83,6 +84,7 @@ async fn handle(
     let spread = spread(
         work.parallelism,
         &work.members,
+        connections,
         functions,
         Arc::clone(&events),
     );

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use marquetry_lake::Lake;
+use marquetry_lake::{Lake, PeerConnections};
 use marquetry_plugin::{Registry, StageError, StageEvents};
 use marquetry_types::{Diagnostic, FailureClass, Outcome, StageFailure, codes};
 use tokio::runtime::{Builder, Runtime};
@@ -17,6 +17,8 @@ pub(crate) struct Threads {
     /// Taken when it is dropped: a runtime must not be dropped where async code runs.
     runtime: Option<Runtime>,
     registry: Arc<Registry>,
+    /// To data planes; they live as long as the runtime.
+    connections: PeerConnections,
 }
 
 impl Threads {
@@ -31,6 +33,7 @@ impl Threads {
         Ok(Self {
             runtime: Some(runtime),
             registry,
+            connections: PeerConnections::default(),
         })
     }
 
@@ -52,13 +55,14 @@ impl Threads {
         let dismissal = CancellationToken::new();
         let _dismisses = dismissal.clone().drop_guard();
         let (handle, registry) = (runtime.handle().clone(), Arc::clone(&self.registry));
+        let connections = self.connections.clone();
         let stage = runtime.spawn_blocking(move || {
             let _driving = Driving::begin(&events);
             handle.block_on(async {
                 tokio::select! {
                     biased;
                     () = dismissal.cancelled() => None,
-                    ended = perform(work, &registry, lake, events, cancellation) => Some(ended),
+                    ended = perform(work, (&registry, &connections), lake, events, cancellation) => Some(ended),
                 }
             })
         });

@@ -134,9 +134,9 @@ fn features_over_two_workers_are_those_of_one() {
 
 /// A slow stage over three workers that has begun, and one of them that has a part of it and not the stage.
 pub(crate) struct Begun {
-    pub(crate) cluster: Cluster,
-    pub(crate) run: String,
-    pub(crate) victim: usize,
+    cluster: Cluster,
+    run: String,
+    victim: usize,
     stage: &'static str,
     key: &'static str,
     /// What the stage gives.
@@ -181,8 +181,20 @@ impl Begun {
         }
     }
 
+    /// Kills the victim: that fails the attempt, and the next one gives the same without it.
+    pub(crate) fn goes_on_without_the_victim(mut self) {
+        self.cluster.kill_worker(self.victim);
+        let attempts = self.end();
+        assert_eq!(attempts.len(), 2, "{attempts:#?}");
+        let why = attempts[0]["why"].as_str().unwrap();
+        let lost = "a worker that had a part of a query was lost";
+        assert!(why.contains(lost), "{why}");
+        let over = spread(&self.cluster, &self.run, self.stage);
+        assert_eq!(over.last(), Some(&2), "the two that are left");
+    }
+
     /// The attempts at the stage once it has succeeded, with the rows that it should have.
-    pub(crate) fn end(&self) -> Vec<Value> {
+    fn end(&self) -> Vec<Value> {
         let shown = self.cluster.watch(&self.run);
         assert_eq!(shown["status"], "succeeded", "{shown:#}");
         let dataset = format!("{}/{}", self.run, self.stage);
@@ -196,15 +208,7 @@ impl Begun {
 
 #[test]
 fn a_worker_that_dies_within_a_query_fails_the_attempt_and_the_next_one_succeeds_without_it() {
-    let mut begun = Begun::new();
-    begun.cluster.kill_worker(begun.victim);
-    let attempts = begun.end();
-    assert_eq!(attempts.len(), 2, "{attempts:#?}");
-    let why = attempts[0]["why"].as_str().unwrap();
-    let lost = "a worker that had a part of a query was lost";
-    assert!(why.contains(lost), "{why}");
-    let over = spread(&begun.cluster, &begun.run, "pairs");
-    assert_eq!(over.last(), Some(&2), "the two that are left");
+    Begun::new().goes_on_without_the_victim();
 }
 
 #[test]

@@ -47,6 +47,12 @@ stages:
       seed: 7
       starts: 2
   segments_local: { uses: segmentation/kmeans, parallelism: local, with: *segments }
+  assigned:
+    uses: segmentation/assign
+    with: &assigned
+      rows: "${{ stages.scaled_local }}"
+      centres: "${{ stages.segments_local.outputs.centres }}"
+  assigned_local: { uses: segmentation/assign, parallelism: local, with: *assigned }
 "#;
 
 /// K-means that takes its time: many starts, each until nobody changes segment.
@@ -89,6 +95,7 @@ fn scalings_scores_and_segments_of_two_workers_are_those_of_one() {
         // Four passes for the borders, and the rows.
         ("rfm", &["segments"], 6),
         ("segments", &["segments", "centres"], 10),
+        ("assigned", &["segments"], 2),
     ] {
         let local = format!("{stage}_local");
         assert_eq!(spread(&cluster, &run, &local), Vec::<u64>::new());
@@ -112,13 +119,5 @@ fn scalings_scores_and_segments_of_two_workers_are_those_of_one() {
 
 #[test]
 fn a_worker_that_dies_within_k_means_fails_the_attempt_and_the_next_one_finds_the_same() {
-    let mut begun = Begun::of(SLOW, 30_000, "segments", "customer_id");
-    begun.cluster.kill_worker(begun.victim);
-    let attempts = begun.end();
-    assert_eq!(attempts.len(), 2, "{attempts:#?}");
-    let why = attempts[0]["why"].as_str().unwrap();
-    let lost = "a worker that had a part of a query was lost";
-    assert!(why.contains(lost), "{why}");
-    let over = spread(&begun.cluster, &begun.run, "segments");
-    assert_eq!(over.last(), Some(&2), "the two that are left");
+    Begun::of(SLOW, 30_000, "segments", "customer_id").goes_on_without_the_victim();
 }

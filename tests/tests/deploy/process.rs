@@ -145,16 +145,59 @@ impl Process {
             }
             None => self.say(findings, "it is not said how long it may take to stop"),
         }
-        // `worker/hosts/memory.rs`: a host is killed beyond the stage's memory, a quarter and 256 MiB more.
-        let memory = number("--stage-memory");
-        let stages = number("--slots") * (memory + memory / 4 + 256);
+        // `worker/hosts/memory.rs`: a host is killed beyond the stage's memory, a quarter and 256 MiB more, and so is
+        // a data plane.
+        let most = |flag| number(flag) + number(flag) / 4 + 256;
+        let children = number("--slots") * most("--stage-memory") + most("--data-plane-memory");
         if let Some(limit) = self.memory
-            && limit <= stages
+            && limit <= children
         {
-            let message =
-                format!("its stages alone may take {stages} MiB, and it gets {limit} MiB");
+            let message = format!(
+                "its stages and its data plane may take {children} MiB, and it gets {limit} MiB"
+            );
             self.say(findings, &message);
         }
+        self.check_data_plane(call, findings);
+    }
+
+    /// It shares large queries with the others, who reach it and nobody else does.
+    fn check_data_plane(&self, call: &Call, findings: &mut Findings) {
+        let setting = |flag| call.setting(flag, &self.variables);
+        let Some(listen) = setting("--data-plane") else {
+            self.say(findings, "it shares no queries: it has no --data-plane");
+            return;
+        };
+        let url = setting("--data-plane-url").unwrap_or_default();
+        let (named, own) = (port_of(&url), port_of(&listen));
+        if named != own {
+            let message = format!(
+                "its data plane's URL says {}, and it listens on {}",
+                shown(named),
+                shown(own)
+            );
+            self.say(findings, &message);
+        }
+        for (flag, variable) in [
+            (
+                "--data-plane-certificate",
+                "MARQUETRY_DATA_PLANE_CERTIFICATE",
+            ),
+            ("--data-plane-key", "MARQUETRY_DATA_PLANE_KEY"),
+        ] {
+            if setting(flag).is_none() {
+                let message = format!("its data plane can be reached without {variable}");
+                self.say(findings, &message);
+            }
+        }
+        if !url.starts_with("https://") {
+            self.say(findings, "its data plane's URL is not of https");
+        }
+    }
+
+    /// The port at which a worker takes parts of queries.
+    pub(crate) fn data_plane_port(&self, program: &Program) -> Option<u16> {
+        let call = program.call(&self.command).ok()?;
+        port_of(&call.setting("--data-plane", &self.variables)?)
     }
 
     /// Compares the coordinators that it names with those that there are; `all` if the file has them all.

@@ -1,4 +1,5 @@
-//! Connections to data planes.
+//! Connections to data planes, which outlive the sessions that use them: to make one costs several round trips,
+//! more with TLS, and a stage may be shorter than that.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,36 +26,45 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// What may be on the way on a stream and on a connection: shuffles are large.
 const WINDOWS: (u32, u32) = (4 << 20, 16 << 20);
 
-/// Connections by URL, each made once.
-#[derive(Debug)]
-pub(super) struct Connections {
-    /// The authority that signed the data planes' certificates; without one, the system's.
-    authority: Option<Vec<u8>>,
-    made: Mutex<HashMap<Url, Channel>>,
+/// The authority that signed the data planes' certificates, as PEM; without one, the system's.
+pub(super) type Authority = Option<Vec<u8>>;
+
+/// Connections by URL and authority, each made once. They hold no secret: that is shown with every call. Clones
+/// share them; they belong to the runtime on which they are first used.
+#[derive(Debug, Clone, Default)]
+pub struct PeerConnections {
+    made: Arc<Mutex<HashMap<(Url, Authority), Channel>>>,
 }
 
-impl Connections {
-    pub(super) fn new(authority: Option<Vec<u8>>) -> Self {
-        Self {
-            authority,
-            made: Mutex::default(),
-        }
+impl PeerConnections {
+    /// Lets go of connections to others than these; whoever uses one still keeps it.
+    pub(super) fn keep(&self, urls: &[Url]) {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.retain(|(url, _), _| urls.contains(url));
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.len()
     }
 
     /// A connection, which comes about when it is first used, and again when it breaks.
-    fn get(&self, url: &Url) -> Result<Channel, PeerLost> {
+    fn get(&self, url: &Url, authority: &Authority) -> Result<Channel, PeerLost> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(channel) = made.get(url) {
+        let place = (url.clone(), authority.clone());
+        if let Some(channel) = made.get(&place) {
             return Ok(channel.clone());
         }
-        let channel = self.endpoint(url).map_err(|error| PeerLost {
+        let channel = Self::endpoint(url, authority).map_err(|error| PeerLost {
             reason: format!("{url} cannot be spoken with: {error}"),
         })?;
-        made.insert(url.clone(), channel.clone());
+        made.insert(place, channel.clone());
         Ok(channel)
     }
 
-    fn endpoint(&self, url: &Url) -> Result<Channel, tonic::transport::Error> {
+    fn endpoint(url: &Url, authority: &Authority) -> Result<Channel, tonic::transport::Error> {
         let mut endpoint = Endpoint::from_shared(url.to_string())?
             .connect_timeout(CONNECT)
             .tcp_nodelay(true)
@@ -65,7 +75,7 @@ impl Connections {
             .keep_alive_while_idle(true);
         if url.scheme() == "https" {
             let tls = ClientTlsConfig::new();
-            endpoint = endpoint.tls_config(match &self.authority {
+            endpoint = endpoint.tls_config(match authority {
                 Some(authority) => tls.ca_certificate(Certificate::from_pem(authority)),
                 None => tls.with_native_roots(),
             })?;
@@ -77,13 +87,15 @@ impl Connections {
 /// Speaks with data planes, and shows them the secret.
 #[derive(Debug, Clone)]
 pub(super) struct Channels {
-    connections: Arc<Connections>,
+    connections: PeerConnections,
+    authority: Authority,
     shown: Option<HeaderValue>,
 }
 
 impl Channels {
     pub(super) fn new(
-        connections: Arc<Connections>,
+        connections: PeerConnections,
+        authority: Authority,
         secret: Option<&Secret>,
     ) -> Result<Self, DataFusionError> {
         let shown = secret.map(|secret| {
@@ -94,13 +106,22 @@ impl Channels {
         let shown = shown.transpose();
         Ok(Self {
             connections,
+            authority,
             shown: shown.map_err(|error| DataFusionError::External(Box::new(error)))?,
         })
     }
 
     /// The same connections, with what another worker showed: its query goes on to others in its name.
-    pub(super) fn showing(connections: Arc<Connections>, shown: Option<HeaderValue>) -> Self {
-        Self { connections, shown }
+    pub(super) fn showing(
+        connections: PeerConnections,
+        authority: Authority,
+        shown: Option<HeaderValue>,
+    ) -> Self {
+        Self {
+            connections,
+            authority,
+            shown,
+        }
     }
 }
 
@@ -110,7 +131,7 @@ impl ChannelResolver for Channels {
         &self,
         url: &Url,
     ) -> Result<Box<dyn WorkerChannel>, DataFusionError> {
-        let channel = self.connections.get(url);
+        let channel = self.connections.get(url, &self.authority);
         let channel = channel.map_err(|lost| DataFusionError::External(Box::new(lost)))?;
         let shown = self.shown.clone();
         let channel = channel.map_request(move |mut request: Request<Body>| {

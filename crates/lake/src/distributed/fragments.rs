@@ -10,7 +10,7 @@ use datafusion_distributed::{DistributedExt, Worker, WorkerQueryContext, WorkerS
 use http::header::AUTHORIZATION;
 use tonic::service::Routes;
 
-use super::connections::{Channels, Connections};
+use super::connections::{Authority, Channels, PeerConnections};
 use super::stores::Stores;
 use super::{Functions, PLAN_VERSION, settle};
 use crate::session::runtime;
@@ -38,7 +38,8 @@ pub fn fragment_routes(lake: &Lake, options: &FragmentOptions) -> Result<Routes,
     let stores = Arc::new(Stores::new(lake));
     let runtime = runtime(options.memory_limit, Some(&options.spill_dir), Some(stores))?;
     let sessions = Sessions {
-        connections: Arc::new(Connections::new(options.authority.clone())),
+        connections: PeerConnections::default(),
+        authority: options.authority.clone(),
         functions: options.functions.clone(),
     };
     let worker = Worker::from_session_builder(sessions)
@@ -49,7 +50,8 @@ pub fn fragment_routes(lake: &Lake, options: &FragmentOptions) -> Result<Routes,
 
 /// Makes the session of a part.
 struct Sessions {
-    connections: Arc<Connections>,
+    connections: PeerConnections,
+    authority: Authority,
     functions: Functions,
 }
 
@@ -65,7 +67,8 @@ impl WorkerSessionBuilder for Sessions {
         } = context;
         settle(builder.config().get_or_insert_default());
         let shown = headers.get(AUTHORIZATION).cloned();
-        let channels = Channels::showing(Arc::clone(&self.connections), shown);
+        let (connections, authority) = (self.connections.clone(), self.authority.clone());
+        let channels = Channels::showing(connections, authority, shown);
         let builder = self.functions.known_to(builder);
         Ok(builder.with_distributed_channel_resolver(channels).build())
     }

@@ -27,10 +27,11 @@ use datafusion_distributed::{DistributedExt, SessionStateBuilderExt, WorkerResol
 use marquetry_types::{Membership, Parallelism, Secret};
 use url::Url;
 
+pub use self::connections::PeerConnections;
 pub use self::fragments::{FragmentOptions, fragment_routes};
 pub use self::functions::Functions;
 
-use self::connections::{Channels, Connections};
+use self::connections::Channels;
 use self::planner::SpreadPlanner;
 
 /// The version that plans must have on both sides.
@@ -100,6 +101,8 @@ pub struct Spread {
     pub parallelism: Parallelism,
     /// Over which.
     pub peers: Peers,
+    /// The connections to them, which may be there from a session before.
+    pub connections: PeerConnections,
     /// What they know besides the engine's own functions.
     pub functions: Functions,
     /// Who hears of it.
@@ -112,6 +115,7 @@ impl Default for Spread {
         Self {
             parallelism: Parallelism::Local,
             peers: Peers::default(),
+            connections: PeerConnections::default(),
             functions: Functions::default(),
             listener: Arc::new(|_| {}),
         }
@@ -150,8 +154,10 @@ impl Spread {
             Parallelism::Cluster => 1,
             Parallelism::Local | Parallelism::Auto => BYTES_PER_PARTITION,
         };
-        let connections = Connections::new(self.peers.authority.clone());
-        let channels = Channels::new(Arc::new(connections), Some(&self.peers.secret))?;
+        self.connections.keep(&self.peers.urls);
+        let authority = self.peers.authority.clone();
+        let connections = self.connections.clone();
+        let channels = Channels::new(connections, authority, Some(&self.peers.secret))?;
         let state = builder
             .with_distributed_planner()
             .with_distributed_worker_resolver(self.peers.clone())

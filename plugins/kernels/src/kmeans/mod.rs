@@ -117,15 +117,7 @@ pub fn kmeans_watched(
             (sets.first().map_or(0, Matrix::rows), sets.len())
         }
     };
-    if clusters == 0 {
-        return Err(KernelError::Empty(Extent::Clusters));
-    }
-    if clusters > rows.rows() {
-        return Err(KernelError::TooManyClusters {
-            clusters,
-            rows: rows.rows(),
-        });
-    }
+    check_clusters(rows, clusters)?;
     let tolerance = match options.tolerance {
         0.0 => 0.0,
         tolerance => tolerance * mean_variance(rows, options.threads),
@@ -175,6 +167,16 @@ pub fn plus_plus(
     threads: usize,
 ) -> Result<Vec<Matrix>, KernelError> {
     rows.check()?;
+    check_clusters(rows, clusters)?;
+    let choose = |start| {
+        let mut random = Random::new(seed, start as u64);
+        plus_plus::choose(rows, clusters, &mut random, threads)
+    };
+    Ok((0..starts.max(1)).map(choose).collect())
+}
+
+/// Refuses no clusters, and more than rows.
+fn check_clusters(rows: &Matrix, clusters: usize) -> Result<(), KernelError> {
     if clusters == 0 {
         return Err(KernelError::Empty(Extent::Clusters));
     }
@@ -184,11 +186,7 @@ pub fn plus_plus(
             rows: rows.rows(),
         });
     }
-    let choose = |start| {
-        let mut random = Random::new(seed, start as u64);
-        plus_plus::choose(rows, clusters, &mut random, threads)
-    };
-    Ok((0..starts.max(1)).map(choose).collect())
+    Ok(())
 }
 
 /// The mean over the columns of their population variance.

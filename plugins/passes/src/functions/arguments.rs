@@ -15,9 +15,9 @@ pub(super) fn wrong(function: &str, what: &str) -> DataFusionError {
     DataFusionError::Execution(format!("{function} takes {what}"))
 }
 
-/// An error of a kernel within a query.
+/// An error of a kernel within a query, which is the query's own and no other process's.
 pub(super) fn of_kernel(error: marquetry_kernels::KernelError) -> DataFusionError {
-    DataFusionError::External(Box::new(error))
+    DataFusionError::Execution(error.to_string())
 }
 
 /// The bytes that are the first argument of an aggregate, which must be written out.

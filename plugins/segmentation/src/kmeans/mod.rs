@@ -65,7 +65,7 @@ pub(crate) struct KMeansStage {
 impl Default for KMeansStage {
     fn default() -> Self {
         let summary = "cluster customers by k-means";
-        let descriptor = describe::<KMeansStageOptions>("segmentation/kmeans", 1, summary)
+        let descriptor = describe::<KMeansStageOptions>("segmentation/kmeans", 2, summary)
             .pure()
             .description(DESCRIPTION)
             .output("segments", "the key, segment (0, 1 …), and the distance from the segment's centre")

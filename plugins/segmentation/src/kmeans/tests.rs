@@ -16,17 +16,28 @@ use super::KMeansStage;
 
 /// Runs the stage in one of both ways, with its rows in parts.
 fn run(is_in_memory: bool, rows: &RecordBatch, options: &Value) -> TestOutput {
+    let threads = if is_in_memory { 1 } else { 3 };
+    run_by(is_in_memory, rows, options, (700, threads))
+}
+
+/// The same with parts of so many rows, on so many threads.
+fn run_by(
+    is_in_memory: bool,
+    rows: &RecordBatch,
+    options: &Value,
+    (part, threads): (usize, usize),
+) -> TestOutput {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .unwrap();
     let stage = KMeansStage::for_test(is_in_memory, 400);
-    let parts = (0..rows.num_rows().max(1)).step_by(700);
-    let parts = parts.map(|from| rows.slice(from, 700.min(rows.num_rows() - from)));
+    let parts = (0..rows.num_rows().max(1)).step_by(part);
+    let parts = parts.map(|from| rows.slice(from, part.min(rows.num_rows() - from)));
     let stage = TestStage::new(Arc::new(stage))
         .input("rows", parts.collect())
-        .threads(if is_in_memory { 1 } else { 3 })
+        .threads(threads)
         .options(options.clone());
     runtime.block_on(stage.run())
 }
@@ -122,6 +133,26 @@ proptest! {
 }
 
 #[test]
+fn passes_give_the_same_bits_however_rows_are_dealt_out() {
+    // More than a batch of the engine, so that several threads get some.
+    let rows = clouds(20_000, 3, false, 11);
+    let options = json!({"rows": "$rows", "k": {"min": 2, "max": 4}, "seed": 5, "starts": 2});
+    let dealt = [(20_000, 1), (20_000, 4), (3_000, 2), (977, 3)];
+    let [first, others @ ..] = dealt.map(|dealt| run_by(false, &rows, &options, dealt));
+    for other in others {
+        assert_eq!(first.outcome().metrics, other.outcome().metrics);
+        assert_eq!(first.panels, other.panels);
+        for output in ["segments", "centres"] {
+            let [left, right] = [&first, &other].map(|all| {
+                let batches = &all.outputs[output];
+                concat_batches(&batches[0].schema(), batches).unwrap()
+            });
+            assert!(left == right, "{output}");
+        }
+    }
+}
+
+#[test]
 fn given_centres_that_are_empty_at_first_get_the_farthest_rows_both_ways() {
     let rows = clouds(900, 2, false, 3);
     let options = json!({
@@ -195,12 +226,16 @@ fn what_cannot_be_clustered_is_refused_in_the_same_words_both_ways() {
 
 #[test]
 fn rows_beyond_the_memory_of_the_stage_are_clustered_by_passes() {
-    let rows = clouds(400_000, 3, false, 5);
+    let rows = clouds(480_000, 3, false, 5);
     let options = json!({"rows": "$rows", "k": 3, "seed": 1, "starts": 1, "max_iterations": 3});
     let run = |limit| {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let stage = TestStage::new(Arc::new(KMeansStage::for_test(true, 400)));
-        let stage = stage.input("rows", vec![rows.clone()]).memory_limit(limit);
+        // One thread: every part of a sort keeps 10 MB for itself.
+        let stage = stage
+            .input("rows", vec![rows.clone()])
+            .threads(1)
+            .memory_limit(limit);
         runtime.block_on(stage.options(options.clone()).run())
     };
     let [much, little] = [512 << 20, 24 << 20].map(run);

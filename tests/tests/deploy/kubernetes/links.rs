@@ -83,7 +83,8 @@ fn check_names(workload: &Workload<'_>, cluster: &Cluster, findings: &mut Findin
         format!("the service `{service}` gives its pods no names: it has an address of its own")
     });
     for process in &workload.processes {
-        if let Some(url) = process.variables.get("MARQUETRY_URL") {
+        let urls = ["MARQUETRY_URL", "MARQUETRY_DATA_PLANE_URL"];
+        for url in urls.iter().filter_map(|name| process.variables.get(*name)) {
             let is_inside = url.contains(&format!(".{service}."));
             findings.expect(is_inside, file, || {
                 format!("`{url}` has no name of its service in it, which is `{service}`")
@@ -92,7 +93,7 @@ fn check_names(workload: &Workload<'_>, cluster: &Cluster, findings: &mut Findin
     }
 }
 
-/// A server's port is the one that its container, services and policies name.
+/// A server's port, and that of a worker's data plane, is the one that its container, services and policies name.
 pub(super) fn check_ports(
     workload: &Workload<'_>,
     listens: Option<u16>,

@@ -77,6 +77,10 @@ pub(crate) fn check(deploy: &Path, program: &Program, user: Option<u64>, finding
         }
         let port = match workload.command() {
             Some("server") => seats.first().and_then(|seat| seat.port),
+            Some("worker") => {
+                let process = workload.processes.first();
+                process.and_then(|process| process.data_plane_port(program))
+            }
             _ => None,
         };
         links::check_ports(workload, port, &cluster, findings);
