@@ -198,5 +198,7 @@ fn success(stage: &v1::Stage) -> String {
     for (name, dataset) in outputs {
         parts.push(format!("{name}: {} rows", thousands(dataset.rows)));
     }
+    let reused = stage.attempts.last().and_then(|last| last.reused.as_ref());
+    parts.extend(reused.map(|reused| format!("as in run {}", reused.run_id)));
     parts.join(", ")
 }
