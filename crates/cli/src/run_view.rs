@@ -179,6 +179,14 @@ impl RunView {
     }
 }
 
+/// Datasets by name.
+fn outputs<D: Into<OutputView>>(
+    datasets: impl IntoIterator<Item = (String, D)>,
+) -> BTreeMap<String, OutputView> {
+    let outputs = datasets.into_iter();
+    outputs.map(|(name, it)| (name, it.into())).collect()
+}
+
 fn as_text<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(at)
 }

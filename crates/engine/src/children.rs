@@ -3,9 +3,7 @@
 //! A child begins in the commit in which its stage says so, and its end and the stage's end are one commit: a
 //! stage never waits for a run that is over.
 
-use marquetry_types::{
-    Diagnostic, FailureClass, Outcome, RunId, StageFailure, StageName, Timestamp, codes,
-};
+use marquetry_types::{Diagnostic, FailureClass, Outcome, RunId, StageName, Timestamp, codes};
 use marquetry_workflow::ChildRequest;
 use serde_json::Value;
 
@@ -37,7 +35,7 @@ impl Engine {
         let Some(state) = state else { return Ok(()) };
         if state.items.is_some() {
             // Its items have succeeded: the runs of a list give nothing but their ends.
-            return self.pass_with(run, stage, Outcome::default(), now, decision);
+            return self.pass(run, stage, None, Outcome::default(), now, decision);
         }
         match ChildRequest::of(options) {
             Ok(request) => {
@@ -163,7 +161,7 @@ impl Engine {
             RunStatus::Succeeded => {
                 self.child_started(run, stage, child, now, decision)?;
                 let outcome = state.outputs.clone();
-                self.pass_with(run, stage.clone(), outcome, now, decision)?;
+                self.pass(run, stage.clone(), None, outcome, now, decision)?;
                 return Ok(None);
             }
         }
@@ -247,30 +245,10 @@ impl Engine {
         let Parent { run, stage } = parent;
         if state.status == RunStatus::Succeeded {
             let outcome = state.outputs.clone();
-            return self.pass_with(&run, stage, outcome, now, decision);
+            return self.pass(&run, stage, None, outcome, now, decision);
         }
-        let failure = failure_of(state);
-        let (class, diagnostic) = (failure.class, failure.diagnostic);
+        let (class, diagnostic) = (FailureClass::Invalid, why_of(state));
         self.fail_stage(&run, stage, class, diagnostic, now, decision)
-    }
-
-    /// A stage that ran another run is over.
-    fn pass_with(
-        &mut self,
-        run: &RunId,
-        stage: StageName,
-        outcome: Outcome,
-        now: Timestamp,
-        decision: &mut Decision,
-    ) -> Result<(), Rejection> {
-        let record = Record::StagePassed {
-            run: run.clone(),
-            stage,
-            approval: None,
-            outcome,
-            at: now,
-        };
-        Ok(self.record(record, decision)?)
     }
 
     /// A run that was restored waits for another one, which may not be there.
@@ -316,54 +294,8 @@ impl Engine {
     }
 }
 
-impl RunState {
-    /// What its workflow's outputs come to.
-    ///
-    /// # Errors
-    /// An expression fails, or gives neither a dataset nor a number.
-    pub(crate) fn evaluate_outputs(&self) -> Result<Outcome, Diagnostic> {
-        let mut outcome = Outcome::default();
-        for (name, output) in &self.workflow().outputs {
-            let scope = crate::scope::scope(self, &output.needs);
-            let value = output.value.evaluate(&scope).map_err(|error| {
-                let message = format!("output `{name}` of the workflow: {}", error.message);
-                let diagnostic = Diagnostic::new(error.code(), message);
-                match error.help {
-                    Some(help) => diagnostic.help(help),
-                    None => diagnostic,
-                }
-            })?;
-            if let Some(number) = value.as_f64() {
-                outcome.metrics.insert(name.clone(), number);
-                continue;
-            }
-            let dataset = value.get(marquetry_types::DATASET_KEY).cloned();
-            match dataset.map(serde_json::from_value) {
-                Some(Ok(dataset)) => {
-                    outcome.outputs.insert(name.clone(), dataset);
-                }
-                // What was skipped gave nothing.
-                _ if value.is_null() || self.was_skipped(&output.needs) => {}
-                _ => {
-                    let message = format!(
-                        "output `{name}` of the workflow is neither a dataset nor a number"
-                    );
-                    return Err(Diagnostic::new(codes::SCRIPT_TYPE, message)
-                        .help("write `stages.NAME`, `stages.NAME.outputs.OUTPUT` or `stages.NAME.metrics.METRIC`"));
-                }
-            }
-        }
-        Ok(outcome)
-    }
-
-    fn was_skipped(&self, needs: &BTreeSet<StageName>) -> bool {
-        let mut states = needs.iter().filter_map(|need| self.stages.get(need));
-        states.any(|state| state.status == crate::StageStatus::Skipped)
-    }
-}
-
 /// Why a stage failed whose run did not succeed.
-fn failure_of(child: &RunState) -> StageFailure {
+fn why_of(child: &RunState) -> Diagnostic {
     let (run, workflow) = (child.id(), &child.workflow().name);
     let how = match child.status {
         RunStatus::Cancelled => "did not go on",
@@ -382,10 +314,7 @@ fn failure_of(child: &RunState) -> StageFailure {
     let help = format!(
         "`marquetry show {run}` tells more; `marquetry retry` of this run goes on with that one"
     );
-    StageFailure {
-        class: FailureClass::Invalid,
-        diagnostic: Diagnostic::new(code, message).help(help),
-    }
+    Diagnostic::new(code, message).help(help)
 }
 
 fn refused(message: &str) -> Diagnostic {

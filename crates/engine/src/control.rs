@@ -32,7 +32,7 @@ impl Engine {
                     self.timers.arm(at, Timer::Retry(run.clone(), stage));
                     Ok(())
                 }
-                Ok(_) => self.pass(run, stage, None, now, decision),
+                Ok(_) => self.pass(run, stage, None, Outcome::default(), now, decision),
                 Err(why) => {
                     let diagnostic = Diagnostic::new(codes::STAGE_OPTIONS, why);
                     self.fail_stage(run, stage, FailureClass::Invalid, diagnostic, now, decision)
@@ -41,11 +41,13 @@ impl Engine {
         }
     }
 
-    fn pass(
+    /// What a stage waited for came.
+    pub(crate) fn pass(
         &mut self,
         run: &RunId,
         stage: StageName,
         approval: Option<Approval>,
+        outcome: Outcome,
         now: Timestamp,
         decision: &mut Decision,
     ) -> Result<(), Rejection> {
@@ -53,7 +55,7 @@ impl Engine {
             run: run.clone(),
             stage,
             approval,
-            outcome: Outcome::default(),
+            outcome,
             at: now,
         };
         Ok(self.record(record, decision)?)
@@ -99,7 +101,8 @@ impl Engine {
             return Ok(());
         }
         if is_approved {
-            return self.pass(run, stage, Some(approval), now, decision);
+            let outcome = Outcome::default();
+            return self.pass(run, stage, Some(approval), outcome, now, decision);
         }
         let Approval { by, comment } = approval;
         let message = if comment.is_empty() {

@@ -512,10 +512,12 @@ fn evaluated(
 }
 
 fn in_stage(error: &ScriptError, stage: &StageName, what: &str) -> Diagnostic {
-    let diagnostic = Diagnostic::new(
-        error.code(),
-        format!("{what} of stage `{stage}`: {}", error.message),
-    );
+    diagnostic_of(error, &format!("{what} of stage `{stage}`"))
+}
+
+/// What an expression's failure says to the author of the workflow.
+pub(crate) fn diagnostic_of(error: &ScriptError, about: &str) -> Diagnostic {
+    let diagnostic = Diagnostic::new(error.code(), format!("{about}: {}", error.message));
     match &error.help {
         Some(help) => diagnostic.help(help.clone()),
         None => diagnostic,

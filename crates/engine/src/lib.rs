@@ -27,6 +27,7 @@ mod input;
 mod live_run;
 mod lookup;
 mod membership;
+mod outputs;
 mod record;
 mod run_state;
 mod scope;

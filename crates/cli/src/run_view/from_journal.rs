@@ -1,13 +1,11 @@
 //! Runs as the journal has them.
 
-use std::collections::BTreeMap;
-
 use marquetry_engine::{AttemptEnd, RunState, RunSummary, StageState};
 use marquetry_types::{DatasetRef, StageName, codes};
 
 use super::{
     ApprovalView, AttemptView, ChildView, ItemsView, OutputView, ParentView, PublishedView,
-    ReusedView, RunView, StageView, SummaryView, WithheldView,
+    ReusedView, RunView, StageView, SummaryView, WithheldView, outputs,
 };
 
 impl From<&RunSummary> for SummaryView {
@@ -138,14 +136,12 @@ fn stage(run: &RunState, name: &StageName, state: &StageState) -> StageView {
     }
 }
 
-fn outputs(datasets: BTreeMap<String, DatasetRef>) -> BTreeMap<String, OutputView> {
-    let outputs = datasets.into_iter().map(|(name, dataset)| {
-        let output = OutputView {
+impl From<DatasetRef> for OutputView {
+    fn from(dataset: DatasetRef) -> Self {
+        Self {
             rows: dataset.rows,
             bytes: dataset.bytes,
             manifest: dataset.manifest,
-        };
-        (name, output)
-    });
-    outputs.collect()
+        }
+    }
 }

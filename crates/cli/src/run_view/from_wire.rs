@@ -1,13 +1,11 @@
 //! Runs as a coordinator sends them.
 
-use std::collections::{BTreeMap, HashMap};
-
 use marquetry_proto::{diagnostic_from_wire, from_prost_value, timestamp_from_wire, v1};
 use marquetry_types::{PublishedKind, Timestamp, codes};
 
 use super::{
     ApprovalView, AttemptView, ChildView, ItemsView, OutputView, ParentView, PublishedView,
-    ReusedView, RunView, StageView, SummaryView, WithheldView,
+    ReusedView, RunView, StageView, SummaryView, WithheldView, outputs,
 };
 
 impl From<v1::RunSummary> for SummaryView {
@@ -128,18 +126,6 @@ fn stage(wire: v1::Stage) -> StageView {
     }
 }
 
-fn outputs(datasets: HashMap<String, v1::Dataset>) -> BTreeMap<String, OutputView> {
-    let outputs = datasets.into_iter().map(|(name, dataset)| {
-        let output = OutputView {
-            rows: dataset.rows,
-            bytes: dataset.bytes,
-            manifest: dataset.manifest,
-        };
-        (name, output)
-    });
-    outputs.collect()
-}
-
 fn attempt(wire: v1::Attempt) -> AttemptView {
     let failure = wire.failure.and_then(|failure| failure.diagnostic);
     let why = failure.as_ref().map(|why| why.message.clone());
@@ -166,5 +152,15 @@ fn attempt(wire: v1::Attempt) -> AttemptView {
             attempt: reused.attempt,
             computed_at: at(reused.computed_at.as_ref()),
         }),
+    }
+}
+
+impl From<v1::Dataset> for OutputView {
+    fn from(dataset: v1::Dataset) -> Self {
+        Self {
+            rows: dataset.rows,
+            bytes: dataset.bytes,
+            manifest: dataset.manifest,
+        }
     }
 }

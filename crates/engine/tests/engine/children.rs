@@ -345,6 +345,35 @@ fn a_run_for_each_item_is_awaited_and_nothing_is_gathered() {
 }
 
 #[test]
+fn a_run_gives_datasets_and_numbers_and_nothing_of_what_was_skipped() {
+    let ends = |output: &str, needs: &str| {
+        let mut world = world();
+        let mut graph = workflow(vec![
+            stage("a", &[], json!({})),
+            stage("b", &["a"], json!({"condition": "failure"})),
+        ]);
+        let outputs = json!({"it": {"value": {"scalar": output}, "needs": [needs]}});
+        graph.outputs = serde_json::from_value(outputs).unwrap();
+        let a = assigned(&world.step(submission(1, &graph)));
+        world.step(finished("w1", 1, &a.token, success(&a.token)));
+        world.state(1)
+    };
+    assert_eq!(ends("${{ stages.a }}", "a").outputs.outputs.len(), 1);
+    assert_eq!(ends("${{ stages.a.rows }}", "a").outputs.metrics["it"], 1.0);
+    let skipped = ends("${{ stages.b }}", "b");
+    assert_eq!(skipped.status, RunStatus::Succeeded);
+    assert_eq!(skipped.outputs, Default::default());
+    let text = ends("${{ stages.a.status }}", "a");
+    assert_eq!(text.status, RunStatus::Failed);
+    let failure = text.failure.unwrap().diagnostic;
+    assert_eq!(failure.code, codes::SCRIPT_TYPE);
+    assert_eq!(
+        failure.message,
+        "output `it` of the workflow is neither a dataset nor a number"
+    );
+}
+
+#[test]
 fn a_child_is_as_deep_as_eight() {
     let mut world = world();
     let named = |name: usize| -> Workflow {
